@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * ka_shm.h - the memory that the agent makes and shares with its clients:
+ * the Translation and Protection Table of a NIC handle, its wake words, and
+ * the control page of a connection.
+ *
+ * Who writes what:
+ *   TPT            the agent alone; sealed against other writers.
+ *   wake words     the owner and the peers it is connected to.  A peer can
+ *                  wake too often or take a wake-up away: a sleeper therefore
+ *                  looks again after KA_WAKE_SLICE_MS.
+ *   control page   both ends; the agent sets `down` when an end dies.
+ */
+#ifndef KA_SHM_H
+#define KA_SHM_H
+
+#include "ka_types.h"
+
+/* ---- the TPT ---- */
+
+#define KA_TPT_ENTRIES 4096u /* registrations of one NIC handle: MaxRegisterRegions */
+
+enum { KA_OBJ_PRIVATE = 0, KA_OBJ_SYSV = 1 };
+enum { KA_R_WRITE = 1, KA_R_RDMA_WRITE = 2, KA_R_RDMA_READ = 4 };
+
+/*
+ * One registered region.  `handle` is the memory handle while the entry is
+ * valid and 0 while it is not.  The agent clears it (release) before it
+ * changes anything else and sets it last (release); a reader loads it
+ * (acquire), reads the fields once, and loads it again: equal and not 0 means
+ * that the fields belong together.
+ *
+ * A memory handle is (generation << 16 | index); generations are 1..0xFFFE,
+ * start at a random value for each table, and the index's free list is first
+ * in, first out, so that a stale handle stays stale for long.
+ */
+struct ka_tpt_entry {
+	uint32_t handle;
+	uint32_t tag;	 /* protection tag's id, never 0 */
+	uint64_t start;	 /* virtual address, exact */
+	uint64_t length; /* bytes, exact; start + length never wraps */
+	uint32_t rights; /* KA_R_* ; KA_R_WRITE: the owner may write there */
+	uint32_t object_kind;
+	uint64_t object; /* shmid for KA_OBJ_SYSV */
+	uint64_t offset; /* of `start` in the object, bytes */
+	uint64_t object_bytes; /* size of the object */
+	uint64_t reserved;
+};
+_Static_assert(sizeof(struct ka_tpt_entry) == 64, "one cache line an entry");
+
+#define KA_TPT_BYTES (KA_TPT_ENTRIES * sizeof(struct ka_tpt_entry))
+
+/*
+ * ka_tpt_get - a consistent copy of the entry that @handle names.
+ * Returns false when the handle is not valid in this table.
+ */
+static inline bool ka_tpt_get(const struct ka_tpt_entry *table, uint32_t handle, struct ka_tpt_entry *out)
+{
+	const struct ka_tpt_entry *e = &table[(handle & 0xffff) % KA_TPT_ENTRIES];
+
+	if (handle == 0 || (handle & 0xffff) >= KA_TPT_ENTRIES || ka_load_acquire(&e->handle) != handle)
+		return false;
+	out->handle = handle;
+	out->tag = ka_load_relaxed(&e->tag);
+	out->start = ka_load_relaxed(&e->start);
+	out->length = ka_load_relaxed(&e->length);
+	out->rights = ka_load_relaxed(&e->rights);
+	out->object_kind = ka_load_relaxed(&e->object_kind);
+	out->object = ka_load_relaxed(&e->object);
+	out->offset = ka_load_relaxed(&e->offset);
+	out->object_bytes = ka_load_relaxed(&e->object_bytes);
+	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+	return ka_load_relaxed(&e->handle) == handle;
+}
+
+/*
+ * ka_tpt_check - may [@addr, @addr + @len) be accessed under @tag with @rights?
+ * On true @out holds the entry.  The range of an access of 0 bytes is not
+ * checked (VIPL-FACTS K-18).
+ */
+static inline bool ka_tpt_check(const struct ka_tpt_entry *table, uint32_t handle, uint64_t addr, uint64_t len,
+				uint32_t tag, uint32_t rights, struct ka_tpt_entry *out)
+{
+	if (!ka_tpt_get(table, handle, out) || out->tag != tag || (out->rights & rights) != rights)
+		return false;
+	return len == 0 ||
+	       (addr >= out->start && len <= out->length && addr - out->start <= out->length - len);
+}
+
+/* ---- wake words ---- */
+
+/*
+ * Word 0 wakes the NIC handle's progress thread; the others belong to the
+ * queues and completion queues that a thread can sleep on.  A sleeper sets
+ * bit 0, looks once more, and sleeps on the value (futex); a waker that finds
+ * bit 0 set after its own full fence adds 1, which clears the bit, and wakes.
+ */
+#define KA_WAKE_WORDS 4096u
+#define KA_WAKE_STRIDE 64u
+#define KA_WAKE_BYTES (KA_WAKE_WORDS * KA_WAKE_STRIDE)
+#define KA_WAKE_PROGRESS 0u
+#define KA_WAKE_SLICE_MS 100u
+
+struct ka_wake {
+	uint32_t word;
+	uint32_t pad[15];
+};
+_Static_assert(sizeof(struct ka_wake) == KA_WAKE_STRIDE, "one cache line a wake word");
+
+/* ---- the control page of a connection ---- */
+
+#define KA_CONN_MAGIC 0x56694331u /* "ViC1" */
+#define KA_CONN_CTL_BYTES 4096u
+#define KA_CONN_BYTES (16u << 20) /* the whole region, sparse; the NIC lays out what follows the control page */
+
+/* Why a connection ended; `down` holds KA_DOWN_* | side << 8, set once, by compare-and-swap from 0. */
+enum {
+	KA_DOWN_NONE = 0,
+	KA_DOWN_DISCONNECT = 1,	 /* that side called VipDisconnect or closed */
+	KA_DOWN_DEAD = 2,	 /* that side's process died */
+	KA_DOWN_RECVQ_EMPTY = 3, /* that side sent, and no receive was posted */
+	KA_DOWN_ERROR = 4	 /* that side saw a descriptor complete in error */
+};
+
+struct ka_conn_side {
+	uint32_t ready; /* set by the side once its receives are in the ring */
+	uint32_t busy;	/* set by the side while its engine writes into the peer's memory */
+	uint32_t pad0[14];
+	uint64_t bytes; /* moved by the side's sends: for show only */
+	uint64_t msgs;
+	uint64_t pad1[6];
+};
+
+struct ka_conn_ctl {
+	uint32_t magic;
+	uint32_t version;
+	uint64_t size;
+	uint32_t pad0[12];
+	uint32_t down;
+	uint32_t pad1[15];
+	struct ka_conn_side side[2]; /* 0 the server (accepts), 1 the client (requests) */
+};
+_Static_assert(sizeof(struct ka_conn_ctl) == 128 + 2 * 128, "lines of the control page");
+_Static_assert(offsetof(struct ka_conn_ctl, down) == 64 && offsetof(struct ka_conn_ctl, side) == 128,
+	       "who writes a line");
+
+#endif
