@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * agent.h - the agent seam as the library sees it: one connection of the
+ * process to its kernel agent, requests answered at once, events later.
+ *
+ * The functions here know nothing of VIPL.  Another agent (a device) is
+ * another implementation of them.
+ */
+#ifndef KA_CLIENT_AGENT_H
+#define KA_CLIENT_AGENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "kagent/ka_proto.h"
+
+#define KA_MAX_FDS 3
+
+struct ka_agent;
+
+struct ka_agent_ops {
+	/* An event; the callee owns the descriptors.  Runs in the event thread. */
+	void (*event)(const struct ka_event *ev, const int fds[KA_MAX_FDS]);
+	/* The agent died; runs in the event thread, once for each connection. */
+	void (*dead)(struct ka_agent *agent);
+};
+
+/*
+ * ka_agent_get - the process's connection, made (and the agent started) when
+ * there is none.  Counted: each get wants a put.
+ * @why: on failure the cause, one line; @n bytes of room.
+ * Returns 0 or negative errno: -EPROTO the agent speaks another version,
+ * -EPERM it belongs to another user, -ECHILD it could not be started, and what
+ * the system said otherwise.
+ */
+int ka_agent_get(const struct ka_agent_ops *ops, struct ka_agent **agent, char *why, size_t n);
+void ka_agent_put(struct ka_agent *agent);
+
+bool ka_agent_is_dead(const struct ka_agent *agent);
+
+/*
+ * ka_agent_call - one request, one answer.
+ * @rep:  whole on return, whatever happened: rep->err is the result.
+ * @fds:  room for KA_MAX_FDS descriptors, or NULL when none is expected; unused
+ *        places are -1, and all are -1 on failure.
+ * @tail: room for what follows the answer (ranges or records), @tail_bytes.
+ * Returns rep->err; -ECONNRESET when the agent is gone.
+ */
+int ka_agent_call(struct ka_agent *agent, const struct ka_req *req, struct ka_rep *rep, int fds[KA_MAX_FDS],
+		  void *tail, size_t tail_bytes);
+
+/* In the child after a fork: forget the parent's connection. */
+void ka_agent_forked(void);
+
+/* start.c: a connected socket to the user's agent, started on demand. */
+int ka_agent_connect(char *why, size_t n);
+
+#endif

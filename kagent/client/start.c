@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * start.c - find the user's agent, or start it.
+ *
+ * The agent listens at DIR/agent.sock, DIR being private to the user.  Whoever
+ * finds nobody there takes DIR/lock, looks again, and only then binds the
+ * socket itself and hands it to a new agent: two processes that open at once
+ * start one agent, and neither has to wait for it to listen.  A leaving agent
+ * removes DIR under the same lock, so a lock counts only while its file is
+ * still the one that the path names.
+ */
+#include "kagent/client/agent.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define TRIES 50
+
+__attribute__((format(printf, 4, 5))) static int fail(char *why, size_t n, int err, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(why, n, fmt, ap);
+	va_end(ap);
+	return err;
+}
+
+/* VIPL_AGENT_DIR, else below /run/user/UID when that is ours, else in /tmp. */
+static void agent_dir(char *dir, size_t n)
+{
+	const char *env = getenv("VIPL_AGENT_DIR");
+	struct stat st;
+
+	if (env && *env) {
+		snprintf(dir, n, "%s", env);
+		return;
+	}
+	snprintf(dir, n, "/run/user/%u", geteuid());
+	if (stat(dir, &st) == 0 && S_ISDIR(st.st_mode) && st.st_uid == geteuid())
+		snprintf(dir, n, "/run/user/%u/softvia", geteuid());
+	else
+		snprintf(dir, n, "/tmp/softvia-%u", geteuid());
+}
+
+static int make_dir(const char *dir, char *why, size_t n)
+{
+	struct stat st;
+
+	if (mkdir(dir, 0700) && errno != EEXIST)
+		return fail(why, n, -errno, "cannot make the agent's directory %s: %s (VIPL_AGENT_DIR names another)",
+			    dir, strerror(errno));
+	if (lstat(dir, &st))
+		return -EAGAIN; /* a leaving agent removed it just now */
+	if (!S_ISDIR(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 077))
+		return fail(why, n, -EPERM,
+			    "%s is not a directory private to uid %u (mode %o, owner %u): remove it, or name another "
+			    "with VIPL_AGENT_DIR",
+			    dir, geteuid(), st.st_mode & 07777, st.st_uid);
+	return 0;
+}
+
+static int take_lock(const char *path)
+{
+	struct stat a, b;
+	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+	if (fd < 0)
+		return -errno;
+	while (flock(fd, LOCK_EX)) {
+		if (errno != EINTR) {
+			int err = -errno;
+
+			close(fd);
+			return err;
+		}
+	}
+	if (fstat(fd, &a) || stat(path, &b) || a.st_ino != b.st_ino || a.st_dev != b.st_dev) {
+		close(fd);
+		return -EAGAIN;
+	}
+	return fd;
+}
+
+static int try_connect(const struct sockaddr_un *sa)
+{
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0), r;
+
+	if (fd < 0)
+		return -errno;
+	do
+		r = connect(fd, (const struct sockaddr *)sa, sizeof(*sa));
+	while (r && errno == EINTR);
+	if (r) {
+		int err = -errno;
+
+		close(fd);
+		return err;
+	}
+	return fd;
+}
+
+/* Beside the library (lib/ and bin/ are neighbours in the build tree), else where it was installed. */
+static int agent_path(char *path, size_t n, char *why, size_t wn)
+{
+	const char *env = getenv("VIPL_AGENT");
+	Dl_info info;
+
+	if (env && *env) {
+		snprintf(path, n, "%s", env);
+	} else {
+		const char *slash = NULL;
+
+		if (dladdr((void *)ka_agent_connect, &info) && info.dli_fname)
+			slash = strrchr(info.dli_fname, '/');
+		if (slash) {
+			int len = (int)(slash - info.dli_fname);
+
+			snprintf(path, n, "%.*s/../bin/vipkad", len, info.dli_fname);
+			if (access(path, X_OK) == 0)
+				return 0;
+			/* a program that links the library statically */
+			snprintf(path, n, "%.*s/vipkad", len, info.dli_fname);
+			if (access(path, X_OK) == 0)
+				return 0;
+		}
+		snprintf(path, n, "%s", VIPKAD_INSTALLED);
+	}
+	if (access(path, X_OK))
+		return fail(why, wn, -ECHILD,
+			    "the kernel agent %s cannot be started: %s (VIPL_AGENT names its program)", path,
+			    strerror(errno));
+	return 0;
+}
+
+/*
+ * Raw clone without an exit signal, twice: the application gets no SIGCHLD, its
+ * wait() calls never see our child, and the agent is nobody's zombie.
+ */
+static pid_t clone_quiet(void)
+{
+	return (pid_t)syscall(SYS_clone, 0UL, NULL, NULL, NULL, 0UL);
+}
+
+static int spawn(const char *path, int listen_fd, const char *dir, char *why, size_t n)
+{
+	char fdarg[16];
+	char *const argv[] = {(char *)path, "--listen-fd", fdarg, "--dir", (char *)dir, NULL};
+	int status = 0, r;
+	pid_t pid;
+
+	snprintf(fdarg, sizeof(fdarg), "%d", listen_fd);
+	pid = clone_quiet();
+	if (pid < 0)
+		return fail(why, n, -errno, "cannot start the kernel agent: fork: %s", strerror(errno));
+	if (pid == 0) {
+		setsid();
+		pid = clone_quiet();
+		if (pid == 0) {
+			fcntl(listen_fd, F_SETFD, 0);
+			execv(path, argv);
+			_exit(127);
+		}
+		_exit(pid < 0);
+	}
+	do
+		r = waitpid(pid, &status, __WALL);
+	while (r < 0 && errno == EINTR);
+	if (r == pid && (!WIFEXITED(status) || WEXITSTATUS(status)))
+		return fail(why, n, -ECHILD, "cannot start the kernel agent: no more processes");
+	return 0;
+}
+
+static int start(const struct sockaddr_un *sa, const char *dir, char *why, size_t n)
+{
+	char path[4096];
+	int fd, err = agent_path(path, sizeof(path), why, n);
+
+	if (err)
+		return err;
+	unlink(sa->sun_path);
+	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	if (fd < 0 || bind(fd, (const struct sockaddr *)sa, sizeof(*sa)) || listen(fd, 128)) {
+		err = fail(why, n, -errno, "cannot listen at %s: %s", sa->sun_path, strerror(errno));
+	} else {
+		err = spawn(path, fd, dir, why, n);
+		if (err)
+			unlink(sa->sun_path);
+	}
+	if (fd >= 0)
+		close(fd);
+	return err;
+}
+
+int ka_agent_connect(char *why, size_t n)
+{
+	struct sockaddr_un sa = {.sun_family = AF_UNIX};
+	char dir[sizeof(sa.sun_path) - 16], lock[sizeof(sa.sun_path)];
+	int i, fd, lock_fd, err;
+
+	agent_dir(dir, sizeof(dir));
+	snprintf(sa.sun_path, sizeof(sa.sun_path), "%s/agent.sock", dir);
+	snprintf(lock, sizeof(lock), "%s/lock", dir);
+
+	for (i = 0; i < TRIES; i++) {
+		fd = try_connect(&sa);
+		if (fd >= 0)
+			return fd;
+		err = make_dir(dir, why, n);
+		if (err == -EAGAIN)
+			continue;
+		if (err)
+			return err;
+		lock_fd = take_lock(lock);
+		if (lock_fd == -EAGAIN || lock_fd == -ENOENT)
+			continue;
+		if (lock_fd < 0)
+			return fail(why, n, lock_fd, "cannot lock %s: %s", lock, strerror(-lock_fd));
+		fd = try_connect(&sa);
+		if (fd < 0) {
+			err = start(&sa, dir, why, n);
+			if (err) {
+				/* leave nothing behind, still under the lock */
+				unlink(lock);
+				rmdir(dir);
+			} else {
+				fd = try_connect(&sa);
+			}
+		} else {
+			err = 0;
+		}
+		close(lock_fd);
+		if (err)
+			return err;
+		if (fd >= 0)
+			return fd;
+	}
+	return fail(why, n, -ECHILD, "the kernel agent at %s does not answer (tried %d times)", sa.sun_path, TRIES);
+}

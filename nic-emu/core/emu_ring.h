@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * emu_ring.h - what lies in a connection's shared region behind the control
+ * page: for each direction the receiver's posted receives, the completions the
+ * sender's engine writes, and a landing ring for data that the sender cannot
+ * put in its final place itself.
+ *
+ * One writer for every field:
+ *   post, more          the receiver's owner, when it posts
+ *   cell, land, tx line the sender's engine
+ *   rx line             the receiver's owner, when it reaps
+ *
+ * Ordering.  Entry n of a ring lies at n % EMU_DEPTH and is valid when its seq
+ * is n + 1 (mod 2^32), stored with release after everything else of the entry
+ * and loaded with acquire before it: who sees the seq sees the entry.  A slot
+ * is used again only EMU_DEPTH entries later: the receiver posts entry
+ * n + EMU_DEPTH after it has reaped cell n, so the sender cannot reach a cell
+ * that was not reaped.  In the landing ring land_head (sender) and land_tail
+ * (receiver) count bytes; data lies before land_head's release, and room is
+ * free after land_tail's.
+ *
+ * Nothing here is believed: each side copies what it reads once, checks it, and
+ * keeps its own counters in its own memory.
+ */
+#ifndef EMU_RING_H
+#define EMU_RING_H
+
+#include "kagent/ka_shm.h"
+
+#define EMU_DEPTH 1024u	   /* descriptors of one queue: MaxDescriptorsPerQueue */
+#define EMU_MAX_SEGS 252u  /* data segments of a descriptor: MaxSegmentsPerDesc */
+#define EMU_POST_SEGS 3u   /* of these in the post entry itself */
+#define EMU_CELL 256u	   /* bytes of a completion cell */
+#define EMU_CELL_DATA 240u /* of these, payload */
+#define EMU_LAND (256u << 10) /* bytes of the landing ring */
+#define EMU_LAND_ALIGN 64u
+
+struct emu_seg {
+	uint64_t addr;
+	uint32_t handle;
+	uint32_t len;
+};
+
+#define EMU_POST_BAD 1u /* the receive descriptor's format is wrong */
+
+struct emu_post {
+	uint32_t seq;
+	uint16_t nsegs;
+	uint16_t flags;
+	uint64_t pad;
+	struct emu_seg seg[EMU_POST_SEGS];
+};
+_Static_assert(sizeof(struct emu_post) == 64, "a posted receive is one cache line");
+
+/* How the data of a completed receive comes to its place; high bits of emu_cell.status. */
+#define EMU_IN_PLACE 0x00000000u /* the engine has put it there */
+#define EMU_IN_CELL 0x40000000u	 /* it lies in the cell */
+#define EMU_IN_LAND 0x80000000u	 /* it comes through the landing ring */
+#define EMU_WHERE 0xC0000000u
+
+struct emu_cell {
+	uint32_t seq;
+	uint32_t status; /* VIP_STATUS_* | EMU_IN_* */
+	uint32_t length; /* bytes of the message */
+	uint32_t imm;
+	uint8_t data[EMU_CELL_DATA];
+};
+_Static_assert(sizeof(struct emu_cell) == EMU_CELL, "a completion and its payload");
+
+struct emu_dir {
+	struct { /* tx line */
+		uint64_t land_head; /* bytes put into the landing ring */
+		uint32_t want_room; /* the sender sleeps until land_tail moves */
+		uint32_t dropped;   /* a message found no receive, and it was not told yet */
+		uint8_t pad[48];
+	} tx;
+	struct { /* rx line */
+		uint64_t land_tail; /* bytes taken out of it */
+		uint64_t reaped;    /* completions whose data are in their final place */
+		uint8_t pad[48];
+	} rx;
+	struct emu_post post[EMU_DEPTH];
+	struct emu_cell cell[EMU_DEPTH];
+	struct emu_seg more[EMU_DEPTH][256]; /* segments from EMU_POST_SEGS on */
+	uint8_t land[EMU_LAND];
+};
+
+struct emu_region {
+	union {
+		struct ka_conn_ctl ctl;
+		uint8_t page[KA_CONN_CTL_BYTES];
+	};
+	struct emu_dir to[2]; /* to[s]: traffic that side s receives */
+};
+_Static_assert(sizeof(struct emu_region) <= KA_CONN_BYTES, "the agent makes regions of that size");
+_Static_assert(offsetof(struct emu_region, to) == KA_CONN_CTL_BYTES, "the NIC's part follows the control page");
+
+static inline uint32_t emu_seq(uint64_t n)
+{
+	return (uint32_t)(n + 1);
+}
+
+/* Round a count of landing bytes up to where the next message starts. */
+static inline uint64_t emu_land_align(uint64_t n)
+{
+	return (n + EMU_LAND_ALIGN - 1) & ~(uint64_t)(EMU_LAND_ALIGN - 1);
+}
+
+#endif

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * emu.h - the software NIC in a process: what its files share.
+ *
+ *   emu_nic.c   the NIC handle: tables, wake words, the progress thread
+ *   emu_conn.c  connections, by way of the agent
+ *   emu_data.c  posting and completing, on the engine of core/
+ *
+ * A VI's struct emu_vi lives as long as the VI object (which is type-stable);
+ * vi->link points to it while the VI is connected.
+ */
+#ifndef EMU_H
+#define EMU_H
+
+#include "nic-emu/core/emu_engine.h"
+#include "vipl/internal.h"
+
+#define EMU_MAPS 16u /* objects of the peer that a connection keeps mapped */
+
+struct emu_map {
+	uint64_t object;
+	uint8_t *base;
+	uint64_t size;
+	uint64_t used; /* stamp of the last use */
+};
+
+struct emu_nic {
+	struct ka_tpt_entry *tpt;
+	struct ka_wake *wake;
+	pthread_mutex_t word_lock;
+	uint8_t word_used[KA_WAKE_WORDS];
+	uint32_t word_hint;
+	pthread_t thread; /* progress */
+	uint32_t quit;
+};
+
+struct emu_vi {
+	struct emu_link l;
+	struct vip_vi *vi;
+	struct ka_wake *peer_wake;
+	uint32_t peer_send_word, peer_recv_word;
+	bool draining; /* a receive's data are under way; under the receive queue's lock */
+
+	/* the send queue, under its lock: descriptors complete <= started <= posted */
+	uint64_t started;
+	bool streaming; /* descriptor started - 1 is still being sent */
+	bool broken;	/* a send ended the connection: nothing more is started */
+	uint32_t *status; /* by descriptor: final, or 0: wait until the peer has reaped ... */
+	uint64_t *reap;	  /* ... this many */
+
+	struct emu_map map[EMU_MAPS];
+	uint64_t map_clock;
+};
+
+static inline struct emu_nic *emu_nic(const struct vip_nic *nic)
+{
+	return nic->priv;
+}
+
+/* emu_nic.c: wake one word of a table, if somebody sleeps there; always for the progress word. */
+void emu_wake_word(struct ka_wake *wake, uint32_t word);
+void emu_kick(struct ka_wake *wake);
+
+/* emu_conn.c */
+int emu_conn_wait(struct vip_nic *nic, const struct ka_addr *local, uint32_t timeout, struct nic_request *req);
+int emu_conn_accept(struct vip_vi *vi, uint64_t id);
+int emu_conn_reject(struct vip_nic *nic, uint64_t id);
+int emu_conn_request(struct vip_vi *vi, const struct ka_addr *local, const struct ka_addr *remote,
+		     uint32_t timeout, struct ka_vi_attr *attr);
+void emu_ready(struct vip_vi *vi);
+void emu_sever(struct vip_vi *vi);
+void emu_detach(struct vip_vi *vi);
+void emu_disconnect(struct vip_vi *vi);
+
+/* emu_data.c */
+void emu_do_post_send(struct vip_vi *vi, uint64_t n);
+void emu_do_post_recv(struct vip_vi *vi, uint64_t n);
+void emu_poll(struct vip_vi *vi, int queue);
+enum nic_down emu_vi_down(struct vip_vi *vi);
+/* The other end has something to see at once: a broken connection, a dropped message. */
+void emu_alarm_peer(struct emu_vi *e);
+extern const struct emu_host emu_process_host;
+void emu_unmap_all(struct emu_vi *e);
+
+#endif

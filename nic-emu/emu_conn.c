@@ -1,0 +1,359 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * emu_conn.c - connections of the software NIC.  The agent matches requests
+ * with waits and makes the shared region; both ends map it, put their posted
+ * receives into it and say that they are ready.
+ *
+ * The agent answers a wait or a request later, with an event that carries the
+ * caller's cookie; `pending` finds the thread that sleeps for it.
+ */
+#include "nic-emu/emu.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+/*
+ * How long a request is held that finds nobody waiting (VIPL-FACTS K-25, L-31):
+ * a server that turns up a moment later is found, and a client that loops on
+ * VIP_NO_MATCH does not spin.
+ */
+#define GRACE_MS 100u
+
+/* An end waits this long at most for the other one's engine to finish a write. */
+#define QUIET_MS 200u
+
+struct pending {
+	struct pending *next;
+	struct ka_agent *agent;
+	uint64_t cookie;
+	bool done;
+	struct ka_event ev;
+	int fds[KA_MAX_FDS];
+};
+
+static pthread_mutex_t pending_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t pending_cond = PTHREAD_COND_INITIALIZER;
+static struct pending *pending_list;
+static uint64_t last_cookie;
+
+static void close_all(const int fds[KA_MAX_FDS])
+{
+	int i;
+
+	for (i = 0; i < KA_MAX_FDS; i++) {
+		if (fds[i] >= 0)
+			close(fds[i]);
+	}
+}
+
+static void pending_begin(struct pending *p, struct ka_agent *agent)
+{
+	*p = (struct pending){.agent = agent, .fds = {-1, -1, -1}};
+	pthread_mutex_lock(&pending_lock);
+	p->cookie = ++last_cookie;
+	p->next = pending_list;
+	pending_list = p;
+	pthread_mutex_unlock(&pending_lock);
+}
+
+/* @wait: for the event; else it was never asked for.  Returns the event's err. */
+static int pending_end(struct pending *p, bool wait)
+{
+	struct pending **at;
+
+	pthread_mutex_lock(&pending_lock);
+	while (wait && !p->done) {
+		/* asked, and the agent died before it was in the list's sight */
+		if (ka_agent_is_dead(p->agent)) {
+			p->ev.err = -ECONNRESET;
+			break;
+		}
+		pthread_cond_wait(&pending_cond, &pending_lock);
+	}
+	for (at = &pending_list; *at != p; at = &(*at)->next)
+		;
+	*at = p->next;
+	pthread_mutex_unlock(&pending_lock);
+	if (p->ev.err == -ECONNRESET)
+		vip_why("the kernel agent is gone: close the NIC handle and open it again");
+	return p->ev.err;
+}
+
+struct vi_search {
+	const struct ka_event *ev;
+	struct vip_vi *vi;
+};
+
+static void match_vi(void *obj, void *arg)
+{
+	struct vip_vi *vi = obj;
+	struct vi_search *s = arg;
+
+	if (vi->nic->id == s->ev->nic && vi->id == s->ev->info.vi && !ka_load_relaxed(&vi->nic->dead))
+		s->vi = vi;
+}
+
+void nic_emu_event(const struct ka_event *ev, const int fds[KA_MAX_FDS])
+{
+	struct vi_search s = {ev, NULL};
+	struct pending *p;
+
+	if (ev->type == KA_EV_LOST) {
+		close_all(fds);
+		vip_obj_each(VIP_T_VI, match_vi, &s);
+		if (s.vi)
+			vip_vi_check(s.vi);
+		return;
+	}
+	pthread_mutex_lock(&pending_lock);
+	for (p = pending_list; p && p->cookie != ev->cookie; p = p->next)
+		;
+	if (p && !p->done) {
+		p->done = true;
+		p->ev = *ev;
+		memcpy(p->fds, fds, sizeof(p->fds));
+		pthread_cond_broadcast(&pending_cond);
+	} else {
+		close_all(fds);
+	}
+	pthread_mutex_unlock(&pending_lock);
+}
+
+static void nic_of_agent_dead(void *obj, void *arg)
+{
+	struct vip_nic *nic = obj;
+
+	if (nic->agent == arg)
+		vip_nic_dead(nic);
+}
+
+void nic_emu_agent_dead(struct ka_agent *agent)
+{
+	pthread_mutex_lock(&pending_lock);
+	pthread_cond_broadcast(&pending_cond);
+	pthread_mutex_unlock(&pending_lock);
+	vip_obj_each(VIP_T_NIC, nic_of_agent_dead, agent);
+}
+
+void nic_emu_forked(void)
+{
+	pthread_mutex_init(&pending_lock, NULL);
+	pthread_cond_init(&pending_cond, NULL);
+	pending_list = NULL;
+}
+
+/* ---- the two ends ---- */
+
+static void *map_shared(int fd, size_t bytes, int prot)
+{
+	void *p = mmap(NULL, bytes, prot, MAP_SHARED, fd, 0);
+
+	if (p == MAP_FAILED)
+		return NULL;
+	madvise(p, bytes, MADV_DONTFORK); /* a child must not hold a connection */
+	return p;
+}
+
+/* Map what the agent gave and set up the link; closes the descriptors. */
+static int attach(struct vip_vi *vi, const struct ka_conn_info *info, int fds[KA_MAX_FDS])
+{
+	struct emu_vi *e = vi->priv;
+	struct emu_region *region;
+	void *tpt, *wake;
+	int err = -ENOMEM;
+
+	if (!e) {
+		e = calloc(1, sizeof(*e));
+		if (e) {
+			e->status = calloc(EMU_DEPTH, sizeof(*e->status));
+			e->reap = calloc(EMU_DEPTH, sizeof(*e->reap));
+		}
+		if (!e || !e->status || !e->reap) {
+			vip_why("no memory for a connection");
+			if (e) {
+				free(e->status);
+				free(e->reap);
+			}
+			free(e);
+			close_all(fds);
+			return err;
+		}
+		e->vi = vi;
+		vi->priv = e;
+	}
+	region = map_shared(fds[0], sizeof(*region), PROT_READ | PROT_WRITE);
+	tpt = map_shared(fds[1], KA_TPT_BYTES, PROT_READ);
+	wake = map_shared(fds[2], KA_WAKE_BYTES, PROT_READ | PROT_WRITE);
+	close_all(fds);
+	if (!region || !tpt || !wake) {
+		vip_why("cannot map the connection: %s", strerror(errno));
+		goto unmap;
+	}
+	if (ka_load_acquire(&region->ctl.magic) != KA_CONN_MAGIC || region->ctl.version != KA_VERSION ||
+	    region->ctl.size != KA_CONN_BYTES || info->side > 1) {
+		vip_why("the agent made a connection of another layout");
+		err = -EPROTO;
+		goto unmap;
+	}
+	pthread_mutex_lock(&vi->q[VIP_SQ].lock);
+	pthread_mutex_lock(&vi->q[VIP_RQ].lock);
+	memset(&e->l, 0, sizeof(e->l));
+	e->l.region = region;
+	e->l.own_tpt = emu_nic(vi->nic)->tpt;
+	e->l.peer_tpt = tpt;
+	e->l.host = &emu_process_host;
+	e->l.side = info->side;
+	e->l.own_tag = vi->attr.tag;
+	e->l.peer_tag = info->peer.tag;
+	e->l.level = vi->attr.level;
+	e->l.max_transfer = vi->attr.max_transfer;
+	e->peer_wake = wake;
+	e->peer_send_word = info->peer.wake_send % KA_WAKE_WORDS;
+	e->peer_recv_word = info->peer.wake_recv % KA_WAKE_WORDS;
+	e->started = vi->q[VIP_SQ].tail;
+	e->streaming = e->broken = e->draining = false;
+	vi->link = e;
+	pthread_mutex_unlock(&vi->q[VIP_RQ].lock);
+	pthread_mutex_unlock(&vi->q[VIP_SQ].lock);
+	return 0;
+
+unmap:
+	if (region)
+		munmap(region, sizeof(*region));
+	if (tpt)
+		munmap(tpt, KA_TPT_BYTES);
+	if (wake)
+		munmap(wake, KA_WAKE_BYTES);
+	return err;
+}
+
+int emu_conn_wait(struct vip_nic *nic, const struct ka_addr *local, uint32_t timeout, struct nic_request *out)
+{
+	struct ka_req req = {.op = KA_OP_CONN_WAIT, .u.wait = {.timeout_ms = timeout, .local = *local}};
+	struct pending p;
+	struct ka_rep rep;
+	int err;
+
+	pending_begin(&p, nic->agent);
+	req.u.wait.cookie = p.cookie;
+	err = vip_call(nic, &req, &rep, NULL);
+	if (err) {
+		pending_end(&p, false);
+		return err;
+	}
+	err = pending_end(&p, true);
+	if (err)
+		return err;
+	out->id = p.ev.conn;
+	out->remote = p.ev.remote;
+	out->attr = p.ev.info.peer;
+	if (out->remote.host_len > 8 || out->remote.disc_len > KA_MAX_DISC)
+		return -EPROTO;
+	return 0;
+}
+
+int emu_conn_accept(struct vip_vi *vi, uint64_t id)
+{
+	struct ka_req req = {.op = KA_OP_CONN_ACCEPT, .u.accept = {.conn = id, .vi = vi->id}};
+	int fds[KA_MAX_FDS], err;
+	struct ka_rep rep;
+
+	err = vip_call(vi->nic, &req, &rep, fds);
+	if (err)
+		return err;
+	err = attach(vi, &rep.u.conn, fds);
+	if (err)
+		emu_disconnect(vi);
+	return err;
+}
+
+int emu_conn_reject(struct vip_nic *nic, uint64_t id)
+{
+	struct ka_req req = {.op = KA_OP_CONN_REJECT, .u.accept.conn = id};
+	struct ka_rep rep;
+
+	return vip_call(nic, &req, &rep, NULL);
+}
+
+int emu_conn_request(struct vip_vi *vi, const struct ka_addr *local, const struct ka_addr *remote,
+		     uint32_t timeout, struct ka_vi_attr *attr)
+{
+	struct ka_req req = {.op = KA_OP_CONN_REQUEST,
+			     .u.request = {.vi = vi->id,
+					   .timeout_ms = timeout,
+					   .grace_ms = GRACE_MS,
+					   .local = *local,
+					   .remote = *remote}};
+	struct pending p;
+	struct ka_rep rep;
+	int err;
+
+	pending_begin(&p, vi->nic->agent);
+	req.u.request.cookie = p.cookie;
+	err = vip_call(vi->nic, &req, &rep, NULL);
+	if (err) {
+		pending_end(&p, false);
+		return err;
+	}
+	err = pending_end(&p, true);
+	if (err) {
+		if (err == -ECANCELED)
+			vip_why("the request was ended by VipDisconnect");
+		return err;
+	}
+	err = attach(vi, &p.ev.info, p.fds);
+	if (err)
+		emu_disconnect(vi);
+	*attr = p.ev.info.peer;
+	return err;
+}
+
+void emu_ready(struct vip_vi *vi)
+{
+	struct emu_vi *e = vi->priv;
+
+	ka_store_release(&e->l.region->ctl.side[e->l.side].ready, 1);
+	emu_kick(e->peer_wake); /* it may have sends that waited for this */
+}
+
+void emu_sever(struct vip_vi *vi)
+{
+	struct emu_vi *e = vi->link;
+	const uint32_t *busy;
+	uint64_t end;
+
+	emu_set_down(&e->l, KA_DOWN_DISCONNECT);
+	emu_alarm_peer(e);
+	if ((emu_down(&e->l) & 0xff) == KA_DOWN_DEAD)
+		return;
+	busy = &e->l.region->ctl.side[1 - e->l.side].busy;
+	end = vip_now_ms() + QUIET_MS;
+	while (__atomic_load_n(busy, __ATOMIC_SEQ_CST) && vip_now_ms() < end)
+		sched_yield();
+	if (ka_load_acquire(busy))
+		vip_log(VIP_LOG_WARN, "a peer did not finish a write within %u ms: it is stopped, or it died", QUIET_MS);
+}
+
+void emu_detach(struct vip_vi *vi)
+{
+	struct emu_vi *e = vi->link;
+
+	emu_unmap_all(e);
+	munmap(e->l.region, sizeof(*e->l.region));
+	munmap((void *)e->l.peer_tpt, KA_TPT_BYTES);
+	munmap(e->peer_wake, KA_WAKE_BYTES);
+	e->l.region = NULL;
+	vi->link = NULL;
+}
+
+void emu_disconnect(struct vip_vi *vi)
+{
+	struct ka_req req = {.op = KA_OP_DISCONNECT, .u.vi.vi = vi->id};
+	struct ka_rep rep;
+
+	vip_call(vi->nic, &req, &rep, NULL);
+}

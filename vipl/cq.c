@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * cq.c - completion queues: one entry for each completion of an attached work
+ * queue, flushed ones included.
+ *
+ * The NIC reports a completion to the work queue only when somebody polls it,
+ * so an empty CQ polls the queues that are attached.  The descriptor is always
+ * complete before its entry is there.  When a CQ is full no entry is lost: the
+ * work queue keeps a count of what it is owed, and gets its entries as places
+ * become free (VIPL-FACTS K-12).
+ */
+#include "vipl/internal.h"
+#include "vipl/wait.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SPIN_NS 20000u
+
+/* cq->lock held */
+static bool put(struct vip_cq *cq, struct vip_vi *vi, int queue)
+{
+	if (cq->tail - cq->head >= cq->size)
+		return false;
+	cq->e[cq->tail % cq->size] = (struct vip_cq_entry){vip_obj_handle(vi), queue == VIP_RQ};
+	cq->tail++;
+	return true;
+}
+
+void vip_cq_push(struct vip_vi *vi, int queue)
+{
+	struct vip_cq *cq = vi->q[queue].cq;
+
+	pthread_mutex_lock(&cq->lock);
+	if (cq->owed || !put(cq, vi, queue)) {
+		if (!cq->owed)
+			vip_log(VIP_LOG_INFO, "a completion queue of %u entries is full: entries wait on their VIs",
+				cq->size);
+		vi->q[queue].owed++;
+		cq->owed++;
+	}
+	if (cq->sleepers)
+		cq->nic->ops->wake(cq->nic, cq->word);
+	pthread_mutex_unlock(&cq->lock);
+}
+
+/* attach_lock and lock held: give the work queues what they are owed. */
+static void refill(struct vip_cq *cq)
+{
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		struct vip_vi *vi;
+
+		for (vi = cq->attached[i]; vi && cq->owed; vi = vi->cq_next[i]) {
+			while (vi->q[i].owed && put(cq, vi, i)) {
+				vi->q[i].owed--;
+				cq->owed--;
+			}
+		}
+	}
+}
+
+void vip_cq_attach(struct vip_cq *cq, struct vip_vi *vi, int queue)
+{
+	vi->q[queue].cq = cq;
+	vi->q[queue].word = cq->word;
+	pthread_mutex_lock(&cq->attach_lock);
+	vi->cq_next[queue] = cq->attached[queue];
+	cq->attached[queue] = vi;
+	cq->nattached++;
+	pthread_mutex_unlock(&cq->attach_lock);
+}
+
+/* The VI goes: nobody may find an entry that names it. */
+void vip_cq_detach(struct vip_vi *vi, int queue, const void *handle)
+{
+	struct vip_cq *cq = vi->q[queue].cq;
+	struct vip_vi **p;
+	uint64_t i, to;
+
+	pthread_mutex_lock(&cq->attach_lock);
+	for (p = &cq->attached[queue]; *p != vi; p = &(*p)->cq_next[queue])
+		;
+	*p = vi->cq_next[queue];
+	cq->nattached--;
+	pthread_mutex_lock(&cq->lock);
+	for (i = to = cq->head; i < cq->tail; i++) {
+		struct vip_cq_entry e = cq->e[i % cq->size];
+
+		if (e.vi != handle || e.recv != (queue == VIP_RQ))
+			cq->e[to++ % cq->size] = e;
+	}
+	cq->tail = to;
+	cq->owed -= vi->q[queue].owed;
+	vi->q[queue].owed = 0;
+	refill(cq);
+	pthread_mutex_unlock(&cq->lock);
+	pthread_mutex_unlock(&cq->attach_lock);
+	vi->q[queue].cq = NULL;
+}
+
+/* attach_lock held: ask the NIC about every queue that has something posted. */
+static void poll_attached(struct vip_cq *cq)
+{
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		struct vip_vi *vi;
+
+		for (vi = cq->attached[i]; vi; vi = vi->cq_next[i]) {
+			bool down;
+
+			if (vip_queue_idle(&vi->q[i]))
+				continue;
+			pthread_mutex_lock(&vi->q[i].lock);
+			if (vi->link)
+				vi->nic->ops->poll(vi, i);
+			down = vi->nic->ops->down(vi) != NIC_UP;
+			pthread_mutex_unlock(&vi->q[i].lock);
+			if (down)
+				vip_vi_check(vi);
+		}
+	}
+}
+
+static VIP_RETURN pop(struct vip_cq *cq, VIP_CQ_HANDLE h, VIP_VI_HANDLE *vi, VIP_BOOLEAN *recv)
+{
+	VIP_RETURN r = VIP_NOT_DONE;
+
+	pthread_mutex_lock(&cq->lock);
+	if (!vip_obj_is(cq, h)) {
+		r = VIP_INVALID_PARAMETER;
+	} else if (cq->head < cq->tail) {
+		const struct vip_cq_entry *e = &cq->e[cq->head % cq->size];
+
+		*vi = e->vi;
+		*recv = e->recv ? VIP_TRUE : VIP_FALSE;
+		cq->head++;
+		r = VIP_SUCCESS;
+	}
+	pthread_mutex_unlock(&cq->lock);
+	return r;
+}
+
+static VIP_RETURN done(struct vip_cq *cq, VIP_CQ_HANDLE h, VIP_VI_HANDLE *vi, VIP_BOOLEAN *recv)
+{
+	VIP_RETURN r = pop(cq, h, vi, recv);
+
+	if (r != VIP_NOT_DONE && !ka_load_relaxed(&cq->owed))
+		return r;
+	pthread_mutex_lock(&cq->attach_lock);
+	if (vip_obj_is(cq, h)) {
+		pthread_mutex_lock(&cq->lock);
+		refill(cq);
+		pthread_mutex_unlock(&cq->lock);
+		if (r == VIP_NOT_DONE)
+			poll_attached(cq);
+	}
+	pthread_mutex_unlock(&cq->attach_lock);
+	return r == VIP_NOT_DONE ? pop(cq, h, vi, recv) : r;
+}
+
+VIP_EXPORT VIP_RETURN VipCreateCQ(VIP_NIC_HANDLE nh, VIP_ULONG entries, VIP_CQ_HANDLE *out)
+{
+	struct vip_nic *nic = vip_nic_find(nh);
+	struct vip_cq *cq = NULL;
+	VIP_RETURN r;
+	bool fresh;
+	int err;
+
+	if (!nic)
+		return vip_bad("not a NIC handle");
+	if (!out)
+		return vip_bad("no place for the handle");
+	pthread_mutex_lock(&nic->lock);
+	if (!vip_obj_is(nic, nh)) {
+		r = vip_bad("not a NIC handle");
+		goto unlock;
+	}
+	if (entries == 0 || entries > nic->attr.MaxCQEntries) {
+		r = vip_fail(VIP_INVALID_PARAMETER, "%lu entries: a completion queue has 1 to %lu (MaxCQEntries)",
+			     entries, nic->attr.MaxCQEntries);
+		goto unlock;
+	}
+	if (nic->ncq >= nic->attr.MaxCQ) {
+		r = vip_fail(VIP_ERROR_RESOURCE, "the NIC handle has %u completion queues, its maximum (MaxCQ)",
+			     nic->ncq);
+		goto unlock;
+	}
+	cq = vip_obj_new(VIP_T_CQ, sizeof(*cq), &fresh);
+	if (!cq) {
+		r = vip_fail(VIP_ERROR_RESOURCE, "no memory for a completion queue");
+		goto unlock;
+	}
+	if (fresh) {
+		pthread_mutex_init(&cq->attach_lock, NULL);
+		pthread_mutex_init(&cq->lock, NULL);
+	}
+	cq->nic = nic;
+	cq->size = (uint32_t)entries;
+	cq->head = cq->tail = 0;
+	cq->e = calloc(entries, sizeof(*cq->e));
+	err = cq->e ? nic->ops->word_get(nic, &cq->word) : -ENOMEM;
+	if (err) {
+		free(cq->e);
+		vip_obj_free(cq);
+		r = vip_fail(VIP_ERROR_RESOURCE, "no memory for %lu completion queue entries", entries);
+		goto unlock;
+	}
+	nic->ncq++;
+	*out = vip_obj_publish(cq);
+	r = VIP_SUCCESS;
+unlock:
+	pthread_mutex_unlock(&nic->lock);
+	return r;
+}
+
+/* nic->lock held; no VI is attached. */
+void vip_cq_teardown(struct vip_cq *cq)
+{
+	struct vip_nic *nic = cq->nic;
+
+	pthread_mutex_lock(&cq->attach_lock);
+	pthread_mutex_lock(&cq->lock);
+	vip_obj_retire(cq);
+	free(cq->e);
+	cq->e = NULL;
+	cq->head = cq->tail = 0;
+	nic->ops->wake(nic, cq->word);
+	pthread_mutex_unlock(&cq->lock);
+	pthread_mutex_unlock(&cq->attach_lock);
+	nic->ops->word_put(nic, cq->word);
+	nic->ncq--;
+	vip_obj_free(cq);
+}
+
+VIP_EXPORT VIP_RETURN VipDestroyCQ(VIP_CQ_HANDLE h)
+{
+	struct vip_cq *cq = vip_obj_find(h, VIP_T_CQ);
+	struct vip_nic *nic = cq ? ka_load_relaxed(&cq->nic) : NULL;
+	VIP_RETURN r = VIP_SUCCESS;
+
+	if (!cq)
+		return vip_bad("not a completion queue handle");
+	pthread_mutex_lock(&nic->lock);
+	if (!vip_obj_is(cq, h))
+		r = vip_bad("not a completion queue handle");
+	else if (cq->nattached)
+		r = vip_fail(VIP_ERROR_RESOURCE, "%u work queues are attached: destroy their VIs first",
+			     cq->nattached);
+	else
+		vip_cq_teardown(cq);
+	pthread_mutex_unlock(&nic->lock);
+	return r;
+}
+
+VIP_EXPORT VIP_RETURN VipCQDone(VIP_CQ_HANDLE h, VIP_VI_HANDLE *vi, VIP_BOOLEAN *recv)
+{
+	struct vip_cq *cq = vip_obj_find(h, VIP_T_CQ);
+	VIP_RETURN r;
+
+	if (!cq)
+		return vip_bad("not a completion queue handle");
+	if (!vi || !recv)
+		return vip_bad("no place for the entry");
+	r = done(cq, h, vi, recv);
+	return r == VIP_INVALID_PARAMETER ? vip_bad("not a completion queue handle") : r;
+}
+
+VIP_EXPORT VIP_RETURN VipCQWait(VIP_CQ_HANDLE h, VIP_ULONG timeout, VIP_VI_HANDLE *vi, VIP_BOOLEAN *recv)
+{
+	struct vip_cq *cq = vip_obj_find(h, VIP_T_CQ);
+	struct vip_wait w;
+	struct vip_nic *nic;
+	VIP_RETURN r;
+
+	if (!cq)
+		return vip_bad("not a completion queue handle");
+	if (!vi || !recv)
+		return vip_bad("no place for the entry");
+	nic = cq->nic;
+	vip_wait_begin(&w, timeout, SPIN_NS);
+	do {
+		r = done(cq, h, vi, recv);
+	} while (r == VIP_NOT_DONE && vip_wait_spin(&w));
+	if (r == VIP_NOT_DONE && !vip_wait_over(&w)) {
+		if (vip_wait_enter(nic, &cq->obj, h, &cq->lock, &cq->sleepers)) {
+			do {
+				uint32_t armed = nic->ops->arm(nic, cq->word);
+
+				r = done(cq, h, vi, recv);
+				if (r != VIP_NOT_DONE)
+					break;
+				if (ka_load_relaxed(&nic->dead)) {
+					r = VIP_ERROR_RESOURCE;
+					break;
+				}
+				nic->ops->sleep(nic, cq->word, armed, vip_wait_left(&w));
+				r = done(cq, h, vi, recv);
+			} while (r == VIP_NOT_DONE && !vip_wait_over(&w));
+			vip_wait_leave(nic, &cq->lock, &cq->sleepers);
+		} else {
+			r = VIP_INVALID_PARAMETER;
+		}
+	}
+	if (r == VIP_INVALID_PARAMETER)
+		return vip_bad("not a completion queue handle");
+	if (r == VIP_ERROR_RESOURCE)
+		return vip_fail(r, "the kernel agent is gone: close the NIC handle and open it again");
+	return r == VIP_NOT_DONE ? VIP_TIMEOUT : r;
+}

@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * internal.h - the objects of the API layer.
+ *
+ * Objects are type-stable: one that was destroyed is reused for another of its
+ * type and never given back, so a pointer found through a stale handle can be
+ * locked, and the handle looked at again under the lock.
+ *
+ * Lock order: nic->lock, cq->attach_lock, vi->lock, the send queue's lock, the
+ * receive queue's, cq->lock, nic->async.lock.  No lock is held while a handler
+ * of the consumer runs.  The process-wide mem_lock (mem.c) is taken with none
+ * of these held.
+ */
+#ifndef VIPL_INTERNAL_H
+#define VIPL_INTERNAL_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "kagent/client/agent.h"
+#include "vipl/nic.h"
+#include "vipl_ext.h"
+
+#define VIP_EXPORT __attribute__((visibility("default")))
+
+/* ---- handles (handle.c) ---- */
+
+enum vip_type { VIP_T_NIC = 1, VIP_T_VI, VIP_T_CQ, VIP_T_PTAG, VIP_T_CONN };
+
+struct vip_obj {
+	uintptr_t handle; /* 0 while free; compared under the object's lock */
+	uint32_t index;
+	uint32_t type;
+	struct vip_obj *next_free;
+};
+
+/* Take a free object of @type (made with @bytes, zeroed, the first time; *@fresh tells); NULL: the limit. */
+void *vip_obj_new(enum vip_type type, size_t bytes, bool *fresh);
+/* Give it a handle: from here on it can be found. */
+void *vip_obj_publish(void *obj);
+/* Take the handle away: from here on it cannot be found. */
+void vip_obj_retire(void *obj);
+/* Back to the free ones; it has no handle. */
+void vip_obj_free(void *obj);
+/* The object, or NULL: not a handle of ours, stale, or another type. */
+void *vip_obj_find(const void *handle, enum vip_type type);
+/* Call for each live object of @type. */
+void vip_obj_each(enum vip_type type, void (*fn)(void *obj, void *arg), void *arg);
+void vip_obj_forked(void);
+
+static inline bool vip_obj_is(const void *obj, const void *handle)
+{
+	return ka_load_relaxed(&((const struct vip_obj *)obj)->handle) == (uintptr_t)handle;
+}
+
+static inline void *vip_obj_handle(const void *obj)
+{
+	return (void *)ka_load_relaxed(&((const struct vip_obj *)obj)->handle); /* NOLINT */
+}
+
+/* ---- errors and log (error.c) ---- */
+
+enum vip_log { VIP_LOG_NONE, VIP_LOG_ERROR, VIP_LOG_WARN, VIP_LOG_INFO, VIP_LOG_DEBUG };
+
+void vip_log(enum vip_log level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* Keep the cause for vip_fail. */
+void vip_why(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* Keep the cause, log it at @level, return @code.  fmt NULL: the cause is what vip_why kept. */
+VIP_RETURN vip_fail_at(enum vip_log level, const char *call, VIP_RETURN code, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
+#define vip_fail(code, ...) vip_fail_at(VIP_LOG_WARN, __func__, (code), __VA_ARGS__)
+/* Wrong use that old programs make on purpose (probing, polling): said at info. */
+#define vip_quiet(code, ...) vip_fail_at(VIP_LOG_INFO, __func__, (code), __VA_ARGS__)
+#define vip_bad(what) vip_quiet(VIP_INVALID_PARAMETER, "%s", (what))
+
+/* The one table from negative errno to VIP_RETURN. */
+VIP_RETURN vip_return(int err);
+
+/* ---- time ---- */
+
+uint64_t vip_now_ms(void);
+/* VIPL's timeout as ms of 32 bits; both spellings of infinite give KA_INFINITE. */
+uint32_t vip_timeout(VIP_ULONG t);
+
+/* ---- objects ---- */
+
+struct vip_wqe {
+	VIP_DESCRIPTOR *desc;
+	uint32_t mem; /* handle of the memory that holds it */
+	uint32_t status;
+};
+
+struct vip_cq;
+
+struct vip_queue {
+	pthread_mutex_t lock;
+	struct vip_wqe *e; /* a ring of `depth` */
+	/* descriptors since creation: dequeued <= complete <= posted */
+	uint64_t head, done, tail;
+	uint32_t depth;
+	uint32_t word; /* to sleep on: own, or the CQ's */
+	uint32_t sleepers;
+	struct vip_cq *cq;
+	uint32_t owed; /* entries that found the CQ full; under the CQ's lock */
+	uint64_t errors; /* completions in error since it was connected, without flushed ones */
+};
+
+struct vip_vi {
+	struct vip_obj obj;
+	struct vip_nic *nic;
+	pthread_mutex_t lock; /* state changes */
+	pthread_cond_t requested; /* VipConnectRequest has left Connect Pending */
+	bool cancel;		  /* it shall give up */
+	VIP_VI_STATE state;   /* written with vi->lock and both queue locks */
+	struct ka_vi_attr attr;
+	VIP_PROTECTION_HANDLE ptag; /* as the consumer gave it */
+	uint32_t id;		    /* the agent's number */
+	struct vip_queue q[2];	    /* VIP_SQ, VIP_RQ */
+	void *link;		    /* the NIC's, while connected; changed under all three locks */
+	void *priv;		    /* the NIC's, for the object's life */
+	struct vip_vi *cq_next[2];  /* attached to q[i].cq */
+};
+
+struct vip_cq {
+	struct vip_obj obj;
+	struct vip_nic *nic;
+	pthread_mutex_t attach_lock;
+	struct vip_vi *attached[2]; /* by queue, linked by cq_next */
+	uint32_t nattached;
+	pthread_mutex_t lock;
+	struct vip_cq_entry {
+		void *vi; /* handle */
+		uint32_t recv;
+	} *e;
+	uint32_t size;
+	uint64_t head, tail;
+	uint32_t owed; /* sum over the queues */
+	uint32_t sleepers;
+	uint32_t word;
+};
+
+struct vip_ptag {
+	struct vip_obj obj;
+	struct vip_nic *nic;
+	uint32_t id;
+};
+
+struct vip_conn {
+	struct vip_obj obj;
+	struct vip_nic *nic;
+	uint64_t id;
+};
+
+struct vip_async_error {
+	struct vip_async_error *next;
+	VIP_ERROR_DESCRIPTOR desc;
+};
+
+struct vip_nic {
+	struct vip_obj obj;
+	pthread_mutex_t lock; /* creation, destruction and closing */
+	const struct nic_ops *ops;
+	const char *device;
+	struct ka_agent *agent;
+	uint32_t id;	      /* the agent's number */
+	uint32_t default_tag; /* what a NULL protection tag means */
+	VIP_NIC_ATTRIBUTES attr;
+	uint32_t ncq;
+	uint32_t ns_ready;
+	uint32_t dead;	   /* its agent died */
+	uint32_t sleepers; /* threads that use the wake words */
+	void *priv;    /* the NIC's */
+	int fds[KA_MAX_FDS];
+
+	struct {
+		pthread_mutex_t lock;
+		pthread_cond_t idle;
+		VIP_ERROR_HANDLER handler;
+		void *context;
+		struct vip_async_error *first, **last;
+		bool running; /* a thread delivers */
+		bool closed;
+		pthread_t thread;
+	} async;
+};
+
+/* nic.c */
+struct vip_nic *vip_nic_find(VIP_NIC_HANDLE h);
+
+/* vi.c: take the VI out, whatever its state; nic->lock held. */
+void vip_vi_teardown(struct vip_vi *vi);
+/* vi.c: end the connection, flush, go to @state. */
+void vip_vi_end(struct vip_vi *vi, VIP_VI_STATE state);
+
+/* queue.c */
+int vip_queue_init(struct vip_queue *q, uint32_t depth);
+void vip_flush(struct vip_vi *vi, int queue);
+void vip_wake_queue(struct vip_vi *vi, int queue);
+static inline bool vip_queue_idle(const struct vip_queue *q) /* nothing posted that is not complete */
+{
+	return ka_load_relaxed(&q->done) == ka_load_relaxed(&q->tail);
+}
+
+/* cq.c: an entry for a completion; queue lock held. */
+void vip_cq_push(struct vip_vi *vi, int queue);
+void vip_cq_attach(struct vip_cq *cq, struct vip_vi *vi, int queue);
+void vip_cq_detach(struct vip_vi *vi, int queue, const void *handle);
+void vip_cq_teardown(struct vip_cq *cq);
+
+/* mem.c: undo what the process locked, as the agent's answer says. */
+void vip_mem_unlock(const struct ka_rep *rep, const struct ka_range *ranges);
+/* mem.c: a request whose answer tells what to unlock; the lock and the question are one step. */
+int vip_mem_call(struct vip_nic *nic, const struct ka_req *req, struct ka_rep *rep);
+void vip_mem_forget(struct vip_nic *nic);
+void vip_mem_forked(void);
+uint32_t vip_tag_of(struct vip_nic *nic, VIP_PROTECTION_HANDLE ptag); /* 0: not a tag of this handle */
+
+/* A request with its answer; keeps the agent's text as the cause. */
+int vip_call(struct vip_nic *nic, struct ka_req *req, struct ka_rep *rep, int fds[KA_MAX_FDS]);
+
+/* nic-emu: events for it. */
+extern const struct ka_agent_ops vip_agent_ops;
+void nic_emu_event(const struct ka_event *ev, const int fds[KA_MAX_FDS]);
+void nic_emu_agent_dead(struct ka_agent *agent);
+void nic_emu_forked(void);
+
+#endif

@@ -1,0 +1,387 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * nic.c - NIC handles: which device is which NIC, opening, closing, and the
+ * asynchronous errors of a handle.
+ *
+ * Errors of one handle are delivered one at a time by a thread that exists
+ * only while there are some; no lock is held meanwhile, so that a handler may
+ * call anything, VipCloseNic included.
+ */
+#include "vipl/internal.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct {
+	const char *name;
+	const struct nic_ops *ops;
+} devices[] = {
+	{"emu0", &nic_emu_ops},
+	/* names of the VIA era: M-VIA, cLAN, VI-GM, Windows */
+	{"/dev/via_lo", &nic_emu_ops},
+	{"/dev/via_eth0", &nic_emu_ops},
+	{"/dev/clanvi0", &nic_emu_ops},
+	{"VINIC", &nic_emu_ops},
+	{"VINIC0", &nic_emu_ops},
+	{"nic0", &nic_emu_ops},
+};
+
+struct vip_nic *vip_nic_find(VIP_NIC_HANDLE h)
+{
+	return vip_obj_find(h, VIP_T_NIC);
+}
+
+int vip_call(struct vip_nic *nic, struct ka_req *req, struct ka_rep *rep, int fds[KA_MAX_FDS])
+{
+	req->nic = nic->id;
+	if (ka_agent_call(nic->agent, req, rep, fds, NULL, 0))
+		vip_why("%s", rep->text);
+	return rep->err;
+}
+
+/* ---- asynchronous errors ---- */
+
+static void log_error(const VIP_ERROR_DESCRIPTOR *d)
+{
+	static const char *const names[] = {"POST_DESC",  "CONN_LOST",	"RECVQ_EMPTY", "VI_OVERRUN",
+					    "RDMAW_PROT", "RDMAW_DATA", "RDMAW_ABORT", "RDMAR_PROT",
+					    "COMP_PROT",  "RDMA_TRANSPORT", "CATASTROPHIC"};
+
+	vip_log(VIP_LOG_WARN, "asynchronous error VIP_ERROR_%s (VI %p)", names[d->ErrorCode], d->ViHandle);
+}
+
+static void *deliver(void *arg)
+{
+	struct vip_nic *nic = arg;
+	struct vip_async_error *e;
+
+	pthread_mutex_lock(&nic->async.lock);
+	while ((e = nic->async.first) && !nic->async.closed) {
+		VIP_ERROR_HANDLER handler = nic->async.handler;
+		void *context = nic->async.context;
+
+		nic->async.first = e->next;
+		if (!nic->async.first)
+			nic->async.last = &nic->async.first;
+		pthread_mutex_unlock(&nic->async.lock);
+		if (handler)
+			handler(context, &e->desc);
+		else
+			log_error(&e->desc);
+		free(e);
+		pthread_mutex_lock(&nic->async.lock);
+	}
+	nic->async.running = false;
+	pthread_cond_broadcast(&nic->async.idle);
+	pthread_mutex_unlock(&nic->async.lock);
+	return NULL;
+}
+
+void vip_async(struct vip_nic *nic, struct vip_vi *vi, VIP_ERROR_CODE code, VIP_RESOURCE_CODE res,
+	       VIP_DESCRIPTOR *desc)
+{
+	struct vip_async_error *e = calloc(1, sizeof(*e));
+	sigset_t all, old;
+	pthread_attr_t attr;
+
+	if (!e) {
+		vip_log(VIP_LOG_ERROR, "no memory to report asynchronous error %d", (int)code);
+		return;
+	}
+	e->desc = (VIP_ERROR_DESCRIPTOR){.NicHandle = vip_obj_handle(nic),
+					 .ViHandle = vi ? vip_obj_handle(vi) : NULL,
+					 .DescriptorPtr = desc,
+					 .ResourceCode = res,
+					 .ErrorCode = code};
+	pthread_mutex_lock(&nic->async.lock);
+	if (nic->async.closed) {
+		free(e);
+	} else {
+		*nic->async.last = e;
+		nic->async.last = &e->next;
+		if (!nic->async.running) {
+			pthread_attr_init(&attr);
+			pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+			sigfillset(&all);
+			pthread_sigmask(SIG_SETMASK, &all, &old);
+			nic->async.running = pthread_create(&nic->async.thread, &attr, deliver, nic) == 0;
+			pthread_sigmask(SIG_SETMASK, &old, NULL);
+			pthread_attr_destroy(&attr);
+			if (!nic->async.running)
+				vip_log(VIP_LOG_ERROR, "no thread to report asynchronous error %d", (int)code);
+		}
+	}
+	pthread_mutex_unlock(&nic->async.lock);
+}
+
+static void async_open(struct vip_nic *nic)
+{
+	nic->async.first = NULL;
+	nic->async.last = &nic->async.first;
+	nic->async.handler = NULL;
+	nic->async.closed = false;
+}
+
+/* No handler runs when this returns, unless it is the handler that closes. */
+static void async_close(struct vip_nic *nic)
+{
+	struct vip_async_error *e;
+
+	pthread_mutex_lock(&nic->async.lock);
+	nic->async.closed = true;
+	while (nic->async.running && !pthread_equal(nic->async.thread, pthread_self()))
+		pthread_cond_wait(&nic->async.idle, &nic->async.lock);
+	while ((e = nic->async.first)) {
+		nic->async.first = e->next;
+		free(e);
+	}
+	pthread_mutex_unlock(&nic->async.lock);
+}
+
+VIP_EXPORT VIP_RETURN VipErrorCallback(VIP_NIC_HANDLE h, VIP_PVOID context, VIP_ERROR_HANDLER handler)
+{
+	struct vip_nic *nic = vip_nic_find(h);
+
+	if (!nic)
+		return vip_bad("not a NIC handle");
+	pthread_mutex_lock(&nic->async.lock);
+	nic->async.handler = handler;
+	nic->async.context = context;
+	pthread_mutex_unlock(&nic->async.lock);
+	return VIP_SUCCESS;
+}
+
+/* ---- the agent dies, the process forks ---- */
+
+static void vi_dead(void *obj, void *arg)
+{
+	struct vip_vi *vi = obj;
+
+	pthread_mutex_lock(&vi->lock);
+	if (vi->nic == arg && vip_obj_handle(vi))
+		vip_vi_end(vi, VIP_STATE_ERROR);
+	pthread_mutex_unlock(&vi->lock);
+}
+
+static void cq_dead(void *obj, void *arg)
+{
+	struct vip_cq *cq = obj;
+
+	pthread_mutex_lock(&cq->lock);
+	if (cq->nic == arg && vip_obj_handle(cq))
+		cq->nic->ops->wake(cq->nic, cq->word);
+	pthread_mutex_unlock(&cq->lock);
+}
+
+void vip_nic_dead(struct vip_nic *nic)
+{
+	ka_store_relaxed(&nic->dead, 1);
+	vip_log(VIP_LOG_ERROR, "the kernel agent has died: all its NIC handles are lost");
+	vip_obj_each(VIP_T_VI, vi_dead, nic);
+	vip_obj_each(VIP_T_CQ, cq_dead, nic);
+	vip_async(nic, NULL, VIP_ERROR_CATASTROPHIC, VIP_RESOURCE_NIC, NULL);
+}
+
+/* A child has none of its parent's handles: its memory is not locked, its connections are not its own. */
+static void forked(void)
+{
+	vip_obj_forked();
+	vip_mem_forked();
+	nic_emu_forked();
+	ka_agent_forked();
+}
+
+static void at_fork(void)
+{
+	pthread_atfork(NULL, NULL, forked);
+}
+
+/* ---- open and close ---- */
+
+const struct ka_agent_ops vip_agent_ops = {
+	.event = nic_emu_event,
+	.dead = nic_emu_agent_dead,
+};
+
+static struct vip_nic *nic_new(void)
+{
+	bool fresh;
+	struct vip_nic *nic = vip_obj_new(VIP_T_NIC, sizeof(*nic), &fresh);
+
+	if (nic && fresh) {
+		pthread_mutex_init(&nic->lock, NULL);
+		pthread_mutex_init(&nic->async.lock, NULL);
+		pthread_cond_init(&nic->async.idle, NULL);
+	}
+	return nic;
+}
+
+VIP_EXPORT VIP_RETURN VipOpenNic(const VIP_CHAR *name, VIP_NIC_HANDLE *out)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	struct ka_req req = {.op = KA_OP_OPEN};
+	struct vip_nic *nic;
+	struct ka_rep rep;
+	char why[320];
+	VIP_RETURN r;
+	size_t i;
+	int err;
+
+	if (!name || !out)
+		return vip_bad("no device name, or no place for the handle");
+	for (i = 0; i < sizeof(devices) / sizeof(devices[0]); i++) {
+		if (strcmp(devices[i].name, name) == 0)
+			break;
+	}
+	if (i == sizeof(devices) / sizeof(devices[0]))
+		return vip_quiet(VIP_INVALID_PARAMETER, "there is no device '%.64s': emu0 is always there", name);
+	pthread_once(&once, at_fork);
+	nic = nic_new();
+	if (!nic)
+		return vip_fail(VIP_ERROR_RESOURCE, "no memory for a NIC handle");
+	nic->ops = devices[i].ops;
+	nic->device = devices[0].name;
+	nic->ncq = nic->ns_ready = nic->dead = 0;
+	err = ka_agent_get(&vip_agent_ops, &nic->agent, why, sizeof(why));
+	if (err) {
+		r = vip_fail(VIP_ERROR_RESOURCE, "%s", why);
+		goto free_nic;
+	}
+	/* HELLO, OPEN: the agent's own number of the handle comes back */
+	if (ka_agent_call(nic->agent, &req, &rep, nic->fds, NULL, 0)) {
+		r = vip_fail(VIP_ERROR_RESOURCE, "%s", rep.text);
+		goto put_agent;
+	}
+	nic->id = rep.u.open.nic;
+	nic->default_tag = rep.u.open.tag;
+	async_open(nic);
+	err = nic->ops->open(nic);
+	if (err) {
+		r = vip_fail(VIP_ERROR_RESOURCE, NULL);
+		goto close_nic;
+	}
+	memset(&nic->attr, 0, sizeof(nic->attr));
+	nic->ops->query(nic, &nic->attr);
+	*out = vip_obj_publish(nic);
+	return VIP_SUCCESS;
+
+close_nic:
+	req.op = KA_OP_CLOSE;
+	vip_call(nic, &req, &rep, NULL);
+put_agent:
+	ka_agent_put(nic->agent);
+free_nic:
+	vip_obj_free(nic);
+	return r;
+}
+
+static void close_vi(void *obj, void *arg)
+{
+	struct vip_vi *vi = obj;
+
+	if (vi->nic == arg)
+		vip_vi_teardown(vi);
+}
+
+static void close_cq(void *obj, void *arg)
+{
+	struct vip_cq *cq = obj;
+
+	if (cq->nic == arg)
+		vip_cq_teardown(cq);
+}
+
+static void close_ptag(void *obj, void *arg)
+{
+	if (((struct vip_ptag *)obj)->nic == arg) {
+		vip_obj_retire(obj);
+		vip_obj_free(obj);
+	}
+}
+
+static void close_conn(void *obj, void *arg)
+{
+	if (((struct vip_conn *)obj)->nic == arg) {
+		vip_obj_retire(obj);
+		vip_obj_free(obj);
+	}
+}
+
+VIP_EXPORT VIP_RETURN VipCloseNic(VIP_NIC_HANDLE h)
+{
+	struct vip_nic *nic = vip_nic_find(h);
+	struct ka_req req = {.op = KA_OP_CLOSE};
+	struct ka_rep rep;
+
+	if (!nic)
+		return vip_bad("not a NIC handle");
+	pthread_mutex_lock(&nic->lock);
+	if (!vip_obj_is(nic, h)) {
+		pthread_mutex_unlock(&nic->lock);
+		return vip_bad("not a NIC handle");
+	}
+	vip_obj_retire(nic);
+	vip_obj_each(VIP_T_VI, close_vi, nic);
+	vip_obj_each(VIP_T_CQ, close_cq, nic);
+	vip_obj_each(VIP_T_PTAG, close_ptag, nic);
+	vip_obj_each(VIP_T_CONN, close_conn, nic);
+	if (vip_mem_call(nic, &req, &rep))
+		vip_mem_forget(nic);
+	/* threads that slept on our words were woken, and leave */
+	while (__atomic_load_n(&nic->sleepers, __ATOMIC_SEQ_CST))
+		sched_yield();
+	nic->ops->close(nic);
+	pthread_mutex_unlock(&nic->lock);
+	async_close(nic);
+	ka_agent_put(nic->agent);
+	vip_obj_free(nic);
+	return VIP_SUCCESS;
+}
+
+VIP_EXPORT VIP_RETURN VipQueryNic(VIP_NIC_HANDLE h, VIP_NIC_ATTRIBUTES *attr)
+{
+	struct vip_nic *nic = vip_nic_find(h);
+
+	if (!nic)
+		return vip_bad("not a NIC handle");
+	if (!attr)
+		return vip_bad("no place for the attributes");
+	*attr = nic->attr;
+	return VIP_SUCCESS;
+}
+
+/* ---- a look into the agent ---- */
+
+VIP_EXPORT VIP_RETURN VipxInspect(VIP_NIC_HANDLE h, int kind,
+				  void (*row)(void *context, const struct vipx_rec *rec), void *context)
+{
+	struct vip_nic *nic = vip_nic_find(h);
+	struct ka_req req = {.op = KA_OP_INSPECT};
+	struct vipx_rec *recs;
+	struct ka_rep rep;
+	VIP_RETURN r = VIP_SUCCESS;
+	uint32_t i;
+
+	if (!nic)
+		return vip_bad("not a NIC handle");
+	if (!row || kind < VIPX_PROC || kind > VIPX_VI)
+		return vip_bad("no such table, or nobody to tell");
+	recs = calloc(KA_MAX_RECS, sizeof(*recs));
+	if (!recs)
+		return vip_fail(VIP_ERROR_RESOURCE, "no memory");
+	req.u.inspect.kind = (uint32_t)kind;
+	do {
+		if (ka_agent_call(nic->agent, &req, &rep, NULL, recs, KA_MAX_RECS * sizeof(*recs))) {
+			r = vip_fail(VIP_ERROR_RESOURCE, "%s", rep.text);
+			break;
+		}
+		for (i = 0; i < rep.nrecs && i < KA_MAX_RECS; i++)
+			row(context, &recs[i]);
+		req.u.inspect.cursor = rep.u.inspect.cursor;
+	} while (rep.u.inspect.cursor);
+	free(recs);
+	return r;
+}

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * nic.h - the NIC seam: what the API layer asks of a NIC, and what a NIC tells
+ * the API layer.  The API layer knows handles, states, queues in consumer
+ * order and the rules of VIPL; a NIC knows how bytes and connections move.
+ *
+ * Operations return 0 or negative errno; an operation that fails may leave a
+ * text with vip_why().
+ */
+#ifndef VIPL_NIC_H
+#define VIPL_NIC_H
+
+#include "kagent/ka_proto.h"
+#include "kagent/ka_shm.h"
+#include "vipl.h"
+
+struct vip_nic;
+struct vip_vi;
+
+enum { VIP_SQ = 0, VIP_RQ = 1 };
+
+/* Why a VI went down, for vip_vi_down(). */
+enum nic_down {
+	NIC_UP = 0,
+	NIC_LOST,	 /* the other end has gone: CONN_LOST */
+	NIC_RECVQ_EMPTY, /* a message came and no receive was posted */
+	NIC_ERROR,	 /* one of this end's own descriptors is in error */
+	NIC_DEAD	 /* the NIC as a whole */
+};
+
+/* A request that VipConnectWait got. */
+struct nic_request {
+	uint64_t id;
+	struct ka_addr remote;
+	struct ka_vi_attr attr;
+};
+
+struct nic_ops {
+	/* The NIC handle: nic->agent is there.  close: no VI is left. */
+	int (*open)(struct vip_nic *nic);
+	void (*close)(struct vip_nic *nic);
+	void (*query)(struct vip_nic *nic, VIP_NIC_ATTRIBUTES *attr);
+
+	/* May the NIC access [addr, addr + len) through @handle under @tag, with KA_R_* @rights? */
+	int (*mem_check)(struct vip_nic *nic, uint32_t handle, uint64_t addr, uint64_t len, uint32_t tag,
+			 uint32_t rights);
+	/* The region behind @handle, when @addr lies in it. */
+	int (*mem_query)(struct vip_nic *nic, uint32_t handle, uint64_t addr, uint32_t *tag, uint32_t *rights);
+	/* Call @row for each region of the handle: what is locked when the agent can no longer tell. */
+	void (*mem_each)(struct vip_nic *nic, void (*row)(uint64_t start, uint64_t length));
+
+	/* Connections; they block as VIPL's calls do.  timeout in ms, KA_INFINITE. */
+	int (*conn_wait)(struct vip_nic *nic, const struct ka_addr *local, uint32_t timeout,
+			 struct nic_request *req);
+	int (*conn_accept)(struct vip_vi *vi, uint64_t id);
+	int (*conn_reject)(struct vip_nic *nic, uint64_t id);
+	int (*conn_request)(struct vip_vi *vi, const struct ka_addr *local, const struct ka_addr *remote,
+			    uint32_t timeout, struct ka_vi_attr *attr);
+	/*
+	 * connected: both queue locks are held, the state is still what it was;
+	 * post_recv follows for every receive that is posted, then ready.
+	 */
+	void (*ready)(struct vip_vi *vi);
+	/* End the connection; no byte moves on its behalf when this returns.  No queue lock is held. */
+	void (*sever)(struct vip_vi *vi);
+	/* Forget it: both queue locks are held, completions were taken out. */
+	void (*detach)(struct vip_vi *vi);
+	/* Tell the agent that the VI is idle (also ends a request under way). */
+	void (*disconnect)(struct vip_vi *vi);
+
+	/* Descriptor number @n of the queue, which the API layer has put there; queue lock held. */
+	void (*post_send)(struct vip_vi *vi, uint64_t n);
+	void (*post_recv)(struct vip_vi *vi, uint64_t n);
+	/* Complete what is complete, by vip_complete(), in order; queue lock held. */
+	void (*poll)(struct vip_vi *vi, int queue);
+	/* Is the connection still up?  Cheap; vi->lock or a queue lock held. */
+	enum nic_down (*down)(struct vip_vi *vi);
+
+	/* Sleeping: arm, look once more, sleep on what arm returned.  @word from word_get. */
+	int (*word_get)(struct vip_nic *nic, uint32_t *word);
+	void (*word_put)(struct vip_nic *nic, uint32_t word);
+	uint32_t (*arm)(struct vip_nic *nic, uint32_t word);
+	void (*sleep)(struct vip_nic *nic, uint32_t word, uint32_t armed, uint32_t ms);
+	void (*wake)(struct vip_nic *nic, uint32_t word);
+};
+
+extern const struct nic_ops nic_emu_ops;
+
+/* ---- what a NIC tells the API layer ---- */
+
+struct nic_wc {
+	uint32_t status; /* VIP_STATUS_*, DONE included */
+	uint32_t length; /* bytes */
+	uint32_t imm;	 /* valid with VIP_STATUS_IMMEDIATE */
+};
+
+/* The next descriptor of the queue is complete; queue lock held. */
+void vip_complete(struct vip_vi *vi, int queue, const struct nic_wc *wc);
+
+/* If the connection has gone down: flush, go to Error, tell the consumer.  No lock held. */
+void vip_vi_check(struct vip_vi *vi);
+
+/* An asynchronous error; any lock may be held, no handler runs inside. */
+void vip_async(struct vip_nic *nic, struct vip_vi *vi, VIP_ERROR_CODE code, VIP_RESOURCE_CODE res,
+	       VIP_DESCRIPTOR *desc);
+
+/* The agent of @nic died. */
+void vip_nic_dead(struct vip_nic *nic);
+
+#endif

@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * queue.c - a VI's work queues as the consumer sees them: descriptors begin,
+ * complete and are dequeued in the order they were posted.
+ *
+ * A completion is written into the descriptor with Status last (release), and
+ * only while the memory that holds it is still registered.
+ */
+#include "vipl/internal.h"
+#include "vipl/wait.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+/* A wait polls this long before it sleeps. */
+#define SPIN_NS 20000u
+
+int vip_queue_init(struct vip_queue *q, uint32_t depth)
+{
+	if (!q->e || q->depth != depth) {
+		free(q->e);
+		q->e = calloc(depth, sizeof(*q->e));
+		q->depth = depth;
+	}
+	q->head = q->done = q->tail = 0;
+	q->owed = 0;
+	q->errors = 0;
+	return q->e ? 0 : -ENOMEM;
+}
+
+void vip_wake_queue(struct vip_vi *vi, int queue)
+{
+	vi->nic->ops->wake(vi->nic, vi->q[queue].word);
+}
+
+static int desc_check(struct vip_vi *vi, const VIP_DESCRIPTOR *d, uint32_t mem)
+{
+	return vi->nic->ops->mem_check(vi->nic, mem, (uintptr_t)d, sizeof(*d), vi->attr.tag, KA_R_WRITE);
+}
+
+void vip_complete(struct vip_vi *vi, int queue, const struct nic_wc *wc)
+{
+	struct vip_queue *q = &vi->q[queue];
+	struct vip_wqe *e = &q->e[q->done % q->depth];
+
+	e->status = wc->status;
+	if (desc_check(vi, e->desc, e->mem)) {
+		e->status |= VIP_STATUS_PROTECTION_ERROR;
+		vip_async(vi->nic, vi, VIP_ERROR_COMP_PROT, VIP_RESOURCE_VI, e->desc);
+	} else {
+		e->desc->CS.Length = wc->length;
+		if (queue == VIP_RQ && (wc->status & VIP_STATUS_IMMEDIATE))
+			e->desc->CS.ImmediateData = wc->imm;
+		ka_store_release(&e->desc->CS.Status, wc->status);
+	}
+	if (e->status & VIP_STATUS_ERROR_MASK & ~(uint32_t)VIP_STATUS_DESC_FLUSHED_ERROR)
+		q->errors++;
+	ka_store_relaxed(&q->done, q->done + 1);
+	if (q->cq)
+		vip_cq_push(vi, queue);
+	else if (q->sleepers)
+		vip_wake_queue(vi, queue);
+}
+
+void vip_flush(struct vip_vi *vi, int queue)
+{
+	static const uint32_t ops[] = {VIP_STATUS_OP_SEND, VIP_STATUS_OP_RDMA_WRITE, VIP_STATUS_OP_RDMA_READ,
+				       VIP_STATUS_OP_SEND};
+	struct vip_queue *q = &vi->q[queue];
+
+	while (q->done < q->tail) {
+		const struct vip_wqe *e = &q->e[q->done % q->depth];
+		struct nic_wc wc = {.status = VIP_STATUS_DONE | VIP_STATUS_DESC_FLUSHED_ERROR};
+
+		if (queue == VIP_RQ)
+			wc.status |= VIP_STATUS_OP_RECEIVE;
+		else if (desc_check(vi, e->desc, e->mem) == 0)
+			wc.status |= ops[e->desc->CS.Control & VIP_CONTROL_OP_MASK];
+		vip_complete(vi, queue, &wc);
+	}
+}
+
+static VIP_RETURN post(VIP_VI_HANDLE h, int queue, VIP_DESCRIPTOR *d, VIP_MEM_HANDLE mem, const char *call)
+{
+	struct vip_vi *vi = vip_obj_find(h, VIP_T_VI);
+	struct vip_queue *q;
+	bool down = false;
+	uint64_t n;
+
+	if (!vi)
+		return vip_fail_at(VIP_LOG_INFO, call, VIP_INVALID_PARAMETER, "not a VI handle");
+	if (!d)
+		return vip_fail_at(VIP_LOG_INFO, call, VIP_INVALID_PARAMETER, "no descriptor");
+	q = &vi->q[queue];
+	pthread_mutex_lock(&q->lock);
+	if (!vip_obj_is(vi, h)) {
+		pthread_mutex_unlock(&q->lock);
+		return vip_fail_at(VIP_LOG_INFO, call, VIP_INVALID_PARAMETER, "not a VI handle");
+	}
+	if (((uintptr_t)d & (VIP_DESCRIPTOR_ALIGNMENT - 1)) || desc_check(vi, d, mem)) {
+		pthread_mutex_unlock(&q->lock);
+		/* VIPL-FACTS K-4: the call succeeds, the error is asynchronous */
+		vip_async(vi->nic, vi, VIP_ERROR_POST_DESC, VIP_RESOURCE_DESCRIPTOR, d);
+		return VIP_SUCCESS;
+	}
+	if (q->tail - q->head >= q->depth) {
+		pthread_mutex_unlock(&q->lock);
+		return vip_fail_at(VIP_LOG_WARN, call, VIP_ERROR_RESOURCE,
+				   "the queue holds %u descriptors, its maximum: dequeue some first", q->depth);
+	}
+	d->CS.Status = 0;
+	n = q->tail;
+	q->e[n % q->depth] = (struct vip_wqe){.desc = d, .mem = mem};
+	ka_store_relaxed(&q->tail, n + 1);
+	switch (vi->state) {
+	case VIP_STATE_CONNECTED:
+		if (queue == VIP_SQ)
+			vi->nic->ops->post_send(vi, n);
+		else
+			vi->nic->ops->post_recv(vi, n);
+		down = queue == VIP_SQ && vi->nic->ops->down(vi) != NIC_UP;
+		break;
+	case VIP_STATE_IDLE:
+	case VIP_STATE_CONNECT_PENDING:
+		if (queue == VIP_RQ)
+			break; /* it waits for the connection */
+		__attribute__((fallthrough));
+	case VIP_STATE_ERROR:
+		vip_flush(vi, queue);
+		break;
+	}
+	pthread_mutex_unlock(&q->lock);
+	if (down)
+		vip_vi_check(vi);
+	return VIP_SUCCESS;
+}
+
+/* The head of the queue; VIP_NOT_DONE is said without a cause, for it is no failure. */
+static VIP_RETURN done(struct vip_vi *vi, VIP_VI_HANDLE h, int queue, VIP_DESCRIPTOR **out)
+{
+	struct vip_queue *q = &vi->q[queue];
+	VIP_RETURN r = VIP_NOT_DONE;
+	bool down = false;
+	int look;
+
+	*out = NULL;
+	for (look = 0; look < 2 && r == VIP_NOT_DONE && (look == 0 || down); look++) {
+		if (down)
+			vip_vi_check(vi); /* flushes what is posted */
+		pthread_mutex_lock(&q->lock);
+		if (!vip_obj_is(vi, h)) {
+			r = VIP_INVALID_PARAMETER;
+		} else {
+			if (q->head == q->done && q->done < q->tail && vi->link)
+				vi->nic->ops->poll(vi, queue);
+			if (q->head < q->done) {
+				const struct vip_wqe *e = &q->e[q->head % q->depth];
+
+				*out = e->desc;
+				r = e->status & VIP_STATUS_ERROR_MASK ? VIP_DESCRIPTOR_ERROR : VIP_SUCCESS;
+				q->head++;
+			} else if (q->head == q->tail) {
+				r = VIP_DESCRIPTOR_ERROR;
+			} else {
+				down = vi->nic->ops->down(vi) != NIC_UP;
+			}
+		}
+		pthread_mutex_unlock(&q->lock);
+	}
+	return r;
+}
+
+static VIP_RETURN done_call(VIP_VI_HANDLE h, int queue, VIP_DESCRIPTOR **out, const char *call)
+{
+	struct vip_vi *vi = vip_obj_find(h, VIP_T_VI);
+	VIP_RETURN r;
+
+	if (!out)
+		return vip_fail_at(VIP_LOG_INFO, call, VIP_INVALID_PARAMETER, "no place for the descriptor");
+	if (!vi)
+		return vip_fail_at(VIP_LOG_INFO, call, VIP_INVALID_PARAMETER, "not a VI handle");
+	r = done(vi, h, queue, out);
+	if (r == VIP_INVALID_PARAMETER)
+		return vip_fail_at(VIP_LOG_INFO, call, r, "not a VI handle");
+	return r;
+}
+
+/* Sleep until something may have come; spin first. */
+static VIP_RETURN wait_call(VIP_VI_HANDLE h, int queue, VIP_ULONG timeout, VIP_DESCRIPTOR **out, const char *call)
+{
+	struct vip_vi *vi = vip_obj_find(h, VIP_T_VI);
+	struct vip_wait w;
+	VIP_RETURN r;
+
+	if (!out || !vi)
+		return done_call(h, queue, out, call);
+	*out = NULL;
+	if (vi->q[queue].cq)
+		return vip_fail_at(VIP_LOG_WARN, call, VIP_ERROR_RESOURCE,
+				   "the queue is attached to a completion queue: wait there (VipCQWait)");
+	vip_wait_begin(&w, timeout, SPIN_NS);
+	do {
+		r = done(vi, h, queue, out);
+	} while (r == VIP_NOT_DONE && vip_wait_spin(&w));
+	if (r == VIP_NOT_DONE && !vip_wait_over(&w)) {
+		struct vip_nic *nic = vi->nic;
+
+		if (vip_wait_enter(nic, &vi->obj, h, &vi->q[queue].lock, &vi->q[queue].sleepers)) {
+			do {
+				uint32_t armed = nic->ops->arm(nic, vi->q[queue].word);
+
+				r = done(vi, h, queue, out);
+				if (r != VIP_NOT_DONE)
+					break;
+				nic->ops->sleep(nic, vi->q[queue].word, armed, vip_wait_left(&w));
+				r = done(vi, h, queue, out);
+			} while (r == VIP_NOT_DONE && !vip_wait_over(&w));
+			vip_wait_leave(nic, &vi->q[queue].lock, &vi->q[queue].sleepers);
+		} else {
+			r = VIP_INVALID_PARAMETER;
+		}
+	}
+	if (r == VIP_INVALID_PARAMETER)
+		return vip_fail_at(VIP_LOG_INFO, call, r, "not a VI handle");
+	return r == VIP_NOT_DONE ? VIP_TIMEOUT : r;
+}
+
+VIP_EXPORT VIP_RETURN VipPostSend(VIP_VI_HANDLE h, VIP_DESCRIPTOR *d, VIP_MEM_HANDLE mem)
+{
+	return post(h, VIP_SQ, d, mem, __func__);
+}
+
+VIP_EXPORT VIP_RETURN VipPostRecv(VIP_VI_HANDLE h, VIP_DESCRIPTOR *d, VIP_MEM_HANDLE mem)
+{
+	return post(h, VIP_RQ, d, mem, __func__);
+}
+
+VIP_EXPORT VIP_RETURN VipSendDone(VIP_VI_HANDLE h, VIP_DESCRIPTOR **d)
+{
+	return done_call(h, VIP_SQ, d, __func__);
+}
+
+VIP_EXPORT VIP_RETURN VipRecvDone(VIP_VI_HANDLE h, VIP_DESCRIPTOR **d)
+{
+	return done_call(h, VIP_RQ, d, __func__);
+}
+
+VIP_EXPORT VIP_RETURN VipSendWait(VIP_VI_HANDLE h, VIP_ULONG timeout, VIP_DESCRIPTOR **d)
+{
+	return wait_call(h, VIP_SQ, timeout, d, __func__);
+}
+
+VIP_EXPORT VIP_RETURN VipRecvWait(VIP_VI_HANDLE h, VIP_ULONG timeout, VIP_DESCRIPTOR **d)
+{
+	return wait_call(h, VIP_RQ, timeout, d, __func__);
+}
