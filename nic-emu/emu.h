@@ -30,8 +30,10 @@ struct emu_nic {
 	pthread_mutex_t word_lock;
 	uint8_t word_used[KA_WAKE_WORDS];
 	uint32_t word_hint;
-	pthread_t thread; /* progress */
+	pthread_t thread;  /* progress */
 	uint32_t quit;
+	uint32_t work;	   /* a send is unfinished */
+	uint32_t takeover; /* and its owner sleeps: do not leave it to the owner's polling */
 };
 
 struct emu_vi {
@@ -45,6 +47,9 @@ struct emu_vi {
 	uint64_t started;
 	bool streaming; /* descriptor started - 1 is still being sent */
 	bool broken;	/* a send ended the connection: nothing more is started */
+	uint32_t unfinished; /* posted sends are not all on their way; read without the lock */
+	uint32_t polls; /* the consumer's looks at the queue ... */
+	uint32_t polls_seen; /* ... as the progress thread last saw them */
 	uint32_t *status; /* by descriptor: final, or 0: wait until the peer has reaped ... */
 	uint64_t *reap;	  /* ... this many */
 
@@ -60,6 +65,8 @@ static inline struct emu_nic *emu_nic(const struct vip_nic *nic)
 /* emu_nic.c: wake one word of a table, if somebody sleeps there; always for the progress word. */
 void emu_wake_word(struct ka_wake *wake, uint32_t word);
 void emu_kick(struct ka_wake *wake);
+/* emu_nic.c: a send is left unfinished. */
+void emu_call_progress(struct emu_nic *en);
 
 /* emu_conn.c */
 int emu_conn_wait(struct vip_nic *nic, const struct ka_addr *local, uint32_t timeout, struct nic_request *req);
@@ -76,6 +83,10 @@ void emu_disconnect(struct vip_vi *vi);
 void emu_do_post_send(struct vip_vi *vi, uint64_t n);
 void emu_do_post_recv(struct vip_vi *vi, uint64_t n);
 void emu_poll(struct vip_vi *vi, int queue);
+/* Send queue: go on as far as it goes; true while something is left to send.  Its lock held. */
+bool emu_pump(struct emu_vi *e);
+/* Receive queue: take what has come.  Its lock held. */
+void emu_drain(struct emu_vi *e);
 enum nic_down emu_vi_down(struct vip_vi *vi);
 /* The other end has something to see at once: a broken connection, a dropped message. */
 void emu_alarm_peer(struct emu_vi *e);

@@ -216,6 +216,7 @@ static int attach(struct vip_vi *vi, const struct ka_conn_info *info, int fds[KA
 	e->peer_recv_word = info->peer.wake_recv % KA_WAKE_WORDS;
 	e->started = vi->q[VIP_SQ].tail;
 	e->streaming = e->broken = e->draining = false;
+	e->unfinished = 0;
 	vi->link = e;
 	pthread_mutex_unlock(&vi->q[VIP_RQ].lock);
 	pthread_mutex_unlock(&vi->q[VIP_SQ].lock);

@@ -214,7 +214,7 @@ static bool start(struct emu_vi *e, uint64_t n)
 }
 
 /* Send queue: go on as far as it goes, and report what is complete; true while something is left to send. */
-static bool pump(struct emu_vi *e)
+bool emu_pump(struct emu_vi *e)
 {
 	struct vip_queue *q = &e->vi->q[VIP_SQ];
 	bool down;
@@ -254,14 +254,15 @@ static bool pump(struct emu_vi *e)
 			wc.length = ka_load_relaxed(&q->e[i % q->depth].desc->CS.Length);
 		vip_complete(e->vi, VIP_SQ, &wc);
 	}
-	return e->streaming || (e->started < q->tail && !e->broken);
+	ka_store_relaxed(&e->unfinished, e->streaming || (e->started < q->tail && !e->broken));
+	return e->unfinished;
 }
 
 void emu_do_post_send(struct vip_vi *vi, uint64_t n)
 {
 	(void)n;
-	if (pump(vi->link))
-		emu_kick(emu_nic(vi->nic)->wake);
+	if (emu_pump(vi->link))
+		emu_call_progress(emu_nic(vi->nic));
 }
 
 /* ---- receiving ---- */
@@ -285,7 +286,7 @@ static bool readable(struct vip_vi *vi, const struct vip_wqe *w)
 				       KA_R_WRITE) == 0;
 }
 
-static void drain(struct emu_vi *e)
+void emu_drain(struct emu_vi *e)
 {
 	struct vip_vi *vi = e->vi;
 	struct vip_queue *q = &vi->q[VIP_RQ];
@@ -323,10 +324,20 @@ static void drain(struct emu_vi *e)
 
 void emu_poll(struct vip_vi *vi, int queue)
 {
-	if (queue == VIP_SQ)
-		pump(vi->link);
-	else
-		drain(vi->link);
+	struct emu_vi *e = vi->link;
+
+	if (queue == VIP_SQ) {
+		e->polls++;
+		emu_pump(e);
+		return;
+	}
+	emu_drain(e);
+	/* who polls for an answer is there to finish the question, too */
+	if (ka_load_relaxed(&e->unfinished) && pthread_mutex_trylock(&vi->q[VIP_SQ].lock) == 0) {
+		e->polls++;
+		emu_pump(e);
+		pthread_mutex_unlock(&vi->q[VIP_SQ].lock);
+	}
 }
 
 enum nic_down emu_vi_down(struct vip_vi *vi)

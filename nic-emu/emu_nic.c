@@ -7,8 +7,10 @@
  * goes on with sends that could not be finished when they were posted, empties
  * the landing ring for an owner who makes no call, and sees a connection end.
  * It sleeps until it is kicked (by this process or by a peer).  While a send is
- * under way it polls, then tells the peer that it wants room, wakes the peer's
- * progress thread and sleeps.
+ * unfinished it leaves it to a consumer who polls, for it would only take the
+ * processor from him; when nobody has polled for a moment, or the consumer goes
+ * to sleep, it polls itself, and then tells the peer that it wants room, wakes
+ * the peer's progress thread and sleeps.
  */
 #include "nic-emu/emu.h"
 
@@ -27,6 +29,7 @@
 /* Rounds of polling before the progress thread sleeps, and how long it does while work is left. */
 #define ROUNDS 200
 #define BUSY_SLEEP_MS 10u
+#define LOOK_MS 1u /* how long a consumer may not have polled before its work is taken over */
 
 static void futex_wake(uint32_t *word)
 {
@@ -88,8 +91,18 @@ static void word_put(struct vip_nic *nic, uint32_t word)
 	pthread_mutex_unlock(&en->word_lock);
 }
 
+void emu_call_progress(struct emu_nic *en)
+{
+	if (!__atomic_exchange_n(&en->work, 1, __ATOMIC_SEQ_CST))
+		emu_kick(en->wake);
+}
+
 static uint32_t arm(struct vip_nic *nic, uint32_t word)
 {
+	struct emu_nic *en = emu_nic(nic);
+
+	if (ka_load_relaxed(&en->work) && !__atomic_exchange_n(&en->takeover, 1, __ATOMIC_SEQ_CST))
+		emu_kick(en->wake);
 	return __atomic_or_fetch(&emu_nic(nic)->wake[word].word, 1, __ATOMIC_SEQ_CST);
 }
 
@@ -107,8 +120,10 @@ static void wake(struct vip_nic *nic, uint32_t word)
 
 struct turn {
 	struct vip_nic *nic;
-	bool busy; /* work is left that will not come by itself */
-	bool last; /* about to sleep: ask the peers for what is missing */
+	bool takeover; /* do not leave unfinished sends to a consumer who polls */
+	bool busy;     /* work is left that will not come by itself */
+	bool polled;   /* work is left to a consumer who polls */
+	bool last;     /* about to sleep: ask the peers for what is missing */
 };
 
 static void turn_vi(void *obj, void *arg)
@@ -124,23 +139,27 @@ static void turn_vi(void *obj, void *arg)
 	e = vi->link;
 	if (e) {
 		uint32_t *want = &e->l.region->to[1 - e->l.side].tx.want_room;
-		bool left;
+		bool left = ka_load_relaxed(&e->unfinished);
 
-		ka_store_relaxed(want, 0);
-		emu_poll(vi, VIP_SQ);
-		left = e->streaming || (e->started < vi->q[VIP_SQ].tail && !e->broken);
-		if (left && t->last) {
-			__atomic_store_n(want, 1, __ATOMIC_SEQ_CST);
-			emu_kick(e->peer_wake);
+		if (left && !t->takeover && e->polls != e->polls_seen) {
+			t->polled = true;
+		} else {
+			ka_store_relaxed(want, 0);
+			left = emu_pump(e);
+			if (left && t->last) {
+				__atomic_store_n(want, 1, __ATOMIC_SEQ_CST);
+				emu_kick(e->peer_wake);
+			}
+			t->busy |= left;
 		}
-		t->busy |= left;
+		e->polls_seen = e->polls;
 	}
 	pthread_mutex_unlock(&vi->q[VIP_SQ].lock);
 
 	pthread_mutex_lock(&vi->q[VIP_RQ].lock);
 	e = vi->link;
 	if (e) {
-		emu_poll(vi, VIP_RQ);
+		emu_drain(e);
 		t->busy |= e->draining;
 		dropped = __atomic_exchange_n(&e->l.region->to[e->l.side].tx.dropped, 0, __ATOMIC_SEQ_CST);
 		down = emu_vi_down(vi) != NIC_UP;
@@ -163,8 +182,15 @@ static void *progress(void *arg)
 		uint32_t before = __atomic_load_n(word, __ATOMIC_SEQ_CST);
 		struct turn t = {.nic = nic, .last = round == ROUNDS};
 
+		ka_store_release(&en->work, 0);
+		t.takeover = __atomic_exchange_n(&en->takeover, 0, __ATOMIC_SEQ_CST) || round;
 		vip_obj_each(VIP_T_VI, turn_vi, &t);
-		if (!t.busy) {
+		if (t.busy || t.polled)
+			ka_store_release(&en->work, 1);
+		if (t.polled && !t.busy) {
+			round = 0;
+			futex_sleep(word, before, LOOK_MS);
+		} else if (!t.busy) {
 			round = 0;
 			futex_sleep(word, before, 1000);
 		} else if (t.last) {
