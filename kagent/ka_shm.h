@@ -28,7 +28,8 @@ enum { KA_R_WRITE = 1, KA_R_RDMA_WRITE = 2, KA_R_RDMA_READ = 4 };
  * valid and 0 while it is not.  The agent clears it (release) before it
  * changes anything else and sets it last (release); a reader loads it
  * (acquire), reads the fields once, and loads it again: equal and not 0 means
- * that the fields belong together.
+ * that the fields belong together, provided that `seq` is even and the same
+ * before and after; the handle alone cannot tell, for MEM_SET sets it again.
  *
  * A memory handle is (generation << 16 | index); generations are 1..0xFFFE,
  * start at a random value for each table, and the index's free list is first
@@ -44,7 +45,7 @@ struct ka_tpt_entry {
 	uint64_t object; /* shmid for KA_OBJ_SYSV */
 	uint64_t offset; /* of `start` in the object, bytes */
 	uint64_t object_bytes; /* size of the object */
-	uint64_t reserved;
+	uint64_t seq; /* odd while the agent changes the entry: MEM_SET keeps the handle */
 };
 _Static_assert(sizeof(struct ka_tpt_entry) == 64, "one cache line an entry");
 
@@ -57,8 +58,10 @@ _Static_assert(sizeof(struct ka_tpt_entry) == 64, "one cache line an entry");
 static inline bool ka_tpt_get(const struct ka_tpt_entry *table, uint32_t handle, struct ka_tpt_entry *out)
 {
 	const struct ka_tpt_entry *e = &table[(handle & 0xffff) % KA_TPT_ENTRIES];
+	uint64_t seq = ka_load_acquire(&e->seq);
 
-	if (handle == 0 || (handle & 0xffff) >= KA_TPT_ENTRIES || ka_load_acquire(&e->handle) != handle)
+	if ((seq & 1) != 0 || handle == 0 || (handle & 0xffff) >= KA_TPT_ENTRIES ||
+	    ka_load_acquire(&e->handle) != handle)
 		return false;
 	out->handle = handle;
 	out->tag = ka_load_relaxed(&e->tag);
@@ -69,8 +72,9 @@ static inline bool ka_tpt_get(const struct ka_tpt_entry *table, uint32_t handle,
 	out->object = ka_load_relaxed(&e->object);
 	out->offset = ka_load_relaxed(&e->offset);
 	out->object_bytes = ka_load_relaxed(&e->object_bytes);
+	out->seq = seq;
 	__atomic_thread_fence(__ATOMIC_ACQUIRE);
-	return ka_load_relaxed(&e->handle) == handle;
+	return ka_load_relaxed(&e->handle) == handle && ka_load_relaxed(&e->seq) == seq;
 }
 
 /*

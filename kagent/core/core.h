@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * core.h - the kernel agent's logic: processes, NIC handles, protection tags,
+ * memory registration, VIs and connections, driven by the requests of
+ * ka_proto.h.  The first part is for hosts, the second for the core's files.
+ *
+ * Invariants:
+ *  - a request names objects by number, and only those of the process that
+ *    sent it are looked through;
+ *  - every number of a request is checked before it is used, and a request
+ *    that fails has changed nothing;
+ *  - what a process owns goes when it leaves, and its peers learn of it;
+ *  - time is what the host says: milliseconds that never run backwards.
+ */
+#ifndef KA_CORE_CORE_H
+#define KA_CORE_CORE_H
+
+#include "include/vipl_ext.h"
+#include "kagent/core/lmm.h"
+#include "kagent/core/text.h"
+#include "kagent/core/tpt.h"
+
+#define KA_NEVER UINT64_MAX
+
+/* An answer in the making.  Large: the host keeps one. */
+struct ka_answer {
+	struct ka_rep rep;
+	struct ka_give give; /* to be sent with the answer */
+	bool has_event;	     /* `event` goes to the same process after the answer */
+	struct ka_event event;
+	struct ka_range ranges[KA_MAX_RANGES]; /* rep.nranges of them, sent after rep */
+	struct vipx_rec recs[KA_MAX_RECS];     /* rep.nrecs of them, sent after rep */
+};
+
+struct ka_proc;
+struct ka_nic;
+
+struct ka_core {
+	struct ka_proc *procs;
+	struct ka_wait *waits;	     /* oldest first */
+	struct ka_request *requests; /* oldest first */
+	uint64_t page;		     /* bytes of a page */
+	uint32_t agent_pid;
+	uint32_t openers; /* processes with a NIC handle */
+	uint32_t last_nic;
+	uint64_t last_conn;
+};
+
+/* ka_core_init - @page: bytes of a page, a power of 2; @agent_pid: 0 for the kernel. */
+void ka_core_init(struct ka_core *core, uint64_t page, uint32_t agent_pid);
+
+/*
+ * ka_core_enter - a process appears.
+ * @host: what the hooks get to name it; @comm: its name, cut at 15 bytes.
+ * Returns NULL when there is no memory.
+ */
+struct ka_proc *ka_core_enter(struct ka_core *core, void *host, uint32_t pid, const char *comm);
+
+/* ka_core_exit - the process has died or left: release all it owns, tell its peers. */
+void ka_core_exit(struct ka_core *core, struct ka_proc *proc);
+
+/*
+ * ka_core_request - answer one request of @proc.  @now: milliseconds.
+ * Everything in @ans that counts is written.  HELLO is answered here too, but
+ * that it comes first and once is for the host to see to.
+ */
+void ka_core_request(struct ka_core *core, struct ka_proc *proc, const struct ka_req *req, uint64_t now,
+		     struct ka_answer *ans);
+
+/* ka_core_deadline - when ka_core_tick() must run next; KA_NEVER: nothing is pending. */
+uint64_t ka_core_deadline(const struct ka_core *core);
+
+/* ka_core_tick - end what has timed out by @now. */
+void ka_core_tick(struct ka_core *core, uint64_t now);
+
+/* ---- for the core's own files ---- */
+
+struct ka_tag {
+	struct ka_tag *next;
+	uint32_t id;   /* never 0 */
+	uint32_t uses; /* VIs and regions */
+};
+
+enum ka_vi_state {
+	KA_VI_IDLE,
+	KA_VI_PENDING,	 /* `request` waits for an answer */
+	KA_VI_CONNECTED, /* `link` */
+	KA_VI_BROKEN	 /* the peer has gone; DISCONNECT makes it idle */
+};
+
+struct ka_vi {
+	struct ka_nic *nic;
+	uint32_t id;   /* serial << 10 | slot, never 0 */
+	uint32_t side; /* of the link */
+	enum ka_vi_state state;
+	struct ka_tag *tag;
+	struct ka_request *request;
+	struct ka_link *link;
+	struct ka_vi_attr attr;
+};
+
+struct ka_nic {
+	struct ka_nic *next;
+	struct ka_proc *proc;
+	uint32_t id;  /* unique among all processes */
+	bool closing; /* its peers get no more events for it */
+	struct ka_nicmem mem;
+	struct ka_tag *tags; /* the default tag among them */
+	uint32_t default_tag;
+	uint32_t ntags;
+	uint32_t last_tag;
+	uint32_t nvis;
+	uint32_t vi_serial;
+	uint64_t reg_bytes;
+	struct ka_vi *vis[KA_MAX_VIS];
+	struct tpt tpt;
+	struct lmm_area areas[KA_TPT_ENTRIES]; /* by index of the memory handle */
+};
+
+struct ka_proc {
+	struct ka_proc *next;
+	void *host;
+	uint32_t pid;
+	uint32_t nnics;
+	uint32_t npending; /* waits and requests */
+	bool exiting;	   /* gets no more events */
+	char comm[16];
+	struct ka_nic *nics;
+	struct lmm lmm;
+};
+
+/* Lookups among what the process owns; NULL: no such object. */
+struct ka_nic *ka_find_nic(struct ka_proc *proc, uint32_t id);
+struct ka_tag *ka_find_tag(struct ka_nic *nic, uint32_t id);
+struct ka_vi *ka_find_vi(struct ka_nic *nic, uint32_t id);
+
+/* The requests, by file: each fills @ans and returns rep.err. */
+int ka_ptag_create(struct ka_nic *nic, struct ka_rep *rep);				 /* vi.c */
+int ka_ptag_destroy(struct ka_nic *nic, uint32_t id, struct ka_rep *rep);		 /* vi.c */
+int ka_vi_create(struct ka_nic *nic, const struct ka_vi_attr *attr, struct ka_rep *rep); /* vi.c */
+int ka_vi_set(struct ka_nic *nic, uint32_t id, const struct ka_vi_attr *attr, struct ka_rep *rep);
+int ka_vi_destroy(struct ka_nic *nic, uint32_t id, struct ka_rep *rep);
+
+/* mem.c.  @nic of MEM_REG may be NULL: the caller's lock must be undone all the same. */
+int ka_mem_reg(struct ka_core *core, struct ka_proc *proc, struct ka_nic *nic, const struct ka_req *req,
+	       struct ka_answer *ans);
+int ka_mem_dereg(struct ka_nic *nic, const struct ka_req *req, struct ka_answer *ans);
+int ka_mem_set(struct ka_nic *nic, const struct ka_req *req, struct ka_rep *rep);
+int ka_mem_uncovered(struct ka_core *core, struct ka_proc *proc, const struct ka_req *req,
+		     struct ka_answer *ans);
+
+/* Release all regions of @nic; @ans (may be NULL) gets the ranges to munlock. */
+void ka_mem_close(struct ka_nic *nic, struct ka_answer *ans);
+
+/* inspect.c */
+int ka_inspect(struct ka_core *core, const struct ka_req *req, struct ka_answer *ans);
+
+#endif
