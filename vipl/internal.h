@@ -104,7 +104,7 @@ struct vip_queue {
 	uint32_t sleepers;
 	struct vip_cq *cq;
 	uint32_t owed; /* entries that found the CQ full; under the CQ's lock */
-	uint64_t errors; /* completions in error since it was connected, without flushed ones */
+	uint64_t errors; /* descriptors that were wrong themselves, since it was connected */
 };
 
 struct vip_vi {

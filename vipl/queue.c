@@ -53,7 +53,7 @@ void vip_complete(struct vip_vi *vi, int queue, const struct nic_wc *wc)
 			e->desc->CS.ImmediateData = wc->imm;
 		ka_store_release(&e->desc->CS.Status, wc->status);
 	}
-	if (e->status & VIP_STATUS_ERROR_MASK & ~(uint32_t)VIP_STATUS_DESC_FLUSHED_ERROR)
+	if (e->status & (VIP_STATUS_FORMAT_ERROR | VIP_STATUS_PROTECTION_ERROR | VIP_STATUS_LENGTH_ERROR))
 		q->errors++;
 	ka_store_relaxed(&q->done, q->done + 1);
 	if (q->cq)
