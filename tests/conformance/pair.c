@@ -122,6 +122,7 @@ void end_connect(struct end *e)
 	}
 	CHECK_EQ(attr.ReliabilityLevel, e->level);
 	CHECK_EQ(end_state(e), VIP_STATE_CONNECTED);
+	end_sync(e); /* neither end goes on, or away, before both have seen it */
 }
 
 void end_close(struct end *e)
