@@ -50,7 +50,7 @@ typedef uint32_t VIP_UINT32;
 typedef uint16_t VIP_UINT16;
 typedef uint8_t VIP_UINT8;
 
-#define VIP_TRUE (1)
+#define VIP_TRUE  (1)
 #define VIP_FALSE (0)
 
 /*
@@ -98,8 +98,8 @@ typedef enum {
 /* ---- reliability levels: bits, exactly one for a VI ---- */
 
 typedef VIP_USHORT VIP_RELIABILITY_LEVEL;
-#define VIP_SERVICE_UNRELIABLE 0x01
-#define VIP_SERVICE_RELIABLE_DELIVERY 0x02
+#define VIP_SERVICE_UNRELIABLE	       0x01
+#define VIP_SERVICE_RELIABLE_DELIVERY  0x02
 #define VIP_SERVICE_RELIABLE_RECEPTION 0x04
 
 /* ---- network addresses ---- */
@@ -192,34 +192,34 @@ typedef struct _VIP_DESCRIPTOR {
 	};
 } VIP_DESCRIPTOR;
 
-#define VIP_CONTROL_OP_SENDRECV 0x0000
+#define VIP_CONTROL_OP_SENDRECV	 0x0000
 #define VIP_CONTROL_OP_RDMAWRITE 0x0001
-#define VIP_CONTROL_OP_RDMAREAD 0x0002
-#define VIP_CONTROL_OP_RESERVED 0x0003
-#define VIP_CONTROL_OP_MASK 0x0003
-#define VIP_CONTROL_IMMEDIATE 0x0004
-#define VIP_CONTROL_QFENCE 0x0008
-#define VIP_CONTROL_RESERVED 0xFFF0
+#define VIP_CONTROL_OP_RDMAREAD	 0x0002
+#define VIP_CONTROL_OP_RESERVED	 0x0003
+#define VIP_CONTROL_OP_MASK	 0x0003
+#define VIP_CONTROL_IMMEDIATE	 0x0004
+#define VIP_CONTROL_QFENCE	 0x0008
+#define VIP_CONTROL_RESERVED	 0xFFF0
 
-#define VIP_STATUS_DONE 0x00000001
-#define VIP_STATUS_FORMAT_ERROR 0x00000002
-#define VIP_STATUS_PROTECTION_ERROR 0x00000004
-#define VIP_STATUS_LENGTH_ERROR 0x00000008
-#define VIP_STATUS_PARTIAL_ERROR 0x00000010
+#define VIP_STATUS_DONE		      0x00000001
+#define VIP_STATUS_FORMAT_ERROR	      0x00000002
+#define VIP_STATUS_PROTECTION_ERROR   0x00000004
+#define VIP_STATUS_LENGTH_ERROR	      0x00000008
+#define VIP_STATUS_PARTIAL_ERROR      0x00000010
 #define VIP_STATUS_DESC_FLUSHED_ERROR 0x00000020
-#define VIP_STATUS_TRANSPORT_ERROR 0x00000040
-#define VIP_STATUS_RDMA_PROT_ERROR 0x00000080
-#define VIP_STATUS_REMOTE_DESC_ERROR 0x00000100
-#define VIP_STATUS_ERROR_MASK 0x000001FE
+#define VIP_STATUS_TRANSPORT_ERROR    0x00000040
+#define VIP_STATUS_RDMA_PROT_ERROR    0x00000080
+#define VIP_STATUS_REMOTE_DESC_ERROR  0x00000100
+#define VIP_STATUS_ERROR_MASK	      0x000001FE
 
-#define VIP_STATUS_OP_SEND 0x00000000
-#define VIP_STATUS_OP_RECEIVE 0x00010000
-#define VIP_STATUS_OP_RDMA_WRITE 0x00020000
+#define VIP_STATUS_OP_SEND		0x00000000
+#define VIP_STATUS_OP_RECEIVE		0x00010000
+#define VIP_STATUS_OP_RDMA_WRITE	0x00020000
 #define VIP_STATUS_OP_REMOTE_RDMA_WRITE 0x00030000
-#define VIP_STATUS_OP_RDMA_READ 0x00040000
-#define VIP_STATUS_OP_MASK 0x00070000
-#define VIP_STATUS_IMMEDIATE 0x00080000
-#define VIP_STATUS_RESERVED 0xFFF0FE00
+#define VIP_STATUS_OP_RDMA_READ		0x00040000
+#define VIP_STATUS_OP_MASK		0x00070000
+#define VIP_STATUS_IMMEDIATE		0x00080000
+#define VIP_STATUS_RESERVED		0xFFF0FE00
 
 /* ---- VIs and memory ---- */
 
@@ -341,8 +341,9 @@ VIP_RETURN VipErrorCallback(IN VIP_NIC_HANDLE NicHandle, IN VIP_PVOID Context, I
  * NIC's MaxTransferSize), VIP_INVALID_QOS, VIP_INVALID_PTAG,
  * VIP_INVALID_RDMAREAD, VIP_ERROR_RESOURCE (MaxVI reached).
  */
-VIP_RETURN VipCreateVi(IN VIP_NIC_HANDLE NicHandle, IN VIP_VI_ATTRIBUTES *ViAttribs, IN VIP_CQ_HANDLE SendCQHandle,
-		       IN VIP_CQ_HANDLE RecvCQHandle, OUT VIP_VI_HANDLE *ViHandle);
+VIP_RETURN VipCreateVi(IN VIP_NIC_HANDLE NicHandle, IN VIP_VI_ATTRIBUTES *ViAttribs,
+		       IN VIP_CQ_HANDLE SendCQHandle, IN VIP_CQ_HANDLE RecvCQHandle,
+		       OUT VIP_VI_HANDLE *ViHandle);
 
 /*
  * VipDestroyVi - destroy an Idle VI whose queues are empty.
@@ -384,11 +385,12 @@ VIP_RETURN VipRegisterMem(IN VIP_NIC_HANDLE NicHandle, IN VIP_PVOID VirtualAddre
 			  IN VIP_MEM_ATTRIBUTES *MemAttribs, OUT VIP_MEM_HANDLE *MemoryHandle);
 
 /* VipDeregisterMem - the registration's start address and handle are given back. */
-VIP_RETURN VipDeregisterMem(IN VIP_NIC_HANDLE NicHandle, IN VIP_PVOID VirtualAddress, IN VIP_MEM_HANDLE MemoryHandle);
+VIP_RETURN VipDeregisterMem(IN VIP_NIC_HANDLE NicHandle, IN VIP_PVOID VirtualAddress,
+			    IN VIP_MEM_HANDLE MemoryHandle);
 
 /* VipSetMemAttributes - change tag and RDMA rights; any address inside the region. */
-VIP_RETURN VipSetMemAttributes(IN VIP_NIC_HANDLE NicHandle, IN VIP_PVOID Address, IN VIP_MEM_HANDLE MemoryHandle,
-			       IN VIP_MEM_ATTRIBUTES *MemAttribs);
+VIP_RETURN VipSetMemAttributes(IN VIP_NIC_HANDLE NicHandle, IN VIP_PVOID Address,
+			       IN VIP_MEM_HANDLE MemoryHandle, IN VIP_MEM_ATTRIBUTES *MemAttribs);
 
 /* VipQueryMem - the region's attributes; any address inside the region. */
 VIP_RETURN VipQueryMem(IN VIP_NIC_HANDLE NicHandle, IN VIP_PVOID Address, IN VIP_MEM_HANDLE MemoryHandle,
@@ -427,8 +429,9 @@ VIP_RETURN VipConnectReject(IN VIP_CONN_HANDLE ConnHandle);
  * VIP_INVALID_STATE, VIP_ERROR_RESOURCE; a failure leaves the VI Idle with its
  * posted receives.
  */
-VIP_RETURN VipConnectRequest(IN VIP_VI_HANDLE ViHandle, IN VIP_NET_ADDRESS *LocalAddr, IN VIP_NET_ADDRESS *RemoteAddr,
-			     IN VIP_ULONG Timeout, OUT VIP_VI_ATTRIBUTES *RemoteViAttribs);
+VIP_RETURN VipConnectRequest(IN VIP_VI_HANDLE ViHandle, IN VIP_NET_ADDRESS *LocalAddr,
+			     IN VIP_NET_ADDRESS *RemoteAddr, IN VIP_ULONG Timeout,
+			     OUT VIP_VI_ATTRIBUTES *RemoteViAttribs);
 
 /*
  * VipDisconnect - from any state to Idle; all posted descriptors of the VI
@@ -458,8 +461,10 @@ VIP_RETURN VipConnectPeerWait(IN VIP_VI_HANDLE ViHandle, OUT VIP_VI_ATTRIBUTES *
  * with the descriptor's contents is told by its status, what is wrong with
  * its place by the asynchronous VIP_ERROR_POST_DESC.
  */
-VIP_RETURN VipPostSend(IN VIP_VI_HANDLE ViHandle, IN VIP_DESCRIPTOR *DescriptorPtr, IN VIP_MEM_HANDLE MemoryHandle);
-VIP_RETURN VipPostRecv(IN VIP_VI_HANDLE ViHandle, IN VIP_DESCRIPTOR *DescriptorPtr, IN VIP_MEM_HANDLE MemoryHandle);
+VIP_RETURN VipPostSend(IN VIP_VI_HANDLE ViHandle, IN VIP_DESCRIPTOR *DescriptorPtr,
+		       IN VIP_MEM_HANDLE MemoryHandle);
+VIP_RETURN VipPostRecv(IN VIP_VI_HANDLE ViHandle, IN VIP_DESCRIPTOR *DescriptorPtr,
+		       IN VIP_MEM_HANDLE MemoryHandle);
 
 /*
  * VipSendDone, VipRecvDone - dequeue the head of the queue if it is complete.

@@ -57,10 +57,10 @@ struct vipx_rec {
 			uint64_t object; /* shmid when shared */
 		} lma;
 		struct {
-			uint64_t object; /* shmid */
-			uint64_t start;	 /* virtual address of the attachment */
-			uint64_t length; /* bytes of the attachment */
-			uint32_t count;	 /* the process's lock counter for the segment */
+			uint64_t object;  /* shmid */
+			uint64_t start;	  /* virtual address of the attachment */
+			uint64_t length;  /* bytes of the attachment */
+			uint32_t count;	  /* the process's lock counter for the segment */
 			uint32_t lockers; /* processes that hold the segment locked */
 		} seg;
 		struct {
@@ -97,8 +97,8 @@ struct vipx_rec {
  * Returns VIP_SUCCESS, VIP_INVALID_PARAMETER, VIP_ERROR_RESOURCE (the agent is
  * gone).
  */
-VIP_RETURN VipxInspect(VIP_NIC_HANDLE NicHandle, int Kind, void (*Row)(void *Context, const struct vipx_rec *Rec),
-		       void *Context);
+VIP_RETURN VipxInspect(VIP_NIC_HANDLE NicHandle, int Kind,
+		       void (*Row)(void *Context, const struct vipx_rec *Rec), void *Context);
 
 #ifdef __cplusplus
 }

@@ -18,21 +18,21 @@
 
 #include "ka_types.h"
 
-#define KA_MAGIC 0x6b61736fu
+#define KA_MAGIC   0x6b61736fu
 #define KA_VERSION 1u
 
 /* Limits that the agent keeps and the NIC advertises. */
-#define KA_MAX_CLIENTS 512u	    /* processes */
-#define KA_MAX_NICS 64u		    /* NIC handles of one process */
-#define KA_MAX_VIS 1024u	    /* VIs of one NIC handle */
-#define KA_MAX_PTAGS 256u	    /* protection tags of one NIC handle, without its default tag */
-#define KA_MAX_WAITS 256u	    /* waits and requests of one process that are pending */
-#define KA_MAX_REG_BYTES (64ull << 30) /* registered bytes of one NIC handle */
-#define KA_MAX_BLOCK_BYTES (1ull << 30) /* bytes of one registration */
-#define KA_MAX_DISC 32u		    /* bytes of a discriminator */
-#define KA_NIC_ADDR_LEN 1u	    /* a small address: old consumers give it little room */
-#define KA_NIC_ADDR 1u		    /* the one host that emu0 reaches: this one */
-#define KA_INFINITE 0xFFFFFFFFu	    /* a timeout that never ends */
+#define KA_MAX_CLIENTS	   512u		 /* processes */
+#define KA_MAX_NICS	   64u		 /* NIC handles of one process */
+#define KA_MAX_VIS	   1024u	 /* VIs of one NIC handle */
+#define KA_MAX_PTAGS	   256u		 /* protection tags of one NIC handle, without its default tag */
+#define KA_MAX_WAITS	   256u		 /* waits and requests of one process that are pending */
+#define KA_MAX_REG_BYTES   (64ull << 30) /* registered bytes of one NIC handle */
+#define KA_MAX_BLOCK_BYTES (1ull << 30)	 /* bytes of one registration */
+#define KA_MAX_DISC	   32u		 /* bytes of a discriminator */
+#define KA_NIC_ADDR_LEN	   1u		 /* a small address: old consumers give it little room */
+#define KA_NIC_ADDR	   1u		 /* the one host that emu0 reaches: this one */
+#define KA_INFINITE	   0xFFFFFFFFu	 /* a timeout that never ends */
 
 enum ka_op {
 	KA_OP_HELLO = 1,
@@ -64,11 +64,11 @@ struct ka_addr {
 };
 
 struct ka_vi_attr {
-	uint32_t level;	   /* VIP_SERVICE_* */
-	uint32_t tag;	   /* protection tag's id */
+	uint32_t level;	       /* VIP_SERVICE_* */
+	uint32_t tag;	       /* protection tag's id */
 	uint64_t max_transfer; /* bytes */
 	uint64_t qos;
-	uint32_t rdma; /* KA_R_RDMA_WRITE | KA_R_RDMA_READ */
+	uint32_t rdma;	    /* KA_R_RDMA_WRITE | KA_R_RDMA_READ */
 	uint32_t wake_send; /* wake words of the VI's queues (or of their CQs) */
 	uint32_t wake_recv;
 	uint32_t pad;
@@ -84,7 +84,7 @@ struct ka_range {
 };
 
 struct ka_req {
-	uint32_t op; /* enum ka_op */
+	uint32_t op;  /* enum ka_op */
 	uint32_t nic; /* number of the NIC handle, from OPEN; 0 for HELLO, OPEN, INSPECT */
 	union {
 		/* HELLO: answer `hello`, fd[0] = the event socket.
@@ -175,8 +175,8 @@ struct ka_req {
 
 /* What an end learns of a new connection. */
 struct ka_conn_info {
-	uint32_t vi;	   /* own VI */
-	uint32_t side;	   /* 0 accepted, 1 requested */
+	uint32_t vi;   /* own VI */
+	uint32_t side; /* 0 accepted, 1 requested */
 	uint32_t peer_pid;
 	uint32_t own_tag; /* the tag of the own VI */
 	struct ka_vi_attr peer;
@@ -204,7 +204,7 @@ struct ka_rep {
 		} ptag;
 		struct {
 			uint32_t handle;
-			uint32_t verdict;   /* enum ka_verdict */
+			uint32_t verdict;    /* enum ka_verdict */
 			struct ka_range seg; /* the segment's bounds, for LOCK and UNLOCK of a segment */
 		} mem;
 		struct {
@@ -218,7 +218,7 @@ struct ka_rep {
 };
 
 #define KA_MAX_RANGES (4096u + 64u) /* in one answer */
-#define KA_MAX_RECS 256u
+#define KA_MAX_RECS   256u
 
 enum ka_event_type {
 	KA_EV_WAIT = 1, /* a wait ended: err 0 or -ETIMEDOUT */
@@ -234,12 +234,13 @@ struct ka_event {
 	uint64_t cookie;
 	uint32_t nic;
 	uint32_t down;
-	uint64_t conn; /* KA_EV_WAIT: the request, for ACCEPT or REJECT */
+	uint64_t conn;		  /* KA_EV_WAIT: the request, for ACCEPT or REJECT */
 	struct ka_conn_info info; /* KA_EV_CONN; KA_EV_LOST: info.vi; KA_EV_WAIT: info.peer */
 	struct ka_addr remote;	  /* KA_EV_WAIT: the client's local address */
 };
 
 _Static_assert(sizeof(struct ka_addr) == 48 && sizeof(struct ka_vi_attr) == 40, "wire layout");
-_Static_assert(sizeof(struct ka_req) == 8 + 24 + 2 * 48 && sizeof(struct ka_event) == 32 + 56 + 48, "wire layout");
+_Static_assert(sizeof(struct ka_req) == 8 + 24 + 2 * 48 && sizeof(struct ka_event) == 32 + 56 + 48,
+	       "wire layout");
 
 #endif

@@ -42,10 +42,10 @@ struct ka_tpt_entry {
 	uint64_t length; /* bytes, exact; start + length never wraps */
 	uint32_t rights; /* KA_R_* ; KA_R_WRITE: the owner may write there */
 	uint32_t object_kind;
-	uint64_t object; /* shmid for KA_OBJ_SYSV */
-	uint64_t offset; /* of `start` in the object, bytes */
+	uint64_t object;       /* shmid for KA_OBJ_SYSV */
+	uint64_t offset;       /* of `start` in the object, bytes */
 	uint64_t object_bytes; /* size of the object */
-	uint64_t seq; /* odd while the agent changes the entry: MEM_SET keeps the handle */
+	uint64_t seq;	       /* odd while the agent changes the entry: MEM_SET keeps the handle */
 };
 _Static_assert(sizeof(struct ka_tpt_entry) == 64, "one cache line an entry");
 
@@ -82,8 +82,8 @@ static inline bool ka_tpt_get(const struct ka_tpt_entry *table, uint32_t handle,
  * On true @out holds the entry.  The range of an access of 0 bytes is not
  * checked (VIPL-FACTS K-18).
  */
-static inline bool ka_tpt_check(const struct ka_tpt_entry *table, uint32_t handle, uint64_t addr, uint64_t len,
-				uint32_t tag, uint32_t rights, struct ka_tpt_entry *out)
+static inline bool ka_tpt_check(const struct ka_tpt_entry *table, uint32_t handle, uint64_t addr,
+				uint64_t len, uint32_t tag, uint32_t rights, struct ka_tpt_entry *out)
 {
 	if (!ka_tpt_get(table, handle, out) || out->tag != tag || (out->rights & rights) != rights)
 		return false;
@@ -99,9 +99,9 @@ static inline bool ka_tpt_check(const struct ka_tpt_entry *table, uint32_t handl
  * bit 0, looks once more, and sleeps on the value (futex); a waker that finds
  * bit 0 set after its own full fence adds 1, which clears the bit, and wakes.
  */
-#define KA_WAKE_WORDS 4096u
-#define KA_WAKE_STRIDE 64u
-#define KA_WAKE_BYTES (KA_WAKE_WORDS * KA_WAKE_STRIDE)
+#define KA_WAKE_WORDS	 4096u
+#define KA_WAKE_STRIDE	 64u
+#define KA_WAKE_BYTES	 (KA_WAKE_WORDS * KA_WAKE_STRIDE)
 #define KA_WAKE_PROGRESS 0u
 #define KA_WAKE_SLICE_MS 100u
 
@@ -113,9 +113,10 @@ _Static_assert(sizeof(struct ka_wake) == KA_WAKE_STRIDE, "one cache line a wake 
 
 /* ---- the control page of a connection ---- */
 
-#define KA_CONN_MAGIC 0x56694331u /* "ViC1" */
+#define KA_CONN_MAGIC	  0x56694331u /* "ViC1" */
 #define KA_CONN_CTL_BYTES 4096u
-#define KA_CONN_BYTES (16u << 20) /* the whole region, sparse; the NIC lays out what follows the control page */
+#define KA_CONN_BYTES \
+	(16u << 20) /* the whole region, sparse; the NIC lays out what follows the control page */
 
 /* Why a connection ended; `down` holds KA_DOWN_* | side << 8, set once, by compare-and-swap from 0. */
 enum {

@@ -17,8 +17,8 @@
 #endif
 
 /* Compiler builtins: the same code in the kernel, the daemon and the library. */
-#define ka_load_relaxed(p) __atomic_load_n((p), __ATOMIC_RELAXED)
-#define ka_load_acquire(p) __atomic_load_n((p), __ATOMIC_ACQUIRE)
+#define ka_load_relaxed(p)     __atomic_load_n((p), __ATOMIC_RELAXED)
+#define ka_load_acquire(p)     __atomic_load_n((p), __ATOMIC_ACQUIRE)
 #define ka_store_relaxed(p, v) __atomic_store_n((p), (v), __ATOMIC_RELAXED)
 #define ka_store_release(p, v) __atomic_store_n((p), (v), __ATOMIC_RELEASE)
 

@@ -30,7 +30,7 @@ struct emu_nic {
 	pthread_mutex_t word_lock;
 	uint8_t word_used[KA_WAKE_WORDS];
 	uint32_t word_hint;
-	pthread_t thread;  /* progress */
+	pthread_t thread; /* progress */
 	uint32_t quit;
 	uint32_t work;	   /* a send is unfinished */
 	uint32_t takeover; /* and its owner sleeps: do not leave it to the owner's polling */
@@ -45,13 +45,13 @@ struct emu_vi {
 
 	/* the send queue, under its lock: descriptors complete <= started <= posted */
 	uint64_t started;
-	bool streaming; /* descriptor started - 1 is still being sent */
-	bool broken;	/* a send ended the connection: nothing more is started */
+	bool streaming;	     /* descriptor started - 1 is still being sent */
+	bool broken;	     /* a send ended the connection: nothing more is started */
 	uint32_t unfinished; /* posted sends are not all on their way; read without the lock */
-	uint32_t polls; /* the consumer's looks at the queue ... */
+	uint32_t polls;	     /* the consumer's looks at the queue ... */
 	uint32_t polls_seen; /* ... as the progress thread last saw them */
-	uint32_t *status; /* by descriptor: final, or 0: wait until the peer has reaped ... */
-	uint64_t *reap;	  /* ... this many */
+	uint32_t *status;    /* by descriptor: final, or 0: wait until the peer has reaped ... */
+	uint64_t *reap;	     /* ... this many */
 
 	struct emu_map map[EMU_MAPS];
 	uint64_t map_clock;
@@ -69,7 +69,8 @@ void emu_kick(struct ka_wake *wake);
 void emu_call_progress(struct emu_nic *en);
 
 /* emu_conn.c */
-int emu_conn_wait(struct vip_nic *nic, const struct ka_addr *local, uint32_t timeout, struct nic_request *req);
+int emu_conn_wait(struct vip_nic *nic, const struct ka_addr *local, uint32_t timeout,
+		  struct nic_request *req);
 int emu_conn_accept(struct vip_vi *vi, uint64_t id);
 int emu_conn_reject(struct vip_nic *nic, uint64_t id);
 int emu_conn_request(struct vip_vi *vi, const struct ka_addr *local, const struct ka_addr *remote,

@@ -336,7 +336,8 @@ void emu_sever(struct vip_vi *vi)
 	while (__atomic_load_n(busy, __ATOMIC_SEQ_CST) && vip_now_ms() < end)
 		sched_yield();
 	if (ka_load_acquire(busy))
-		vip_log(VIP_LOG_WARN, "a peer did not finish a write within %u ms: it is stopped, or it died", QUIET_MS);
+		vip_log(VIP_LOG_WARN, "a peer did not finish a write within %u ms: it is stopped, or it died",
+			QUIET_MS);
 }
 
 void emu_detach(struct vip_vi *vi)

@@ -34,8 +34,8 @@ static void read_request(struct vip_vi *vi, const struct vip_wqe *w, struct requ
 	r->error = 0;
 	if (r->nsegs > EMU_MAX_SEGS ||
 	    (r->nsegs > 2 && vi->nic->ops->mem_check(vi->nic, w->mem, (uintptr_t)d,
-						     sizeof(d->CS) + r->nsegs * sizeof(d->DS[0]), vi->attr.tag,
-						     KA_R_WRITE))) {
+						     sizeof(d->CS) + r->nsegs * sizeof(d->DS[0]),
+						     vi->attr.tag, KA_R_WRITE))) {
 		r->nsegs = 0;
 		r->error = VIP_STATUS_FORMAT_ERROR;
 		return;
@@ -70,7 +70,7 @@ static void *map_object(struct emu_link *l, const struct ka_tpt_entry *t)
 	m = free_map;
 	p = shmat((int)t->object, NULL, 0);
 	if (p == (void *)-1) /* NOLINT(performance-no-int-to-ptr) */
-		return NULL;	     /* not ours to write, or gone: the owner copies */
+		return NULL; /* not ours to write, or gone: the owner copies */
 	if (shmctl((int)t->object, IPC_STAT, &ds)) {
 		shmdt(p);
 		return NULL;

@@ -27,9 +27,9 @@
 #include <unistd.h>
 
 /* Rounds of polling before the progress thread sleeps, and how long it does while work is left. */
-#define ROUNDS 200
+#define ROUNDS	      200
 #define BUSY_SLEEP_MS 10u
-#define LOOK_MS 1u /* how long a consumer may not have polled before its work is taken over */
+#define LOOK_MS	      1u /* how long a consumer may not have polled before its work is taken over */
 
 static void futex_wake(uint32_t *word)
 {

@@ -15,10 +15,12 @@ static VIP_RETURN get_addr(struct vip_nic *nic, const VIP_NET_ADDRESS *a, struct
 	if (!a)
 		return vip_bad("no address");
 	if (a->HostAddressLen != nic->attr.NicAddressLen)
-		return vip_fail(VIP_INVALID_PARAMETER, "HostAddressLen %u: addresses of this NIC have %u bytes",
-				a->HostAddressLen, nic->attr.NicAddressLen);
+		return vip_fail(VIP_INVALID_PARAMETER,
+				"HostAddressLen %u: addresses of this NIC have %u bytes", a->HostAddressLen,
+				nic->attr.NicAddressLen);
 	if (a->DiscriminatorLen > nic->attr.MaxDiscriminatorLen)
-		return vip_fail(VIP_INVALID_PARAMETER, "DiscriminatorLen %u: at most %u bytes (MaxDiscriminatorLen)",
+		return vip_fail(VIP_INVALID_PARAMETER,
+				"DiscriminatorLen %u: at most %u bytes (MaxDiscriminatorLen)",
 				a->DiscriminatorLen, nic->attr.MaxDiscriminatorLen);
 	out->host_len = a->HostAddressLen;
 	out->disc_len = a->DiscriminatorLen;
@@ -32,7 +34,8 @@ static void put_addr(VIP_NET_ADDRESS *to, const struct ka_addr *a)
 {
 	to->HostAddressLen = a->host_len;
 	to->DiscriminatorLen = a->disc_len;
-	memcpy((char *)to + offsetof(VIP_NET_ADDRESS, HostAddress), a->bytes, (size_t)a->host_len + a->disc_len);
+	memcpy((char *)to + offsetof(VIP_NET_ADDRESS, HostAddress), a->bytes,
+	       (size_t)a->host_len + a->disc_len);
 }
 
 static void put_attr(VIP_VI_ATTRIBUTES *to, const struct ka_vi_attr *a)
@@ -139,7 +142,8 @@ VIP_EXPORT VIP_RETURN VipConnectReject(VIP_CONN_HANDLE ch)
 	vip_obj_retire(conn);
 	vip_obj_free(conn);
 	/* a client that gave up meanwhile needs no answer */
-	return err == 0 || err == -ENOENT || err == -ETIMEDOUT ? VIP_SUCCESS : vip_fail(vip_return(err), NULL);
+	return err == 0 || err == -ENOENT || err == -ETIMEDOUT ? VIP_SUCCESS
+							       : vip_fail(vip_return(err), NULL);
 }
 
 VIP_EXPORT VIP_RETURN VipConnectRequest(VIP_VI_HANDLE h, VIP_NET_ADDRESS *local, VIP_NET_ADDRESS *remote,
@@ -165,7 +169,8 @@ VIP_EXPORT VIP_RETURN VipConnectRequest(VIP_VI_HANDLE h, VIP_NET_ADDRESS *local,
 
 	pthread_mutex_lock(&vi->lock);
 	if (!vip_obj_is(vi, h) || vi->state != VIP_STATE_IDLE) {
-		r = vip_obj_is(vi, h) ? vip_fail(VIP_INVALID_STATE, "the VI is not idle") : vip_bad("not a VI handle");
+		r = vip_obj_is(vi, h) ? vip_fail(VIP_INVALID_STATE, "the VI is not idle")
+				      : vip_bad("not a VI handle");
 		pthread_mutex_unlock(&vi->lock);
 		return r;
 	}

@@ -35,7 +35,8 @@ void vip_cq_push(struct vip_vi *vi, int queue)
 	pthread_mutex_lock(&cq->lock);
 	if (cq->owed || !put(cq, vi, queue)) {
 		if (!cq->owed)
-			vip_log(VIP_LOG_INFO, "a completion queue of %u entries is full: entries wait on their VIs",
+			vip_log(VIP_LOG_INFO,
+				"a completion queue of %u entries is full: entries wait on their VIs",
 				cq->size);
 		vi->q[queue].owed++;
 		cq->owed++;
@@ -180,13 +181,14 @@ VIP_EXPORT VIP_RETURN VipCreateCQ(VIP_NIC_HANDLE nh, VIP_ULONG entries, VIP_CQ_H
 		goto unlock;
 	}
 	if (entries == 0 || entries > nic->attr.MaxCQEntries) {
-		r = vip_fail(VIP_INVALID_PARAMETER, "%lu entries: a completion queue has 1 to %lu (MaxCQEntries)",
-			     entries, nic->attr.MaxCQEntries);
+		r = vip_fail(VIP_INVALID_PARAMETER,
+			     "%lu entries: a completion queue has 1 to %lu (MaxCQEntries)", entries,
+			     nic->attr.MaxCQEntries);
 		goto unlock;
 	}
 	if (nic->ncq >= nic->attr.MaxCQ) {
-		r = vip_fail(VIP_ERROR_RESOURCE, "the NIC handle has %u completion queues, its maximum (MaxCQ)",
-			     nic->ncq);
+		r = vip_fail(VIP_ERROR_RESOURCE,
+			     "the NIC handle has %u completion queues, its maximum (MaxCQ)", nic->ncq);
 		goto unlock;
 	}
 	cq = vip_obj_new(VIP_T_CQ, sizeof(*cq), &fresh);

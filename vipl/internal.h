@@ -73,7 +73,7 @@ VIP_RETURN vip_fail_at(enum vip_log level, const char *call, VIP_RETURN code, co
 #define vip_fail(code, ...) vip_fail_at(VIP_LOG_WARN, __func__, (code), __VA_ARGS__)
 /* Wrong use that old programs make on purpose (probing, polling): said at info. */
 #define vip_quiet(code, ...) vip_fail_at(VIP_LOG_INFO, __func__, (code), __VA_ARGS__)
-#define vip_bad(what) vip_quiet(VIP_INVALID_PARAMETER, "%s", (what))
+#define vip_bad(what)	     vip_quiet(VIP_INVALID_PARAMETER, "%s", (what))
 
 /* The one table from negative errno to VIP_RETURN. */
 VIP_RETURN vip_return(int err);
@@ -103,17 +103,17 @@ struct vip_queue {
 	uint32_t word; /* to sleep on: own, or the CQ's */
 	uint32_t sleepers;
 	struct vip_cq *cq;
-	uint32_t owed; /* entries that found the CQ full; under the CQ's lock */
+	uint32_t owed;	 /* entries that found the CQ full; under the CQ's lock */
 	uint64_t errors; /* descriptors that were wrong themselves, since it was connected */
 };
 
 struct vip_vi {
 	struct vip_obj obj;
 	struct vip_nic *nic;
-	pthread_mutex_t lock; /* state changes */
+	pthread_mutex_t lock;	  /* state changes */
 	pthread_cond_t requested; /* VipConnectRequest has left Connect Pending */
 	bool cancel;		  /* it shall give up */
-	VIP_VI_STATE state;   /* written with vi->lock and both queue locks */
+	VIP_VI_STATE state;	  /* written with vi->lock and both queue locks */
 	struct ka_vi_attr attr;
 	VIP_PROTECTION_HANDLE ptag; /* as the consumer gave it */
 	uint32_t id;		    /* the agent's number */
@@ -133,7 +133,7 @@ struct vip_cq {
 	struct vip_cq_entry {
 		void *vi; /* handle */
 		uint32_t recv;
-	} *e;
+	} * e;
 	uint32_t size;
 	uint64_t head, tail;
 	uint32_t owed; /* sum over the queues */
@@ -171,7 +171,7 @@ struct vip_nic {
 	uint32_t ns_ready;
 	uint32_t dead;	   /* its agent died */
 	uint32_t sleepers; /* threads that use the wake words */
-	void *priv;    /* the NIC's */
+	void *priv;	   /* the NIC's */
 	int fds[KA_MAX_FDS];
 
 	struct {

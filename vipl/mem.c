@@ -168,17 +168,18 @@ static VIP_RETURN lock_failed(int err, uint64_t start, uint64_t length)
 	getrlimit(RLIMIT_MEMLOCK, &lim);
 	if (lim.rlim_cur != RLIM_INFINITY && (err == EPERM || err == EAGAIN || err == ENOMEM) &&
 	    locked * 1024 + length > lim.rlim_cur)
-		return vip_fail_at(VIP_LOG_WARN, "VipRegisterMem", VIP_ERROR_RESOURCE,
-				   "cannot lock %lu KiB: the locked-memory limit RLIMIT_MEMLOCK of this process is %lu "
-				   "KiB, of which %lu KiB are in use; raise it with 'ulimit -l', "
-				   "/etc/security/limits.conf (memlock) or LimitMEMLOCK= of the service",
-				   length / 1024, (unsigned long)lim.rlim_cur / 1024, locked);
+		return vip_fail_at(
+			VIP_LOG_WARN, "VipRegisterMem", VIP_ERROR_RESOURCE,
+			"cannot lock %lu KiB: the locked-memory limit RLIMIT_MEMLOCK of this process is %lu "
+			"KiB, of which %lu KiB are in use; raise it with 'ulimit -l', "
+			"/etc/security/limits.conf (memlock) or LimitMEMLOCK= of the service",
+			length / 1024, (unsigned long)lim.rlim_cur / 1024, locked);
 	if (err == ENOMEM || err == EINVAL)
 		return vip_fail_at(VIP_LOG_WARN, "VipRegisterMem", VIP_INVALID_PARAMETER,
-				   "0x%lx..0x%lx is not wholly mapped and accessible memory of this process", start,
-				   start + length);
-	return vip_fail_at(VIP_LOG_WARN, "VipRegisterMem", VIP_ERROR_RESOURCE, "mlock of %lu KiB: %s", length / 1024,
-			   strerror(err));
+				   "0x%lx..0x%lx is not wholly mapped and accessible memory of this process",
+				   start, start + length);
+	return vip_fail_at(VIP_LOG_WARN, "VipRegisterMem", VIP_ERROR_RESOURCE, "mlock of %lu KiB: %s",
+			   length / 1024, strerror(err));
 }
 
 static VIP_RETURN register_locked(struct vip_nic *nic, struct ka_req *req, VIP_MEM_HANDLE *out)
@@ -226,8 +227,8 @@ static VIP_RETURN mem_attr(struct vip_nic *nic, const VIP_MEM_ATTRIBUTES *a, uin
 	return VIP_SUCCESS;
 }
 
-VIP_EXPORT VIP_RETURN VipRegisterMem(VIP_NIC_HANDLE h, VIP_PVOID addr, VIP_ULONG length, VIP_MEM_ATTRIBUTES *attr,
-				     VIP_MEM_HANDLE *out)
+VIP_EXPORT VIP_RETURN VipRegisterMem(VIP_NIC_HANDLE h, VIP_PVOID addr, VIP_ULONG length,
+				     VIP_MEM_ATTRIBUTES *attr, VIP_MEM_HANDLE *out)
 {
 	struct vip_nic *nic = vip_nic_find(h);
 	struct ka_req req = {.op = KA_OP_MEM_REG, .u.reg = {.start = (uintptr_t)addr, .length = length}};
@@ -240,7 +241,8 @@ VIP_EXPORT VIP_RETURN VipRegisterMem(VIP_NIC_HANDLE h, VIP_PVOID addr, VIP_ULONG
 	if (length == 0 || (uintptr_t)addr + length < length || (uintptr_t)addr + length > (uintptr_t)-8192)
 		return vip_fail(VIP_INVALID_PARAMETER, "%lu bytes at %p are no memory", length, addr);
 	if (length > nic->attr.MaxRegisterBlockBytes)
-		return vip_fail(VIP_ERROR_RESOURCE, "%lu bytes: one registration has at most %lu "
+		return vip_fail(VIP_ERROR_RESOURCE,
+				"%lu bytes: one registration has at most %lu "
 				"(MaxRegisterBlockBytes); register it in parts",
 				length, nic->attr.MaxRegisterBlockBytes);
 	pthread_mutex_lock(&nic->lock);
@@ -315,7 +317,8 @@ static void match_tag(void *obj, void *arg)
 		s->handle = vip_obj_handle(p);
 }
 
-VIP_EXPORT VIP_RETURN VipQueryMem(VIP_NIC_HANDLE h, VIP_PVOID addr, VIP_MEM_HANDLE mem, VIP_MEM_ATTRIBUTES *out)
+VIP_EXPORT VIP_RETURN VipQueryMem(VIP_NIC_HANDLE h, VIP_PVOID addr, VIP_MEM_HANDLE mem,
+				  VIP_MEM_ATTRIBUTES *out)
 {
 	struct vip_nic *nic = vip_nic_find(h);
 	uint32_t tag, rights;
@@ -333,7 +336,8 @@ VIP_EXPORT VIP_RETURN VipQueryMem(VIP_NIC_HANDLE h, VIP_PVOID addr, VIP_MEM_HAND
 		struct tag_search s = {nic, tag, NULL};
 
 		vip_obj_each(VIP_T_PTAG, match_tag, &s);
-		*out = (VIP_MEM_ATTRIBUTES){s.handle, !!(rights & KA_R_RDMA_WRITE), !!(rights & KA_R_RDMA_READ)};
+		*out = (VIP_MEM_ATTRIBUTES){s.handle, !!(rights & KA_R_RDMA_WRITE),
+					    !!(rights & KA_R_RDMA_READ)};
 		r = VIP_SUCCESS;
 	}
 	pthread_mutex_unlock(&nic->lock);

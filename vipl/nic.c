@@ -46,8 +46,8 @@ int vip_call(struct vip_nic *nic, struct ka_req *req, struct ka_rep *rep, int fd
 
 static void log_error(const VIP_ERROR_DESCRIPTOR *d)
 {
-	static const char *const names[] = {"POST_DESC",  "CONN_LOST",	"RECVQ_EMPTY", "VI_OVERRUN",
-					    "RDMAW_PROT", "RDMAW_DATA", "RDMAW_ABORT", "RDMAR_PROT",
+	static const char *const names[] = {"POST_DESC",  "CONN_LOST",	    "RECVQ_EMPTY", "VI_OVERRUN",
+					    "RDMAW_PROT", "RDMAW_DATA",	    "RDMAW_ABORT", "RDMAR_PROT",
 					    "COMP_PROT",  "RDMA_TRANSPORT", "CATASTROPHIC"};
 
 	vip_log(VIP_LOG_WARN, "asynchronous error VIP_ERROR_%s (VI %p)", names[d->ErrorCode], d->ViHandle);
@@ -111,7 +111,8 @@ void vip_async(struct vip_nic *nic, struct vip_vi *vi, VIP_ERROR_CODE code, VIP_
 			pthread_sigmask(SIG_SETMASK, &old, NULL);
 			pthread_attr_destroy(&attr);
 			if (!nic->async.running)
-				vip_log(VIP_LOG_ERROR, "no thread to report asynchronous error %d", (int)code);
+				vip_log(VIP_LOG_ERROR, "no thread to report asynchronous error %d",
+					(int)code);
 		}
 	}
 	pthread_mutex_unlock(&nic->async.lock);
@@ -237,7 +238,8 @@ VIP_EXPORT VIP_RETURN VipOpenNic(const VIP_CHAR *name, VIP_NIC_HANDLE *out)
 			break;
 	}
 	if (i == sizeof(devices) / sizeof(devices[0]))
-		return vip_quiet(VIP_INVALID_PARAMETER, "there is no device '%.64s': emu0 is always there", name);
+		return vip_quiet(VIP_INVALID_PARAMETER, "there is no device '%.64s': emu0 is always there",
+				 name);
 	pthread_once(&once, at_fork);
 	nic = nic_new();
 	if (!nic)

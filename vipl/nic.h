@@ -45,7 +45,8 @@ struct nic_ops {
 	int (*mem_check)(struct vip_nic *nic, uint32_t handle, uint64_t addr, uint64_t len, uint32_t tag,
 			 uint32_t rights);
 	/* The region behind @handle, when @addr lies in it. */
-	int (*mem_query)(struct vip_nic *nic, uint32_t handle, uint64_t addr, uint32_t *tag, uint32_t *rights);
+	int (*mem_query)(struct vip_nic *nic, uint32_t handle, uint64_t addr, uint32_t *tag,
+			 uint32_t *rights);
 	/* Call @row for each region of the handle: what is locked when the agent can no longer tell. */
 	void (*mem_each)(struct vip_nic *nic, void (*row)(uint64_t start, uint64_t length));
 

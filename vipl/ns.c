@@ -27,7 +27,8 @@ VIP_EXPORT VIP_RETURN VipNSInit(VIP_NIC_HANDLE h, VIP_PVOID info)
 	return VIP_SUCCESS;
 }
 
-VIP_EXPORT VIP_RETURN VipNSGetHostByName(VIP_NIC_HANDLE h, VIP_CHAR *name, VIP_NET_ADDRESS *addr, VIP_ULONG index)
+VIP_EXPORT VIP_RETURN VipNSGetHostByName(VIP_NIC_HANDLE h, VIP_CHAR *name, VIP_NET_ADDRESS *addr,
+					 VIP_ULONG index)
 {
 	struct vip_nic *nic = vip_nic_find(h);
 	char own[256];
@@ -42,7 +43,8 @@ VIP_EXPORT VIP_RETURN VipNSGetHostByName(VIP_NIC_HANDLE h, VIP_CHAR *name, VIP_N
 	if (strcmp(name, "localhost") != 0 && strcmp(name, own) != 0) {
 		own[strcspn(own, ".")] = 0;
 		if (strcmp(name, own) != 0)
-			return vip_quiet(VIP_ERROR_NAMESERVICE, "%s reaches this host only: 'localhost' or '%s', not '%.64s'",
+			return vip_quiet(VIP_ERROR_NAMESERVICE,
+					 "%s reaches this host only: 'localhost' or '%s', not '%.64s'",
 					 nic->device, own, name);
 	}
 	if (index != 0)
@@ -53,7 +55,8 @@ VIP_EXPORT VIP_RETURN VipNSGetHostByName(VIP_NIC_HANDLE h, VIP_CHAR *name, VIP_N
 	return VIP_SUCCESS;
 }
 
-VIP_EXPORT VIP_RETURN VipNSGetHostByAddr(VIP_NIC_HANDLE h, VIP_NET_ADDRESS *addr, VIP_CHAR *name, VIP_ULONG *len)
+VIP_EXPORT VIP_RETURN VipNSGetHostByAddr(VIP_NIC_HANDLE h, VIP_NET_ADDRESS *addr, VIP_CHAR *name,
+					 VIP_ULONG *len)
 {
 	struct vip_nic *nic = vip_nic_find(h);
 	VIP_ULONG room;
@@ -73,7 +76,8 @@ VIP_EXPORT VIP_RETURN VipNSGetHostByAddr(VIP_NIC_HANDLE h, VIP_NET_ADDRESS *addr
 	room = *len;
 	*len = strlen(own) + 1;
 	if (room < *len)
-		return vip_quiet(VIP_ERROR_RESOURCE, "the name needs %lu bytes, there is room for %lu", *len, room);
+		return vip_quiet(VIP_ERROR_RESOURCE, "the name needs %lu bytes, there is room for %lu", *len,
+				 room);
 	memcpy(name, own, *len);
 	return VIP_SUCCESS;
 }

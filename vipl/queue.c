@@ -106,7 +106,8 @@ static VIP_RETURN post(VIP_VI_HANDLE h, int queue, VIP_DESCRIPTOR *d, VIP_MEM_HA
 	if (q->tail - q->head >= q->depth) {
 		pthread_mutex_unlock(&q->lock);
 		return vip_fail_at(VIP_LOG_WARN, call, VIP_ERROR_RESOURCE,
-				   "the queue holds %u descriptors, its maximum: dequeue some first", q->depth);
+				   "the queue holds %u descriptors, its maximum: dequeue some first",
+				   q->depth);
 	}
 	d->CS.Status = 0;
 	n = q->tail;
@@ -186,7 +187,8 @@ static VIP_RETURN done_call(VIP_VI_HANDLE h, int queue, VIP_DESCRIPTOR **out, co
 }
 
 /* Sleep until something may have come; spin first. */
-static VIP_RETURN wait_call(VIP_VI_HANDLE h, int queue, VIP_ULONG timeout, VIP_DESCRIPTOR **out, const char *call)
+static VIP_RETURN wait_call(VIP_VI_HANDLE h, int queue, VIP_ULONG timeout, VIP_DESCRIPTOR **out,
+			    const char *call)
 {
 	struct vip_vi *vi = vip_obj_find(h, VIP_T_VI);
 	struct vip_wait w;

@@ -8,7 +8,8 @@
 static VIP_RETURN unbuilt(const void *handle, enum vip_type type, const char *call)
 {
 	if (!vip_obj_find(handle, type))
-		return vip_fail_at(VIP_LOG_INFO, call, VIP_INVALID_PARAMETER, "not a handle of the type wanted");
+		return vip_fail_at(VIP_LOG_INFO, call, VIP_INVALID_PARAMETER,
+				   "not a handle of the type wanted");
 	return vip_fail_at(VIP_LOG_WARN, call, VIP_ERROR_NOT_SUPPORTED, "not built yet");
 }
 

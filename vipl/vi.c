@@ -83,8 +83,8 @@ static struct vip_vi *vi_new(struct vip_nic *nic)
 	return vi;
 }
 
-VIP_EXPORT VIP_RETURN VipCreateVi(VIP_NIC_HANDLE nh, VIP_VI_ATTRIBUTES *attr, VIP_CQ_HANDLE scq, VIP_CQ_HANDLE rcq,
-				  VIP_VI_HANDLE *out)
+VIP_EXPORT VIP_RETURN VipCreateVi(VIP_NIC_HANDLE nh, VIP_VI_ATTRIBUTES *attr, VIP_CQ_HANDLE scq,
+				  VIP_CQ_HANDLE rcq, VIP_VI_HANDLE *out)
 {
 	struct vip_nic *nic = vip_nic_find(nh);
 	struct ka_req req = {.op = KA_OP_VI_CREATE};
@@ -105,7 +105,8 @@ VIP_EXPORT VIP_RETURN VipCreateVi(VIP_NIC_HANDLE nh, VIP_VI_ATTRIBUTES *attr, VI
 		r = vip_bad("not a NIC handle");
 		goto unlock;
 	}
-	if ((scq && (!cq[VIP_SQ] || cq[VIP_SQ]->nic != nic)) || (rcq && (!cq[VIP_RQ] || cq[VIP_RQ]->nic != nic))) {
+	if ((scq && (!cq[VIP_SQ] || cq[VIP_SQ]->nic != nic)) ||
+	    (rcq && (!cq[VIP_RQ] || cq[VIP_RQ]->nic != nic))) {
 		r = vip_bad("not a completion queue of this NIC handle");
 		goto unlock;
 	}

@@ -174,8 +174,8 @@ static int hello(struct ka_agent *a, char *why, size_t n)
 		if (a->sock < 0)
 			return a->sock;
 		if (getsockopt(a->sock, SOL_SOCKET, SO_PEERCRED, &cred, &len) || cred.uid != geteuid()) {
-			snprintf(why, n, "the agent that listens there belongs to uid %u, not to uid %u", cred.uid,
-				 geteuid());
+			snprintf(why, n, "the agent that listens there belongs to uid %u, not to uid %u",
+				 cred.uid, geteuid());
 			close(a->sock);
 			return -EPERM;
 		}
@@ -184,13 +184,15 @@ static int hello(struct ka_agent *a, char *why, size_t n)
 			close(a->sock);
 	}
 	if (err) {
-		snprintf(why, n, "the kernel agent ended the connection at once (%d tries): can its program run?", i);
+		snprintf(why, n,
+			 "the kernel agent ended the connection at once (%d tries): can its program run?", i);
 		return -ECHILD;
 	}
 	if (rep.err || fds[0] < 0) {
 		if (rep.err == -EPROTO)
 			snprintf(why, n,
-				 "the kernel agent that runs speaks version %u, this library speaks version %u: end "
+				 "the kernel agent that runs speaks version %u, this library speaks version "
+				 "%u: end "
 				 "the programs that use the other version",
 				 rep.u.hello.version, KA_VERSION);
 		else

@@ -63,13 +63,15 @@ static int make_dir(const char *dir, char *why, size_t n)
 	struct stat st;
 
 	if (mkdir(dir, 0700) && errno != EEXIST)
-		return fail(why, n, -errno, "cannot make the agent's directory %s: %s (VIPL_AGENT_DIR names another)",
-			    dir, strerror(errno));
+		return fail(why, n, -errno,
+			    "cannot make the agent's directory %s: %s (VIPL_AGENT_DIR names another)", dir,
+			    strerror(errno));
 	if (lstat(dir, &st))
 		return -EAGAIN; /* a leaving agent removed it just now */
 	if (!S_ISDIR(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 077))
 		return fail(why, n, -EPERM,
-			    "%s is not a directory private to uid %u (mode %o, owner %u): remove it, or name another "
+			    "%s is not a directory private to uid %u (mode %o, owner %u): remove it, or name "
+			    "another "
 			    "with VIPL_AGENT_DIR",
 			    dir, geteuid(), st.st_mode & 07777, st.st_uid);
 	return 0;
@@ -250,5 +252,6 @@ int ka_agent_connect(char *why, size_t n)
 		if (fd >= 0)
 			return fd;
 	}
-	return fail(why, n, -ECHILD, "the kernel agent at %s does not answer (tried %d times)", sa.sun_path, TRIES);
+	return fail(why, n, -ECHILD, "the kernel agent at %s does not answer (tried %d times)", sa.sun_path,
+		    TRIES);
 }

@@ -270,8 +270,8 @@ static bool scatter(const struct emu_link *l, const struct emu_seg *seg, uint32_
 }
 
 /* Take what is there of the current message; true when it is whole. */
-static bool take_landed(struct emu_link *l, const struct emu_seg *seg, uint32_t nsegs, uint64_t length, bool *ok,
-			bool *moved)
+static bool take_landed(struct emu_link *l, const struct emu_seg *seg, uint32_t nsegs, uint64_t length,
+			bool *ok, bool *moved)
 {
 	struct emu_dir *d = &l->region->to[l->side];
 	uint64_t there = ka_load_acquire(&d->tx.land_head) - l->land_tail, n;
@@ -296,7 +296,8 @@ static bool take_landed(struct emu_link *l, const struct emu_seg *seg, uint32_t 
 	return l->rx_got == length;
 }
 
-bool emu_recv_take(struct emu_link *l, const struct emu_seg *seg, uint32_t nsegs, struct emu_recv *r, bool *moved)
+bool emu_recv_take(struct emu_link *l, const struct emu_seg *seg, uint32_t nsegs, struct emu_recv *r,
+		   bool *moved)
 {
 	struct emu_dir *d = &l->region->to[l->side];
 	const struct emu_cell *c = &d->cell[l->rx_next % EMU_DEPTH];
@@ -306,7 +307,8 @@ bool emu_recv_take(struct emu_link *l, const struct emu_seg *seg, uint32_t nsegs
 
 	r->imm = ka_load_relaxed(&c->imm);
 	r->length = length;
-	r->status = (status & (VIP_STATUS_ERROR_MASK | VIP_STATUS_IMMEDIATE)) | VIP_STATUS_DONE | VIP_STATUS_OP_RECEIVE;
+	r->status = (status & (VIP_STATUS_ERROR_MASK | VIP_STATUS_IMMEDIATE)) | VIP_STATUS_DONE |
+		    VIP_STATUS_OP_RECEIVE;
 	if (!(status & VIP_STATUS_ERROR_MASK)) {
 		for (i = 0; i < nsegs; i++)
 			room += seg[i].len;

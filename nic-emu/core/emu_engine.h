@@ -28,13 +28,13 @@ struct emu_link {
 	uint32_t side; /* own: 0 or 1 */
 	uint32_t own_tag;
 	uint32_t peer_tag;
-	uint32_t level;		/* VIP_SERVICE_* */
+	uint32_t level;	       /* VIP_SERVICE_* */
 	uint64_t max_transfer; /* bytes */
 
 	/* tx half */
-	uint64_t tx_next;      /* the peer's receive that the next send takes */
+	uint64_t tx_next; /* the peer's receive that the next send takes */
 	uint64_t land_head;
-	uint64_t stream_left;  /* bytes of the current message still to go through the landing ring */
+	uint64_t stream_left; /* bytes of the current message still to go through the landing ring */
 	struct emu_seg tx_seg[EMU_MAX_SEGS]; /* its source */
 	uint32_t tx_nsegs, tx_at;	     /* where it stands: segment, and ... */
 	uint32_t tx_off;		     /* ... byte in it */
@@ -55,14 +55,14 @@ struct emu_send {
 };
 
 enum emu_sent {
-	EMU_SENT,	 /* in place, or on its way: the source is free again */
+	EMU_SENT,	   /* in place, or on its way: the source is free again */
 	EMU_SENT_UNREAPED, /* as EMU_SENT, but it counts as received only once the peer reaps it */
-	EMU_STREAMING,	 /* started; emu_send_more goes on */
-	EMU_NOT_READY,	 /* the peer has not set up its end yet; try again */
-	EMU_NO_RECEIVE,	 /* no receive is posted */
-	EMU_BAD_RECEIVE, /* the receive was consumed in error */
-	EMU_BAD_SOURCE,	 /* protection error in the own segments */
-	EMU_IS_DOWN	 /* the connection has ended */
+	EMU_STREAMING,	   /* started; emu_send_more goes on */
+	EMU_NOT_READY,	   /* the peer has not set up its end yet; try again */
+	EMU_NO_RECEIVE,	   /* no receive is posted */
+	EMU_BAD_RECEIVE,   /* the receive was consumed in error */
+	EMU_BAD_SOURCE,	   /* protection error in the own segments */
+	EMU_IS_DOWN	   /* the connection has ended */
 };
 
 /*
@@ -113,8 +113,8 @@ static inline void emu_set_down(struct emu_link *l, uint32_t cause)
 {
 	uint32_t none = 0;
 
-	__atomic_compare_exchange_n(&l->region->ctl.down, &none, cause | l->side << 8, false, __ATOMIC_SEQ_CST,
-				    __ATOMIC_SEQ_CST);
+	__atomic_compare_exchange_n(&l->region->ctl.down, &none, cause | l->side << 8, false,
+				    __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
 }
 
 static inline uint32_t emu_down(const struct emu_link *l)

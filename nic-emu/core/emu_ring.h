@@ -27,12 +27,12 @@
 
 #include "kagent/ka_shm.h"
 
-#define EMU_DEPTH 1024u	   /* descriptors of one queue: MaxDescriptorsPerQueue */
-#define EMU_MAX_SEGS 252u  /* data segments of a descriptor: MaxSegmentsPerDesc */
-#define EMU_POST_SEGS 3u   /* of these in the post entry itself */
-#define EMU_CELL 256u	   /* bytes of a completion cell */
-#define EMU_CELL_DATA 240u /* of these, payload */
-#define EMU_LAND (256u << 10) /* bytes of the landing ring */
+#define EMU_DEPTH      1024u	    /* descriptors of one queue: MaxDescriptorsPerQueue */
+#define EMU_MAX_SEGS   252u	    /* data segments of a descriptor: MaxSegmentsPerDesc */
+#define EMU_POST_SEGS  3u	    /* of these in the post entry itself */
+#define EMU_CELL       256u	    /* bytes of a completion cell */
+#define EMU_CELL_DATA  240u	    /* of these, payload */
+#define EMU_LAND       (256u << 10) /* bytes of the landing ring */
 #define EMU_LAND_ALIGN 64u
 
 struct emu_seg {
@@ -54,9 +54,9 @@ _Static_assert(sizeof(struct emu_post) == 64, "a posted receive is one cache lin
 
 /* How the data of a completed receive comes to its place; high bits of emu_cell.status. */
 #define EMU_IN_PLACE 0x00000000u /* the engine has put it there */
-#define EMU_IN_CELL 0x40000000u	 /* it lies in the cell */
-#define EMU_IN_LAND 0x80000000u	 /* it comes through the landing ring */
-#define EMU_WHERE 0xC0000000u
+#define EMU_IN_CELL  0x40000000u /* it lies in the cell */
+#define EMU_IN_LAND  0x80000000u /* it comes through the landing ring */
+#define EMU_WHERE    0xC0000000u
 
 struct emu_cell {
 	uint32_t seq;
@@ -68,13 +68,13 @@ struct emu_cell {
 _Static_assert(sizeof(struct emu_cell) == EMU_CELL, "a completion and its payload");
 
 struct emu_dir {
-	struct { /* tx line */
+	struct {		    /* tx line */
 		uint64_t land_head; /* bytes put into the landing ring */
 		uint32_t want_room; /* the sender sleeps until land_tail moves */
 		uint32_t dropped;   /* a message found no receive, and it was not told yet */
 		uint8_t pad[48];
 	} tx;
-	struct { /* rx line */
+	struct {		    /* rx line */
 		uint64_t land_tail; /* bytes taken out of it */
 		uint64_t reaped;    /* completions whose data are in their final place */
 		uint8_t pad[48];
@@ -93,7 +93,8 @@ struct emu_region {
 	struct emu_dir to[2]; /* to[s]: traffic that side s receives */
 };
 _Static_assert(sizeof(struct emu_region) <= KA_CONN_BYTES, "the agent makes regions of that size");
-_Static_assert(offsetof(struct emu_region, to) == KA_CONN_CTL_BYTES, "the NIC's part follows the control page");
+_Static_assert(offsetof(struct emu_region, to) == KA_CONN_CTL_BYTES,
+	       "the NIC's part follows the control page");
 
 static inline uint32_t emu_seq(uint64_t n)
 {

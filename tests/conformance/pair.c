@@ -20,8 +20,8 @@ void check_eq(long long is, long long want, const char *what, const char *file, 
 {
 	if (is == want)
 		return;
-	fprintf(stderr, "%s:%d: %s is %lld (0x%llx), wanted %lld (0x%llx); last cause: %s\n", file, line, what, is,
-		(unsigned long long)is, want, (unsigned long long)want, VipxErrorText());
+	fprintf(stderr, "%s:%d: %s is %lld (0x%llx), wanted %lld (0x%llx); last cause: %s\n", file, line,
+		what, is, (unsigned long long)is, want, (unsigned long long)want, VipxErrorText());
 	_exit(1);
 }
 
@@ -55,8 +55,8 @@ void run_pair(end_fn server, end_fn client, int level, int seconds)
 	for (i = 0; i < 2; i++) {
 		assert_int_equal(waitpid(pid[i], &status, 0), pid[i]);
 		if (!WIFEXITED(status) || WEXITSTATUS(status)) {
-			fprintf(stderr, "the %s ended with status 0x%x at level %d\n", i ? "client" : "server", status,
-				level);
+			fprintf(stderr, "the %s ended with status 0x%x at level %d\n",
+				i ? "client" : "server", status, level);
 			bad = 1;
 		}
 	}
@@ -210,9 +210,9 @@ void end_error(struct end *e, VIP_ERROR_CODE code, int n)
 {
 	int i;
 
-	for (i = 0; i < 2000 && e->errors[code] < n; i++)
+	for (i = 0; i < 2000 && end_errors(e, code) < n; i++)
 		usleep(1000);
-	CHECK_EQ(e->errors[code], n);
+	CHECK_EQ(end_errors(e, code), n);
 }
 
 unsigned long vm_lck_kib(void)

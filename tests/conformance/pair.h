@@ -17,7 +17,7 @@
 #include "vipl_ext.h"
 
 #define CHECK_EQ(is, want) check_eq((long long)(is), (long long)(want), #is, __FILE__, __LINE__)
-#define CHECK(cond) CHECK_EQ(!!(cond), 1)
+#define CHECK(cond)	   CHECK_EQ(!!(cond), 1)
 
 void check_eq(long long is, long long want, const char *what, const char *file, int line);
 
@@ -32,10 +32,10 @@ struct end {
 	VIP_NIC_ATTRIBUTES attr;
 	VIP_VI_HANDLE vi;
 	VIP_CQ_HANDLE scq, rcq; /* set before end_open: attach the VI */
-	uint8_t *block;	 /* BLOCK bytes */
+	uint8_t *block;		/* BLOCK bytes */
 	VIP_MEM_HANDLE mem;
 	/* asynchronous errors so far, by code */
-	volatile int errors[11];
+	int errors[11];
 };
 
 typedef void (*end_fn)(struct end *e);
@@ -71,6 +71,11 @@ void end_post_send(struct end *e, int i, void *data, uint32_t len);
 VIP_DESCRIPTOR *end_recv(struct end *e, VIP_RETURN *r);
 VIP_DESCRIPTOR *end_sent(struct end *e, VIP_RETURN *r);
 VIP_VI_STATE end_state(struct end *e);
+static inline int end_errors(const struct end *e, int code)
+{
+	return __atomic_load_n(&e->errors[code], __ATOMIC_SEQ_CST);
+}
+
 /* Wait up to 2 s until the async error has come @n times. */
 void end_error(struct end *e, VIP_ERROR_CODE code, int n);
 

@@ -256,7 +256,7 @@ static void cycle_client(struct end *e)
 			CHECK(d == end_desc(e, j));
 		}
 	}
-	CHECK_EQ(e->errors[VIP_ERROR_CONN_LOST], 0);
+	CHECK_EQ(end_errors(e, VIP_ERROR_CONN_LOST), 0);
 	end_close(e);
 }
 
@@ -320,7 +320,7 @@ static void test_leaving(void **state)
 }
 
 /* The handler of asynchronous errors may call anything, VipCloseNic included. */
-static volatile int closed;
+static int closed;
 
 static void closing_handler(VIP_PVOID context, VIP_ERROR_DESCRIPTOR *d)
 {
@@ -335,7 +335,7 @@ static void closing_handler(VIP_PVOID context, VIP_ERROR_DESCRIPTOR *d)
 	CHECK_EQ(VipDestroyVi(e->vi), VIP_SUCCESS);
 	CHECK_EQ(VipDeregisterMem(e->nic, e->block, e->mem), VIP_SUCCESS);
 	CHECK_EQ(VipCloseNic(e->nic), VIP_SUCCESS);
-	closed = 1;
+	__atomic_store_n(&closed, 1, __ATOMIC_SEQ_CST);
 }
 
 static void handler_server(struct end *e)
@@ -347,9 +347,9 @@ static void handler_server(struct end *e)
 	end_post_recv(e, 0, end_data(e), 100);
 	end_connect(e);
 	end_sync(e);
-	for (i = 0; i < 3000 && !closed; i++)
+	for (i = 0; i < 3000 && !__atomic_load_n(&closed, __ATOMIC_SEQ_CST); i++)
 		usleep(1000);
-	CHECK(closed);
+	CHECK_EQ(__atomic_load_n(&closed, __ATOMIC_SEQ_CST), 1);
 	CHECK_EQ(VipCloseNic(e->nic), VIP_INVALID_PARAMETER);
 }
 
@@ -465,8 +465,8 @@ static void test_cancel(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_alone),	cmocka_unit_test(test_answers),
-		cmocka_unit_test(test_cycles),	cmocka_unit_test(test_leaving),
+		cmocka_unit_test(test_alone),	       cmocka_unit_test(test_answers),
+		cmocka_unit_test(test_cycles),	       cmocka_unit_test(test_leaving),
 		cmocka_unit_test(test_handler_closes), cmocka_unit_test(test_self),
 		cmocka_unit_test(test_cancel),
 	};

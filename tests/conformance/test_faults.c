@@ -14,19 +14,19 @@
 #include <cmocka.h>
 
 enum fault {
-	F_NO_RECEIVE,	/* nothing posted */
-	F_SHORT,	/* the receive is one byte too small */
-	F_RECV_HANDLE,	/* its segment has a stale handle */
-	F_RECV_RANGE,	/* ... goes beyond the region */
-	F_RECV_FORMAT,	/* the receive asks for an RDMA operation */
-	F_SEND_HANDLE,	/* the send's segment has a stale handle */
-	F_SEND_TAG,	/* ... lies in a region with another tag */
-	F_SEND_RANGE,	/* ... goes beyond the region */
-	F_SEND_WRAP,	/* ... wraps around the address space */
-	F_SEND_LONG,	/* more than MaxTransferSize */
-	F_SEND_FORMAT,	/* reserved control bits */
-	F_SEND_OP,	/* operation 3 */
-	F_SEND_SEGS,	/* more segments than the NIC has */
+	F_NO_RECEIVE,  /* nothing posted */
+	F_SHORT,       /* the receive is one byte too small */
+	F_RECV_HANDLE, /* its segment has a stale handle */
+	F_RECV_RANGE,  /* ... goes beyond the region */
+	F_RECV_FORMAT, /* the receive asks for an RDMA operation */
+	F_SEND_HANDLE, /* the send's segment has a stale handle */
+	F_SEND_TAG,    /* ... lies in a region with another tag */
+	F_SEND_RANGE,  /* ... goes beyond the region */
+	F_SEND_WRAP,   /* ... wraps around the address space */
+	F_SEND_LONG,   /* more than MaxTransferSize */
+	F_SEND_FORMAT, /* reserved control bits */
+	F_SEND_OP,     /* operation 3 */
+	F_SEND_SEGS,   /* more segments than the NIC has */
 	F_COUNT
 };
 
@@ -42,8 +42,14 @@ static const struct {
 	int async_s;	  /* at the sender, reliable levels */
 	int async_r;	  /* at the receiver, reliable levels */
 } table[F_COUNT] = {
-#define REMOTE {0, 0, VIP_STATUS_REMOTE_DESC_ERROR}
-#define LOCAL(x) {(x), (x), (x)}
+#define REMOTE                                     \
+	{                                          \
+		0, 0, VIP_STATUS_REMOTE_DESC_ERROR \
+	}
+#define LOCAL(x)              \
+	{                     \
+		(x), (x), (x) \
+	}
 	[F_NO_RECEIVE] = {"no receive", REMOTE, 0, 0, VIP_ERROR_RECVQ_EMPTY, VIP_ERROR_CONN_LOST,
 			  VIP_ERROR_RECVQ_EMPTY},
 	[F_SHORT] = {"short receive", REMOTE, VIP_STATUS_LENGTH_ERROR, 1, NONE, VIP_ERROR_CONN_LOST, NONE},
@@ -51,18 +57,24 @@ static const struct {
 			   VIP_ERROR_CONN_LOST, NONE},
 	[F_RECV_RANGE] = {"receive: range", REMOTE, VIP_STATUS_PROTECTION_ERROR, 1, NONE, VIP_ERROR_CONN_LOST,
 			  NONE},
-	[F_RECV_FORMAT] = {"receive: format", REMOTE, VIP_STATUS_FORMAT_ERROR, 1, NONE, VIP_ERROR_CONN_LOST, NONE},
+	[F_RECV_FORMAT] = {"receive: format", REMOTE, VIP_STATUS_FORMAT_ERROR, 1, NONE, VIP_ERROR_CONN_LOST,
+			   NONE},
 	[F_SEND_HANDLE] = {"send: stale handle", LOCAL(VIP_STATUS_PROTECTION_ERROR), 0, 0, NONE, NONE,
 			   VIP_ERROR_CONN_LOST},
-	[F_SEND_TAG] = {"send: tag", LOCAL(VIP_STATUS_PROTECTION_ERROR), 0, 0, NONE, NONE, VIP_ERROR_CONN_LOST},
+	[F_SEND_TAG] = {"send: tag", LOCAL(VIP_STATUS_PROTECTION_ERROR), 0, 0, NONE, NONE,
+			VIP_ERROR_CONN_LOST},
 	[F_SEND_RANGE] = {"send: range", LOCAL(VIP_STATUS_PROTECTION_ERROR), 0, 0, NONE, NONE,
 			  VIP_ERROR_CONN_LOST},
-	[F_SEND_WRAP] = {"send: wrap", LOCAL(VIP_STATUS_PROTECTION_ERROR), 0, 0, NONE, NONE, VIP_ERROR_CONN_LOST},
-	[F_SEND_LONG] = {"send: length", LOCAL(VIP_STATUS_LENGTH_ERROR), 0, 0, NONE, NONE, VIP_ERROR_CONN_LOST},
+	[F_SEND_WRAP] = {"send: wrap", LOCAL(VIP_STATUS_PROTECTION_ERROR), 0, 0, NONE, NONE,
+			 VIP_ERROR_CONN_LOST},
+	[F_SEND_LONG] = {"send: length", LOCAL(VIP_STATUS_LENGTH_ERROR), 0, 0, NONE, NONE,
+			 VIP_ERROR_CONN_LOST},
 	[F_SEND_FORMAT] = {"send: reserved bits", LOCAL(VIP_STATUS_FORMAT_ERROR), 0, 0, NONE, NONE,
 			   VIP_ERROR_CONN_LOST},
-	[F_SEND_OP] = {"send: operation 3", LOCAL(VIP_STATUS_FORMAT_ERROR), 0, 0, NONE, NONE, VIP_ERROR_CONN_LOST},
-	[F_SEND_SEGS] = {"send: segments", LOCAL(VIP_STATUS_FORMAT_ERROR), 0, 0, NONE, NONE, VIP_ERROR_CONN_LOST},
+	[F_SEND_OP] = {"send: operation 3", LOCAL(VIP_STATUS_FORMAT_ERROR), 0, 0, NONE, NONE,
+		       VIP_ERROR_CONN_LOST},
+	[F_SEND_SEGS] = {"send: segments", LOCAL(VIP_STATUS_FORMAT_ERROR), 0, 0, NONE, NONE,
+			 VIP_ERROR_CONN_LOST},
 };
 
 static enum fault fault; /* set before the fork */
@@ -102,7 +114,7 @@ static void only_error(struct end *e, int code)
 		end_error(e, (VIP_ERROR_CODE)code, 1);
 	usleep(20000);
 	for (i = 0; i < 11; i++)
-		CHECK_EQ(e->errors[i], i == code);
+		CHECK_EQ(end_errors(e, i), i == code);
 }
 
 static void receiver(struct end *e)

@@ -50,7 +50,8 @@ static void bad_nic(void *h)
 {
 	assert_int_equal(VipCloseNic(h), VIP_INVALID_PARAMETER);
 	assert_int_equal(VipQueryNic(h, &na), VIP_INVALID_PARAMETER);
-	assert_int_equal(VipQuerySystemManagementInfo(h, VIP_SMI_AUTODISCOVERY, &list), VIP_INVALID_PARAMETER);
+	assert_int_equal(VipQuerySystemManagementInfo(h, VIP_SMI_AUTODISCOVERY, &list),
+			 VIP_INVALID_PARAMETER);
 	assert_int_equal(VipErrorCallback(h, NULL, NULL), VIP_INVALID_PARAMETER);
 	assert_int_equal(VipCreateVi(h, &va, NULL, NULL, &new_vi), VIP_INVALID_PARAMETER);
 	assert_int_equal(VipCreatePtag(h, &new_tag), VIP_INVALID_PARAMETER);
@@ -260,12 +261,13 @@ static void test_vi_limit(void **state)
 }
 
 /* What is wrong with a descriptor's place is an asynchronous error. */
-static volatile int post_errors;
+static int post_errors;
 
 static void on_post_error(VIP_PVOID c, VIP_ERROR_DESCRIPTOR *d)
 {
 	(void)c;
-	if (d->ErrorCode == VIP_ERROR_POST_DESC && d->ViHandle == vi && d->ResourceCode == VIP_RESOURCE_DESCRIPTOR)
+	if (d->ErrorCode == VIP_ERROR_POST_DESC && d->ViHandle == vi &&
+	    d->ResourceCode == VIP_RESOURCE_DESCRIPTOR)
 		__atomic_add_fetch(&post_errors, 1, __ATOMIC_SEQ_CST);
 }
 
@@ -282,9 +284,9 @@ static void test_descriptor_place(void **state)
 	assert_int_equal(VipPostRecv(vi, (VIP_DESCRIPTOR *)(room + 8), h), VIP_SUCCESS);
 	assert_int_equal(VipPostRecv(vi, &desc, h), VIP_SUCCESS);
 	assert_int_equal(VipPostSend(vi, (VIP_DESCRIPTOR *)room, h ^ 0x10000), VIP_SUCCESS);
-	for (i = 0; i < 2000 && post_errors < 3; i++)
+	for (i = 0; i < 2000 && __atomic_load_n(&post_errors, __ATOMIC_SEQ_CST) < 3; i++)
 		usleep(1000);
-	assert_int_equal(post_errors, 3);
+	assert_int_equal(__atomic_load_n(&post_errors, __ATOMIC_SEQ_CST), 3);
 	assert_int_equal(VipRecvDone(vi, &dp), VIP_DESCRIPTOR_ERROR);
 	assert_null(dp);
 	assert_int_equal(VipCloseNic(nic), VIP_SUCCESS);
@@ -368,10 +370,10 @@ static void test_open_at_once(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_handles),	   cmocka_unit_test(test_null_pointers),
-		cmocka_unit_test(test_devices),	   cmocka_unit_test(test_many_handles),
-		cmocka_unit_test(test_vi_limit),   cmocka_unit_test(test_descriptor_place),
-		cmocka_unit_test(test_names),	   cmocka_unit_test(test_open_at_once),
+		cmocka_unit_test(test_handles),	 cmocka_unit_test(test_null_pointers),
+		cmocka_unit_test(test_devices),	 cmocka_unit_test(test_many_handles),
+		cmocka_unit_test(test_vi_limit), cmocka_unit_test(test_descriptor_place),
+		cmocka_unit_test(test_names),	 cmocka_unit_test(test_open_at_once),
 	};
 
 	setenv("VIPL_LOG", "none", 0);
