@@ -20,9 +20,13 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #define HELLO_TRIES 20
+
+/* The agent answers at once; one that does not in this time is stuck, and as good as dead. */
+#define ANSWER_S 10
 
 struct ka_agent {
 	int sock;
@@ -116,8 +120,14 @@ int ka_agent_call(struct ka_agent *agent, const struct ka_req *req, struct ka_re
 	int mine[KA_MAX_FDS] = {-1, -1, -1}, err = -ECONNRESET;
 
 	pthread_mutex_lock(&agent->call_lock);
-	if (!ka_agent_is_dead(agent))
+	if (!ka_agent_is_dead(agent)) {
 		err = exchange(agent->sock, req, rep, mine, tail, tail_bytes);
+		if (err) {
+			/* out of step for good: the event thread tells everybody */
+			ka_store_relaxed(&agent->dead, 1);
+			shutdown(agent->event_sock, SHUT_RDWR);
+		}
+	}
 	pthread_mutex_unlock(&agent->call_lock);
 	if (err) {
 		memset(rep, 0, sizeof(*rep));
@@ -163,6 +173,7 @@ static int hello(struct ka_agent *a, char *why, size_t n)
 {
 	struct ka_req req = {.op = KA_OP_HELLO, .u.hello = {KA_MAGIC, KA_VERSION}};
 	struct ka_rep rep;
+	struct timeval limit = {.tv_sec = ANSWER_S};
 	int fds[KA_MAX_FDS], i, err = -ECONNRESET;
 
 	/* An agent that was just leaving takes the connection with it: try again. */
@@ -173,6 +184,7 @@ static int hello(struct ka_agent *a, char *why, size_t n)
 		a->sock = ka_agent_connect(why, n);
 		if (a->sock < 0)
 			return a->sock;
+		setsockopt(a->sock, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
 		if (getsockopt(a->sock, SOL_SOCKET, SO_PEERCRED, &cred, &len) || cred.uid != geteuid()) {
 			snprintf(why, n, "the agent that listens there belongs to uid %u, not to uid %u",
 				 cred.uid, geteuid());

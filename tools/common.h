@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * common.h - what the tools and the examples share: numbers with suffixes, an
+ * open NIC with a protection tag, connections by name, and completions, each
+ * leaving one line that says what failed and why.
+ *
+ * Functions that return int return 0, or -1 with the line in n->fault.
+ */
+#ifndef TOOLS_COMMON_H
+#define TOOLS_COMMON_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "vipl.h"
+
+#define TOOL_VERSION	   "1.0.0"
+#define TOOL_DEVICE	   "emu0"
+#define TOOL_EXIT_USAGE	   2
+#define TOOL_PATIENCE_MS   5000 /* how long a client retries while nobody waits */
+#define TOOL_DISCRIMINATOR 32	/* room for one, with NUL */
+
+/* A NIC handle, its attributes and one protection tag for all that is made. */
+struct vnic {
+	VIP_NIC_HANDLE nic;
+	VIP_PROTECTION_HANDLE ptag;
+	VIP_NIC_ATTRIBUTES attr;
+	char fault[512]; /* the last failure, one line */
+};
+
+enum vqueue { VQ_SEND, VQ_RECV };
+
+/* @text: a decimal number with an optional k, m or g; false when it is not one. */
+bool tool_parse_size(const char *text, uint64_t *value);
+
+/* @text: unreliable, delivery or reception. */
+bool tool_parse_level(const char *text, VIP_RELIABILITY_LEVEL *level);
+const char *tool_level_name(VIP_RELIABILITY_LEVEL level);
+
+/* Nanoseconds of a clock that only goes forward. */
+uint64_t tool_now_ns(void);
+
+/* Makes the library silent, unless the user asked for its log: a tool prints its own line. */
+void tool_quiet_library(void);
+
+/* Set n->fault: by format, or to "call: code: cause" for a failed VIPL call.  Return -1. */
+int vnic_fault(struct vnic *n, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+int vnic_failed(struct vnic *n, const char *call, VIP_RETURN rc);
+
+int vnic_open(struct vnic *n, const char *device);
+void vnic_close(struct vnic *n);
+
+/* Register memory without RDMA rights, under the tag of @n. */
+int vnic_register(struct vnic *n, void *memory, size_t bytes, VIP_MEM_HANDLE *handle);
+
+int vnic_create_vi(struct vnic *n, VIP_RELIABILITY_LEVEL level, size_t max_transfer, VIP_VI_HANDLE *vi);
+
+/* Disconnect, empty both queues, destroy.  Best effort: used on the way out too. */
+void vnic_drop_vi(VIP_VI_HANDLE vi);
+
+/*
+ * Wait for a client that asks for @discriminator.  @peer gets its VI's
+ * attributes, so that the server's VI can be made to match before it accepts.
+ */
+int vnic_listen(struct vnic *n, const char *discriminator, VIP_ULONG timeout_ms, VIP_VI_ATTRIBUTES *peer,
+		VIP_CONN_HANDLE *conn);
+
+/* Connect to @discriminator at @host; retries TOOL_PATIENCE_MS while nobody waits there. */
+int vnic_connect(struct vnic *n, VIP_VI_HANDLE vi, const char *host, const char *discriminator);
+
+/* Fill a send or receive descriptor of one data segment, or of none when @bytes is 0. */
+void vdesc_fill(VIP_DESCRIPTOR *d, void *data, VIP_MEM_HANDLE handle, uint32_t bytes);
+
+int vnic_post(struct vnic *n, enum vqueue queue, VIP_VI_HANDLE vi, VIP_DESCRIPTOR *d, VIP_MEM_HANDLE handle);
+
+/*
+ * Judge what a Done or Wait call returned: 0 when a descriptor completed well,
+ * else -1 with the status bits of @d (NULL: the queue was empty) in the fault.
+ */
+int vnic_completed(struct vnic *n, const char *call, VIP_RETURN rc, const VIP_DESCRIPTOR *d);
+
+/* Sleep until the head of the queue completes. */
+int vnic_reap(struct vnic *n, enum vqueue queue, VIP_VI_HANDLE vi, VIP_ULONG timeout_ms, VIP_DESCRIPTOR **d);
+
+#endif
