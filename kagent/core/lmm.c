@@ -165,7 +165,7 @@ static void add_range(struct lmm_ranges *out, uint64_t start, uint64_t end)
 
 	if (last != NULL && last->start + last->length == start)
 		last->length += end - start;
-	else if (out->n < out->max)
+	else if (out->v != NULL && out->n < out->max)
 		out->v[out->n++] = (struct ka_range){start, end - start};
 }
 

@@ -90,7 +90,7 @@ static int read_only(int fd)
 
 int ka_host_nic_create(struct ka_nicmem *mem)
 {
-	void *tpt, *wake;
+	void *tpt = NULL, *wake = NULL;
 	int tpt_fd, wake_fd, err;
 
 	tpt_fd = make("vipl-tpt", KA_TPT_BYTES, KA_TPT_BYTES, F_SEAL_FUTURE_WRITE, &tpt);
@@ -139,7 +139,7 @@ int nicmem_wake_fd(const struct ka_nicmem *mem)
 
 int ka_host_region_create(struct ka_region *region)
 {
-	void *ctl;
+	void *ctl = NULL;
 	int fd = make("vipl-conn", KA_CONN_BYTES, KA_CONN_CTL_BYTES, 0, &ctl);
 
 	if (fd < 0)
