@@ -10,6 +10,9 @@
  * in the agent.  What comes later comes as a struct ka_event on the event
  * socket that HELLO returns.
  *
+ * HELLO is what two versions can still say to each other: the layout of its
+ * request, and of struct ka_rep up to hello.version, never changes.
+ *
  * Errors are negative errno values with one line of text that names cause,
  * limit and remedy.
  */
@@ -194,6 +197,9 @@ struct ka_rep {
 		struct {
 			uint32_t version;
 			uint32_t pid; /* the agent's */
+			/* The agent's IPC namespace, its inode number; 0 unknown.  A shmid
+			 * means another segment in another namespace. */
+			uint64_t ipc_ns;
 		} hello;
 		struct {
 			uint32_t nic;
@@ -219,6 +225,7 @@ struct ka_rep {
 
 #define KA_MAX_RANGES (4096u + 64u) /* in one answer */
 #define KA_MAX_RECS   256u
+#define KA_REC_BYTES  128u /* a struct vipx_rec */
 
 enum ka_event_type {
 	KA_EV_WAIT = 1, /* a wait ended: err 0 or -ETIMEDOUT */

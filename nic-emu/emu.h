@@ -21,7 +21,7 @@ struct emu_map {
 	uint64_t object;
 	uint8_t *base;
 	uint64_t size;
-	uint64_t used; /* stamp of the last use */
+	uint64_t used; /* number of the last message that used it, from 1 */
 };
 
 struct emu_nic {
@@ -33,6 +33,7 @@ struct emu_nic {
 	pthread_t thread; /* progress */
 	uint32_t quit;
 	uint32_t work;	   /* a send is unfinished */
+	uint32_t unreaped; /* a send waits for the peer to reap it */
 	uint32_t takeover; /* and its owner sleeps: do not leave it to the owner's polling */
 };
 
@@ -52,9 +53,14 @@ struct emu_vi {
 	uint32_t polls_seen; /* ... as the progress thread last saw them */
 	uint32_t *status;    /* by descriptor: final, or 0: wait until the peer has reaped ... */
 	uint64_t *reap;	     /* ... this many */
+	uint32_t *length;    /* by descriptor: bytes sent */
+	bool status_bad;     /* the descriptor that is being sent has its error already */
+	uint32_t ending;     /* KA_DOWN_*: the connection ends once the peer has reaped ... */
+	uint64_t ending_at;  /* ... this many */
+	uint32_t unreaped;   /* started sends wait for the peer; read without the lock */
+	uint32_t vain;	     /* polls for them */
 
 	struct emu_map map[EMU_MAPS];
-	uint64_t map_clock;
 };
 
 static inline struct emu_nic *emu_nic(const struct vip_nic *nic)

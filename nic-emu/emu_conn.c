@@ -171,12 +171,14 @@ static int attach(struct vip_vi *vi, const struct ka_conn_info *info, int fds[KA
 		if (e) {
 			e->status = calloc(EMU_DEPTH, sizeof(*e->status));
 			e->reap = calloc(EMU_DEPTH, sizeof(*e->reap));
+			e->length = calloc(EMU_DEPTH, sizeof(*e->length));
 		}
-		if (!e || !e->status || !e->reap) {
+		if (!e || !e->status || !e->reap || !e->length) {
 			vip_why("no memory for a connection");
 			if (e) {
 				free(e->status);
 				free(e->reap);
+				free(e->length);
 			}
 			free(e);
 			close_all(fds);
@@ -216,7 +218,8 @@ static int attach(struct vip_vi *vi, const struct ka_conn_info *info, int fds[KA
 	e->peer_recv_word = info->peer.wake_recv % KA_WAKE_WORDS;
 	e->started = vi->q[VIP_SQ].tail;
 	e->streaming = e->broken = e->draining = false;
-	e->unfinished = 0;
+	e->status_bad = false;
+	e->unfinished = e->unreaped = e->ending = 0;
 	vi->link = e;
 	pthread_mutex_unlock(&vi->q[VIP_RQ].lock);
 	pthread_mutex_unlock(&vi->q[VIP_SQ].lock);
@@ -318,7 +321,8 @@ void emu_ready(struct vip_vi *vi)
 	struct emu_vi *e = vi->priv;
 
 	ka_store_release(&e->l.region->ctl.side[e->l.side].ready, 1);
-	emu_kick(e->peer_wake); /* it may have sends that waited for this */
+	emu_kick(e->peer_wake);		  /* it may have sends that waited for this */
+	emu_kick(emu_nic(vi->nic)->wake); /* it may have gone before it could kick us */
 }
 
 void emu_sever(struct vip_vi *vi)
@@ -329,8 +333,6 @@ void emu_sever(struct vip_vi *vi)
 
 	emu_set_down(&e->l, KA_DOWN_DISCONNECT);
 	emu_alarm_peer(e);
-	if ((emu_down(&e->l) & 0xff) == KA_DOWN_DEAD)
-		return;
 	busy = &e->l.region->ctl.side[1 - e->l.side].busy;
 	end = vip_now_ms() + QUIET_MS;
 	while (__atomic_load_n(busy, __ATOMIC_SEQ_CST) && vip_now_ms() < end)

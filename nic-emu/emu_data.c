@@ -19,27 +19,36 @@ struct request {
 	uint64_t total;
 	uint16_t control;
 	uint32_t imm;
-	uint32_t error; /* VIP_STATUS_FORMAT_ERROR, or 0 */
+	uint32_t error; /* VIP_STATUS_*_ERROR, or 0 */
 };
+
+/* Are the first @bytes of the descriptor registered memory? */
+static bool readable(struct vip_vi *vi, const struct vip_wqe *w, uint64_t bytes)
+{
+	return vi->nic->ops->mem_check(vi->nic, w->mem, (uintptr_t)w->desc, bytes, vi->attr.tag,
+				       KA_R_WRITE) == 0;
+}
 
 static void read_request(struct vip_vi *vi, const struct vip_wqe *w, struct request *r)
 {
 	const VIP_DESCRIPTOR *d = w->desc;
-	uint32_t i;
+	uint32_t i, nsegs;
 
-	r->nsegs = ka_load_relaxed(&d->CS.SegCount);
+	r->nsegs = r->control = 0;
+	r->imm = 0;
+	r->total = 0;
+	r->error = VIP_STATUS_PROTECTION_ERROR;
+	/* the consumer may have deregistered the descriptor, and unmapped it, since it was posted */
+	if (!readable(vi, w, sizeof(d->CS)))
+		return;
 	r->control = ka_load_relaxed(&d->CS.Control);
 	r->imm = ka_load_relaxed(&d->CS.ImmediateData);
-	r->total = 0;
-	r->error = 0;
-	if (r->nsegs > EMU_MAX_SEGS ||
-	    (r->nsegs > 2 && vi->nic->ops->mem_check(vi->nic, w->mem, (uintptr_t)d,
-						     sizeof(d->CS) + r->nsegs * sizeof(d->DS[0]),
-						     vi->attr.tag, KA_R_WRITE))) {
-		r->nsegs = 0;
-		r->error = VIP_STATUS_FORMAT_ERROR;
+	nsegs = ka_load_relaxed(&d->CS.SegCount);
+	r->error = VIP_STATUS_FORMAT_ERROR;
+	if (nsegs > EMU_MAX_SEGS || !readable(vi, w, sizeof(d->CS) + nsegs * sizeof(d->DS[0])))
 		return;
-	}
+	r->error = 0;
+	r->nsegs = nsegs;
 	for (i = 0; i < r->nsegs; i++) {
 		const VIP_DATA_SEGMENT *s = &((const VIP_DATA_SEGMENT *)(d + 1) - 2)[i];
 
@@ -55,11 +64,13 @@ static void read_request(struct vip_vi *vi, const struct vip_wqe *w, struct requ
 static void *map_object(struct emu_link *l, const struct ka_tpt_entry *t)
 {
 	struct emu_vi *e = (struct emu_vi *)l; /* its first member */
+	uint64_t this_message = l->tx_next + 1;
 	struct emu_map *free_map = &e->map[0], *m;
 	struct shmid_ds ds;
 	void *p;
 
-	if (t->object_kind != KA_OBJ_SYSV)
+	/* in another IPC namespace than the agent's the same number is another segment */
+	if (t->object_kind != KA_OBJ_SYSV || !ka_agent_same_ipc(e->vi->nic->agent))
 		return NULL;
 	for (m = e->map; m < e->map + EMU_MAPS; m++) {
 		if (m->base && m->object == t->object)
@@ -68,6 +79,8 @@ static void *map_object(struct emu_link *l, const struct ka_tpt_entry *t)
 			free_map = m;
 	}
 	m = free_map;
+	if (m->base && m->used == this_message)
+		return NULL; /* all are in use by this very message */
 	p = shmat((int)t->object, NULL, 0);
 	if (p == (void *)-1) /* NOLINT(performance-no-int-to-ptr) */
 		return NULL; /* not ours to write, or gone: the owner copies */
@@ -79,7 +92,7 @@ static void *map_object(struct emu_link *l, const struct ka_tpt_entry *t)
 		shmdt(m->base);
 	*m = (struct emu_map){.object = t->object, .base = p, .size = ds.shm_segsz};
 found:
-	m->used = ++e->map_clock;
+	m->used = this_message;
 	/* the mapping ends on a page, as the entry's bounds were checked against the owner's */
 	if (t->offset > m->size || t->length > ((m->size + 4095) & ~4095ull) - t->offset)
 		return NULL;
@@ -117,6 +130,9 @@ void emu_alarm_peer(struct emu_vi *e)
 	emu_kick(e->peer_wake);
 }
 
+/* Polls for a reception that nobody reaps before the receiver's progress thread is asked to. */
+#define VAIN_POLLS 2000u
+
 /* ---- sending ---- */
 
 static bool reliable(const struct emu_vi *e)
@@ -129,11 +145,26 @@ static bool reception(const struct emu_vi *e)
 	return e->l.level == VIP_SERVICE_RELIABLE_RECEPTION;
 }
 
-static void end_connection(struct emu_vi *e, uint32_t cause)
+static void try_to_end(struct emu_vi *e)
 {
-	emu_set_down(&e->l, cause);
+	if (e->ending && emu_reaped(&e->l) >= e->ending_at) {
+		emu_set_down(&e->l, e->ending);
+		e->ending = 0;
+		emu_alarm_peer(e);
+	}
+}
+
+/*
+ * Receive number @next could not be served.  At Reliable Reception the sends
+ * before it are not in error: the connection ends once the peer has them.
+ */
+static void end_connection(struct emu_vi *e, uint32_t cause, uint64_t next)
+{
 	e->broken = true;
-	emu_alarm_peer(e);
+	e->ending = cause;
+	e->ending_at = reception(e) ? next : 0;
+	emu_kick(e->peer_wake);
+	try_to_end(e);
 }
 
 /* An error of the own descriptor: nothing was sent (VIPL-FACTS D.2). */
@@ -141,16 +172,16 @@ static void local_error(struct emu_vi *e, uint64_t n, uint32_t status)
 {
 	e->status[n % EMU_DEPTH] = VIP_STATUS_DONE | VIP_STATUS_OP_SEND | status;
 	if (reliable(e))
-		end_connection(e, KA_DOWN_ERROR);
+		end_connection(e, KA_DOWN_ERROR, e->l.tx_next);
 }
 
 /* The remote descriptor is missing or bad. */
-static void remote_error(struct emu_vi *e, uint64_t n, uint32_t cause)
+static void remote_error(struct emu_vi *e, uint64_t n, uint32_t cause, uint64_t receive)
 {
 	e->status[n % EMU_DEPTH] =
 		VIP_STATUS_DONE | VIP_STATUS_OP_SEND | (reception(e) ? VIP_STATUS_REMOTE_DESC_ERROR : 0);
 	if (reliable(e)) {
-		end_connection(e, cause);
+		end_connection(e, cause, receive);
 	} else if (cause == KA_DOWN_RECVQ_EMPTY) {
 		/* dropped; the receiver is told once until it has looked */
 		if (!__atomic_exchange_n(&e->l.region->to[1 - e->l.side].tx.dropped, 1, __ATOMIC_SEQ_CST))
@@ -158,6 +189,13 @@ static void remote_error(struct emu_vi *e, uint64_t n, uint32_t cause)
 	} else {
 		notice(e, e->peer_recv_word);
 	}
+}
+
+/* The consumer deregistered the source of a send that was under way: what is left of it went as zeros. */
+static void source_gone(struct emu_vi *e)
+{
+	e->status_bad = true;
+	local_error(e, e->started - 1, VIP_STATUS_PROTECTION_ERROR | VIP_STATUS_PARTIAL_ERROR);
 }
 
 /* Start descriptor @n; false when it must wait. */
@@ -171,10 +209,14 @@ static bool start(struct emu_vi *e, uint64_t n)
 
 	read_request(vi, &vi->q[VIP_SQ].e[n % vi->q[VIP_SQ].depth], &r);
 	/* RDMA is not built yet: an operation that this NIC does not know */
-	if (r.error || (r.control & ~known) || (r.control & VIP_CONTROL_OP_MASK) != VIP_CONTROL_OP_SENDRECV) {
-		local_error(e, n, VIP_STATUS_FORMAT_ERROR);
+	if (!r.error &&
+	    ((r.control & ~known) || (r.control & VIP_CONTROL_OP_MASK) != VIP_CONTROL_OP_SENDRECV))
+		r.error = VIP_STATUS_FORMAT_ERROR;
+	if (r.error) {
+		local_error(e, n, r.error);
 		return true;
 	}
+	e->length[n % EMU_DEPTH] = (uint32_t)r.total;
 	if (r.total > e->l.max_transfer) {
 		local_error(e, n, VIP_STATUS_LENGTH_ERROR);
 		return true;
@@ -188,6 +230,7 @@ static bool start(struct emu_vi *e, uint64_t n)
 	case EMU_STREAMING:
 	case EMU_SENT_UNREAPED:
 		e->streaming = sent == EMU_STREAMING;
+		e->status_bad = false;
 		/* a reception is reliable once the data are in their final place */
 		e->status[n % EMU_DEPTH] = reception(e) ? 0 : VIP_STATUS_DONE | VIP_STATUS_OP_SEND;
 		e->reap[n % EMU_DEPTH] = receive + 1;
@@ -198,10 +241,10 @@ static bool start(struct emu_vi *e, uint64_t n)
 		notice(e, e->peer_recv_word);
 		return true;
 	case EMU_NO_RECEIVE:
-		remote_error(e, n, KA_DOWN_RECVQ_EMPTY);
+		remote_error(e, n, KA_DOWN_RECVQ_EMPTY, receive);
 		return true;
 	case EMU_BAD_RECEIVE:
-		remote_error(e, n, KA_DOWN_ERROR);
+		remote_error(e, n, KA_DOWN_ERROR, receive);
 		return true;
 	case EMU_BAD_SOURCE:
 		local_error(e, n, VIP_STATUS_PROTECTION_ERROR);
@@ -219,6 +262,8 @@ bool emu_pump(struct emu_vi *e)
 	struct vip_queue *q = &e->vi->q[VIP_SQ];
 	bool down;
 
+	if (e->started < q->done)
+		e->started = q->done; /* flushed by a post between attaching and connecting */
 	for (;;) {
 		if (e->streaming) {
 			uint64_t before = e->l.stream_left;
@@ -226,6 +271,8 @@ bool emu_pump(struct emu_vi *e)
 			e->streaming = emu_send_more(&e->l) == EMU_STREAMING;
 			if (e->l.stream_left != before)
 				notice(e, e->peer_recv_word);
+			if (e->l.source_gone && !e->status_bad)
+				source_gone(e);
 			if (e->streaming)
 				break;
 		}
@@ -233,6 +280,7 @@ bool emu_pump(struct emu_vi *e)
 			break;
 		e->started++;
 	}
+	try_to_end(e);
 	down = emu_down(&e->l);
 	while (q->done < e->started) {
 		uint32_t i = q->done % EMU_DEPTH;
@@ -251,10 +299,13 @@ bool emu_pump(struct emu_vi *e)
 			wc.status = VIP_STATUS_DONE | VIP_STATUS_OP_SEND | VIP_STATUS_TRANSPORT_ERROR;
 		}
 		if (!(wc.status & VIP_STATUS_ERROR_MASK))
-			wc.length = ka_load_relaxed(&q->e[i % q->depth].desc->CS.Length);
+			wc.length = e->length[i];
 		vip_complete(e->vi, VIP_SQ, &wc);
 	}
-	ka_store_relaxed(&e->unfinished, e->streaming || (e->started < q->tail && !e->broken));
+	ka_store_relaxed(&e->unfinished, e->streaming || e->ending || (e->started < q->tail && !e->broken));
+	ka_store_relaxed(&e->unreaped, q->done < e->started);
+	if (e->unreaped)
+		ka_store_release(&emu_nic(e->vi->nic)->unreaped, 1);
 	return e->unfinished;
 }
 
@@ -279,13 +330,6 @@ void emu_do_post_recv(struct vip_vi *vi, uint64_t n)
 	emu_post_recv(&e->l, r.seg, r.nsegs, r.error != 0);
 }
 
-/* Is the memory that holds the descriptor still there to be read? */
-static bool readable(struct vip_vi *vi, const struct vip_wqe *w)
-{
-	return vi->nic->ops->mem_check(vi->nic, w->mem, (uintptr_t)w->desc, sizeof(*w->desc), vi->attr.tag,
-				       KA_R_WRITE) == 0;
-}
-
 void emu_drain(struct emu_vi *e)
 {
 	struct vip_vi *vi = e->vi;
@@ -298,17 +342,18 @@ void emu_drain(struct emu_vi *e)
 		struct request r;
 		struct nic_wc wc;
 
-		if (readable(vi, w))
-			read_request(vi, w, &r);
-		else
-			r.nsegs = 0;
+		read_request(vi, w, &r); /* no segments when the descriptor has gone */
 		e->draining = !emu_recv_take(&e->l, r.seg, r.nsegs, &got, &moved);
 		if (e->draining)
 			break;
 		wc = (struct nic_wc){.status = got.status, .length = got.length, .imm = got.imm};
 		vip_complete(vi, VIP_RQ, &wc);
 		reaped = true;
-		if ((wc.status & VIP_STATUS_ERROR_MASK) && reliable(e) && !emu_down(&e->l)) {
+		/* a transport error is a peer that does not keep to the rules: nothing of it can be trusted
+		 */
+		if (((wc.status & VIP_STATUS_ERROR_MASK && reliable(e)) ||
+		     wc.status & VIP_STATUS_TRANSPORT_ERROR) &&
+		    !emu_down(&e->l)) {
 			emu_set_down(&e->l, KA_DOWN_ERROR);
 			emu_alarm_peer(e);
 		}
@@ -329,6 +374,9 @@ void emu_poll(struct vip_vi *vi, int queue)
 	if (queue == VIP_SQ) {
 		e->polls++;
 		emu_pump(e);
+		/* who polls long for a reception makes the receiver's progress thread look */
+		if (e->unreaped && ++e->vain % VAIN_POLLS == 0)
+			emu_kick(e->peer_wake);
 		return;
 	}
 	emu_drain(e);

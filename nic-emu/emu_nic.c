@@ -101,7 +101,8 @@ static uint32_t arm(struct vip_nic *nic, uint32_t word)
 {
 	struct emu_nic *en = emu_nic(nic);
 
-	if (ka_load_relaxed(&en->work) && !__atomic_exchange_n(&en->takeover, 1, __ATOMIC_SEQ_CST))
+	if ((ka_load_relaxed(&en->work) || ka_load_relaxed(&en->unreaped)) &&
+	    !__atomic_exchange_n(&en->takeover, 1, __ATOMIC_SEQ_CST))
 		emu_kick(en->wake);
 	return __atomic_or_fetch(&emu_nic(nic)->wake[word].word, 1, __ATOMIC_SEQ_CST);
 }
@@ -152,6 +153,9 @@ static void turn_vi(void *obj, void *arg)
 			}
 			t->busy |= left;
 		}
+		/* the consumer sleeps until the peer has reaped: the peer's consumer may be asleep, too */
+		if (t->takeover && ka_load_relaxed(&e->unreaped))
+			emu_kick(e->peer_wake);
 		e->polls_seen = e->polls;
 	}
 	pthread_mutex_unlock(&vi->q[VIP_SQ].lock);
@@ -183,6 +187,7 @@ static void *progress(void *arg)
 		struct turn t = {.nic = nic, .last = round == ROUNDS};
 
 		ka_store_release(&en->work, 0);
+		ka_store_release(&en->unreaped, 0);
 		t.takeover = __atomic_exchange_n(&en->takeover, 0, __ATOMIC_SEQ_CST) || round;
 		vip_obj_each(VIP_T_VI, turn_vi, &t);
 		if (t.busy || t.polled)
@@ -317,7 +322,11 @@ static void mem_each(struct vip_nic *nic, void (*row)(uint64_t start, uint64_t l
 	uint32_t i;
 
 	for (i = 0; i < KA_TPT_ENTRIES; i++) {
-		if (t[i].handle)
+		if (!t[i].handle)
+			continue;
+		if (t[i].object_kind == KA_OBJ_SYSV) /* the whole segment was locked */
+			row(t[i].start - t[i].offset, t[i].object_bytes);
+		else
 			row(t[i].start, t[i].length);
 	}
 }

@@ -65,10 +65,30 @@ static void connected(struct vip_vi *vi)
 	vi->nic->ops->ready(vi);
 }
 
-VIP_EXPORT VIP_RETURN VipConnectWait(VIP_NIC_HANDLE h, VIP_NET_ADDRESS *local, VIP_ULONG timeout,
-				     VIP_NET_ADDRESS *remote, VIP_VI_ATTRIBUTES *attr, VIP_CONN_HANDLE *out)
+/*
+ * A thread that waits for a connection holds no lock: it is counted, so that
+ * VipCloseNic, which ends its wait, does not take the NIC away under it.
+ */
+static bool enter(struct vip_nic *nic, VIP_NIC_HANDLE h)
 {
-	struct vip_nic *nic = vip_nic_find(h);
+	bool alive;
+
+	pthread_mutex_lock(&nic->lock);
+	alive = vip_obj_is(nic, h);
+	if (alive)
+		__atomic_add_fetch(&nic->sleepers, 1, __ATOMIC_SEQ_CST);
+	pthread_mutex_unlock(&nic->lock);
+	return alive;
+}
+
+static void leave(struct vip_nic *nic)
+{
+	__atomic_sub_fetch(&nic->sleepers, 1, __ATOMIC_SEQ_CST);
+}
+
+static VIP_RETURN wait_entered(struct vip_nic *nic, const VIP_NET_ADDRESS *local, VIP_ULONG timeout,
+			       VIP_NET_ADDRESS *remote, VIP_VI_ATTRIBUTES *attr, VIP_CONN_HANDLE *out)
+{
 	struct nic_request req;
 	struct vip_conn *conn;
 	struct ka_addr addr;
@@ -76,8 +96,6 @@ VIP_EXPORT VIP_RETURN VipConnectWait(VIP_NIC_HANDLE h, VIP_NET_ADDRESS *local, V
 	bool fresh;
 	int err;
 
-	if (!nic)
-		return vip_bad("not a NIC handle");
 	if (!remote || !attr || !out)
 		return vip_bad("no place for the answer");
 	r = get_addr(nic, local, &addr);
@@ -99,6 +117,19 @@ VIP_EXPORT VIP_RETURN VipConnectWait(VIP_NIC_HANDLE h, VIP_NET_ADDRESS *local, V
 	return VIP_SUCCESS;
 }
 
+VIP_EXPORT VIP_RETURN VipConnectWait(VIP_NIC_HANDLE h, VIP_NET_ADDRESS *local, VIP_ULONG timeout,
+				     VIP_NET_ADDRESS *remote, VIP_VI_ATTRIBUTES *attr, VIP_CONN_HANDLE *out)
+{
+	struct vip_nic *nic = vip_nic_find(h);
+	VIP_RETURN r;
+
+	if (!nic || !enter(nic, h))
+		return vip_bad("not a NIC handle");
+	r = wait_entered(nic, local, timeout, remote, attr, out);
+	leave(nic);
+	return r;
+}
+
 VIP_EXPORT VIP_RETURN VipConnectAccept(VIP_CONN_HANDLE ch, VIP_VI_HANDLE vh)
 {
 	struct vip_conn *conn = vip_obj_find(ch, VIP_T_CONN);
@@ -116,10 +147,8 @@ VIP_EXPORT VIP_RETURN VipConnectAccept(VIP_CONN_HANDLE ch, VIP_VI_HANDLE vh)
 	} else {
 		err = vi->nic->ops->conn_accept(vi, conn->id);
 		/* the request stays for another try unless it is done or gone */
-		if (err == 0 || err == -ETIMEDOUT || err == -ENOENT) {
-			vip_obj_retire(conn);
+		if ((err == 0 || err == -ETIMEDOUT || err == -ENOENT) && vip_obj_retire(conn))
 			vip_obj_free(conn);
-		}
 		if (err == 0) {
 			connected(vi);
 			r = VIP_SUCCESS;
@@ -134,16 +163,26 @@ VIP_EXPORT VIP_RETURN VipConnectAccept(VIP_CONN_HANDLE ch, VIP_VI_HANDLE vh)
 VIP_EXPORT VIP_RETURN VipConnectReject(VIP_CONN_HANDLE ch)
 {
 	struct vip_conn *conn = vip_obj_find(ch, VIP_T_CONN);
+	struct vip_nic *nic = conn ? ka_load_relaxed(&conn->nic) : NULL;
+	VIP_RETURN r = VIP_SUCCESS;
+	uint64_t id;
 	int err;
 
 	if (!conn)
 		return vip_bad("not a connection handle");
-	err = conn->nic->ops->conn_reject(conn->nic, conn->id);
-	vip_obj_retire(conn);
-	vip_obj_free(conn);
-	/* a client that gave up meanwhile needs no answer */
-	return err == 0 || err == -ENOENT || err == -ETIMEDOUT ? VIP_SUCCESS
-							       : vip_fail(vip_return(err), NULL);
+	pthread_mutex_lock(&nic->lock);
+	id = conn->id;
+	if (!vip_obj_is(conn, ch) || !vip_obj_retire(conn)) {
+		r = vip_bad("not a connection handle");
+	} else {
+		err = nic->ops->conn_reject(nic, id);
+		vip_obj_free(conn);
+		/* a client that gave up meanwhile needs no answer */
+		if (err && err != -ENOENT && err != -ETIMEDOUT)
+			r = vip_fail(vip_return(err), NULL);
+	}
+	pthread_mutex_unlock(&nic->lock);
+	return r;
 }
 
 VIP_EXPORT VIP_RETURN VipConnectRequest(VIP_VI_HANDLE h, VIP_NET_ADDRESS *local, VIP_NET_ADDRESS *remote,
@@ -186,6 +225,7 @@ VIP_EXPORT VIP_RETURN VipConnectRequest(VIP_VI_HANDLE h, VIP_NET_ADDRESS *local,
 		put_attr(attr, &peer);
 		if (vi->cancel) { /* VipDisconnect came just too late to stop it */
 			vip_vi_end(vi, VIP_STATE_IDLE);
+			vi->nic->ops->disconnect(vi);
 			err = -ECANCELED;
 		}
 	} else {

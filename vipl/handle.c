@@ -55,9 +55,9 @@ void *vip_obj_publish(void *obj)
 	return (void *)h; /* NOLINT(performance-no-int-to-ptr) */
 }
 
-void vip_obj_retire(void *obj)
+bool vip_obj_retire(void *obj)
 {
-	ka_store_release(&((struct vip_obj *)obj)->handle, (uintptr_t)0);
+	return __atomic_exchange_n(&((struct vip_obj *)obj)->handle, (uintptr_t)0, __ATOMIC_ACQ_REL) != 0;
 }
 
 void vip_obj_free(void *obj)

@@ -8,8 +8,8 @@
  *
  * Lock order: nic->lock, cq->attach_lock, vi->lock, the send queue's lock, the
  * receive queue's, cq->lock, nic->async.lock.  No lock is held while a handler
- * of the consumer runs.  The process-wide mem_lock (mem.c) is taken with none
- * of these held.
+ * of the consumer runs.  The process-wide mem_lock (mem.c) is taken with at
+ * most nic->lock held.
  */
 #ifndef VIPL_INTERNAL_H
 #define VIPL_INTERNAL_H
@@ -39,8 +39,8 @@ struct vip_obj {
 void *vip_obj_new(enum vip_type type, size_t bytes, bool *fresh);
 /* Give it a handle: from here on it can be found. */
 void *vip_obj_publish(void *obj);
-/* Take the handle away: from here on it cannot be found. */
-void vip_obj_retire(void *obj);
+/* Take the handle away: from here on it cannot be found.  True for the one caller who did it. */
+bool vip_obj_retire(void *obj);
 /* Back to the free ones; it has no handle. */
 void vip_obj_free(void *obj);
 /* The object, or NULL: not a handle of ours, stale, or another type. */
@@ -180,7 +180,9 @@ struct vip_nic {
 		VIP_ERROR_HANDLER handler;
 		void *context;
 		struct vip_async_error *first, **last;
-		bool running; /* a thread delivers */
+		uint32_t waiting; /* errors in the list */
+		uint32_t lost;	  /* errors that found it full */
+		bool running;	  /* a thread delivers */
 		bool closed;
 		pthread_t thread;
 	} async;

@@ -159,12 +159,28 @@ static unsigned long locked_kib(void)
 	return kib;
 }
 
+static bool all_mapped(uint64_t start, uint64_t length)
+{
+	unsigned char pages[4096];
+	uint64_t part = sizeof(pages) * (uint64_t)sysconf(_SC_PAGESIZE), i;
+
+	for (i = 0; i < length; i += part) {
+		if (mincore(at(start + i), length - i < part ? length - i : part, pages) && errno == ENOMEM)
+			return false;
+	}
+	return true;
+}
+
 /* Why could [start, start + length) not be locked?  Returns what the caller says. */
 static VIP_RETURN lock_failed(int err, uint64_t start, uint64_t length)
 {
 	unsigned long locked = locked_kib();
 	struct rlimit lim = {RLIM_INFINITY, RLIM_INFINITY};
 
+	if (err == ENOMEM && !all_mapped(start, length))
+		return vip_fail_at(VIP_LOG_WARN, "VipRegisterMem", VIP_INVALID_PARAMETER,
+				   "0x%lx..0x%lx is not wholly mapped memory of this process", start,
+				   start + length);
 	getrlimit(RLIMIT_MEMLOCK, &lim);
 	if (lim.rlim_cur != RLIM_INFINITY && (err == EPERM || err == EAGAIN || err == ENOMEM) &&
 	    locked * 1024 + length > lim.rlim_cur)
@@ -176,8 +192,8 @@ static VIP_RETURN lock_failed(int err, uint64_t start, uint64_t length)
 			length / 1024, (unsigned long)lim.rlim_cur / 1024, locked);
 	if (err == ENOMEM || err == EINVAL)
 		return vip_fail_at(VIP_LOG_WARN, "VipRegisterMem", VIP_INVALID_PARAMETER,
-				   "0x%lx..0x%lx is not wholly mapped and accessible memory of this process",
-				   start, start + length);
+				   "0x%lx..0x%lx is not wholly accessible memory of this process", start,
+				   start + length);
 	return vip_fail_at(VIP_LOG_WARN, "VipRegisterMem", VIP_ERROR_RESOURCE, "mlock of %lu KiB: %s",
 			   length / 1024, strerror(err));
 }
@@ -197,6 +213,8 @@ static VIP_RETURN register_locked(struct vip_nic *nic, struct ka_req *req, VIP_M
 		return r;
 	}
 	err = call_locked(nic, req, &rep);
+	if (err == -ECONNRESET)
+		unlock_range(start, end - start); /* nobody is left to ask what else covers it */
 	if (err)
 		return vip_fail_at(VIP_LOG_WARN, "VipRegisterMem",
 				   err == -EFBIG ? VIP_ERROR_RESOURCE : vip_return(err), NULL);

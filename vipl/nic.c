@@ -15,6 +15,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Asynchronous errors that wait for a slow handler; those that come once for each VI are always kept. */
+#define MAX_ASYNC 1024u
+
 static const struct {
 	const char *name;
 	const struct nic_ops *ops;
@@ -44,13 +47,26 @@ int vip_call(struct vip_nic *nic, struct ka_req *req, struct ka_rep *rep, int fd
 
 /* ---- asynchronous errors ---- */
 
+/* The default handler: one line a second for each kind of error (VIPL-FACTS K-24). */
 static void log_error(const VIP_ERROR_DESCRIPTOR *d)
 {
+	static uint64_t next[VIP_ERROR_CATASTROPHIC + 1];
+	static uint32_t held[VIP_ERROR_CATASTROPHIC + 1];
+	uint64_t now = vip_now_ms();
+	uint32_t more;
 	static const char *const names[] = {"POST_DESC",  "CONN_LOST",	    "RECVQ_EMPTY", "VI_OVERRUN",
 					    "RDMAW_PROT", "RDMAW_DATA",	    "RDMAW_ABORT", "RDMAR_PROT",
 					    "COMP_PROT",  "RDMA_TRANSPORT", "CATASTROPHIC"};
 
-	vip_log(VIP_LOG_WARN, "asynchronous error VIP_ERROR_%s (VI %p)", names[d->ErrorCode], d->ViHandle);
+	if (now < ka_load_relaxed(&next[d->ErrorCode])) {
+		__atomic_add_fetch(&held[d->ErrorCode], 1, __ATOMIC_RELAXED);
+		return;
+	}
+	ka_store_relaxed(&next[d->ErrorCode], now + 1000);
+	more = __atomic_exchange_n(&held[d->ErrorCode], 0, __ATOMIC_RELAXED);
+	vip_log(VIP_LOG_WARN,
+		"asynchronous error VIP_ERROR_%s (VI %p), and %u like it since the last such line",
+		names[d->ErrorCode], d->ViHandle, more);
 }
 
 static void *deliver(void *arg)
@@ -66,6 +82,11 @@ static void *deliver(void *arg)
 		nic->async.first = e->next;
 		if (!nic->async.first)
 			nic->async.last = &nic->async.first;
+		nic->async.waiting--;
+		if (nic->async.lost)
+			vip_log(VIP_LOG_WARN, "%u asynchronous errors were left out: the handler is slow",
+				nic->async.lost);
+		nic->async.lost = 0;
 		pthread_mutex_unlock(&nic->async.lock);
 		if (handler)
 			handler(context, &e->desc);
@@ -99,7 +120,12 @@ void vip_async(struct vip_nic *nic, struct vip_vi *vi, VIP_ERROR_CODE code, VIP_
 	pthread_mutex_lock(&nic->async.lock);
 	if (nic->async.closed) {
 		free(e);
+	} else if (nic->async.waiting >= MAX_ASYNC && code != VIP_ERROR_CATASTROPHIC &&
+		   code != VIP_ERROR_CONN_LOST) {
+		nic->async.lost++;
+		free(e);
 	} else {
+		nic->async.waiting++;
 		*nic->async.last = e;
 		nic->async.last = &e->next;
 		if (!nic->async.running) {
@@ -123,6 +149,7 @@ static void async_open(struct vip_nic *nic)
 	nic->async.first = NULL;
 	nic->async.last = &nic->async.first;
 	nic->async.handler = NULL;
+	nic->async.waiting = nic->async.lost = 0;
 	nic->async.closed = false;
 }
 
@@ -329,12 +356,12 @@ VIP_EXPORT VIP_RETURN VipCloseNic(VIP_NIC_HANDLE h)
 	vip_obj_each(VIP_T_VI, close_vi, nic);
 	vip_obj_each(VIP_T_CQ, close_cq, nic);
 	vip_obj_each(VIP_T_PTAG, close_ptag, nic);
-	vip_obj_each(VIP_T_CONN, close_conn, nic);
 	if (vip_mem_call(nic, &req, &rep))
 		vip_mem_forget(nic);
-	/* threads that slept on our words were woken, and leave */
+	/* threads that slept on our words, or waited for a connection, were woken, and leave */
 	while (__atomic_load_n(&nic->sleepers, __ATOMIC_SEQ_CST))
 		sched_yield();
+	vip_obj_each(VIP_T_CONN, close_conn, nic);
 	nic->ops->close(nic);
 	pthread_mutex_unlock(&nic->lock);
 	async_close(nic);

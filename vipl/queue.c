@@ -35,7 +35,8 @@ void vip_wake_queue(struct vip_vi *vi, int queue)
 
 static int desc_check(struct vip_vi *vi, const VIP_DESCRIPTOR *d, uint32_t mem)
 {
-	return vi->nic->ops->mem_check(vi->nic, mem, (uintptr_t)d, sizeof(*d), vi->attr.tag, KA_R_WRITE);
+	/* the control segment is what the NIC writes; the NIC itself looks at the others */
+	return vi->nic->ops->mem_check(vi->nic, mem, (uintptr_t)d, sizeof(d->CS), vi->attr.tag, KA_R_WRITE);
 }
 
 void vip_complete(struct vip_vi *vi, int queue, const struct nic_wc *wc)

@@ -10,6 +10,10 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+
+/* How long a request that shall end is given before it is told again. */
+#define CANCEL_NS 10000000
 
 /* Everything about the attributes that does not need the agent; 0 or what is wrong. */
 static VIP_RETURN check_attr(struct vip_nic *nic, const VIP_VI_ATTRIBUTES *a, struct ka_vi_attr *out)
@@ -182,9 +186,19 @@ void vip_vi_end(struct vip_vi *vi, VIP_VI_STATE state)
 	case VIP_STATE_CONNECT_PENDING:
 		/* the thread inside VipConnectRequest puts the VI to Idle */
 		vi->cancel = true;
-		vi->nic->ops->disconnect(vi);
-		while (vi->state == VIP_STATE_CONNECT_PENDING)
-			pthread_cond_wait(&vi->requested, &vi->lock);
+		while (vi->state == VIP_STATE_CONNECT_PENDING) {
+			struct timespec again;
+
+			/* again and again: it may not have asked the agent yet */
+			vi->nic->ops->disconnect(vi);
+			clock_gettime(CLOCK_REALTIME, &again);
+			again.tv_nsec += CANCEL_NS;
+			if (again.tv_nsec >= 1000000000) {
+				again.tv_nsec -= 1000000000;
+				again.tv_sec++;
+			}
+			pthread_cond_timedwait(&vi->requested, &vi->lock, &again);
+		}
 		__attribute__((fallthrough));
 	case VIP_STATE_IDLE:
 	case VIP_STATE_ERROR:

@@ -20,6 +20,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/time.h>
 #include <unistd.h>
 
@@ -34,6 +35,7 @@ struct ka_agent {
 	int quit; /* eventfd that ends the event thread */
 	unsigned int refs;
 	int dead;
+	bool same_ipc;
 	pthread_mutex_t call_lock;
 	pthread_t thread;
 	const struct ka_agent_ops *ops;
@@ -50,6 +52,21 @@ static void close_fds(int fds[KA_MAX_FDS])
 		if (fds[i] >= 0)
 			close(fds[i]);
 		fds[i] = -1;
+	}
+}
+
+/* Room for control data is rounded up: what is more than expected is closed. */
+static void keep_fds(int fds[KA_MAX_FDS], const unsigned char *data, size_t n)
+{
+	size_t i;
+	int fd;
+
+	for (i = 0; i < n; i++) {
+		memcpy(&fd, data + i * sizeof(fd), sizeof(fd));
+		if (i < KA_MAX_FDS)
+			fds[i] = fd;
+		else
+			close(fd);
 	}
 }
 
@@ -75,7 +92,7 @@ static ssize_t receive(int sock, struct iovec *iov, size_t niov, int fds[KA_MAX_
 		return -errno;
 	for (c = CMSG_FIRSTHDR(&msg); c; c = CMSG_NXTHDR(&msg, c)) {
 		if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
-			memcpy(fds, CMSG_DATA(c), c->cmsg_len - CMSG_LEN(0));
+			keep_fds(fds, CMSG_DATA(c), (c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
 	}
 	if (msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) {
 		close_fds(fds);
@@ -102,11 +119,16 @@ static int exchange(int sock, const struct ka_req *req, struct ka_rep *rep, int 
 	}
 	n -= (ssize_t)sizeof(*rep);
 	rep->text[KA_TEXT - 1] = 0;
-	if (rep->err > 0 || (size_t)n < rep->nranges * sizeof(struct ka_range)) {
+	if (rep->err > 0 || (size_t)n < rep->nranges * sizeof(struct ka_range) + rep->nrecs * KA_REC_BYTES) {
 		close_fds(fds);
 		return -EPROTO;
 	}
 	return 0;
+}
+
+bool ka_agent_same_ipc(const struct ka_agent *agent)
+{
+	return agent->same_ipc;
 }
 
 bool ka_agent_is_dead(const struct ka_agent *agent)
@@ -169,10 +191,38 @@ static void *event_thread(void *arg)
 	return NULL;
 }
 
-static int hello(struct ka_agent *a, char *why, size_t n)
+/*
+ * The answer to HELLO, which may be of another version: longer, or shorter, but
+ * with the version where it always was.
+ */
+static int greet(int sock, struct ka_rep *rep, int fds[KA_MAX_FDS])
 {
 	struct ka_req req = {.op = KA_OP_HELLO, .u.hello = {KA_MAGIC, KA_VERSION}};
+	char longer[4096];
+	struct iovec iov[2] = {{rep, sizeof(*rep)}, {longer, sizeof(longer)}};
+	ssize_t n;
+
+	memset(rep, 0, sizeof(*rep));
+	do
+		n = send(sock, &req, sizeof(req), MSG_NOSIGNAL);
+	while (n < 0 && errno == EINTR);
+	if (n != (ssize_t)sizeof(req))
+		return -ECONNRESET;
+	n = receive(sock, iov, 2, fds);
+	if (n < (ssize_t)(offsetof(struct ka_rep, u) + sizeof(rep->u.hello.version))) {
+		close_fds(fds);
+		return -ECONNRESET;
+	}
+	rep->text[KA_TEXT - 1] = 0;
+	if (n != (ssize_t)sizeof(*rep) && rep->err == 0)
+		rep->err = -EPROTO;
+	return 0;
+}
+
+static int hello(struct ka_agent *a, char *why, size_t n)
+{
 	struct ka_rep rep;
+	struct stat st;
 	struct timeval limit = {.tv_sec = ANSWER_S};
 	int fds[KA_MAX_FDS], i, err = -ECONNRESET;
 
@@ -191,7 +241,7 @@ static int hello(struct ka_agent *a, char *why, size_t n)
 			close(a->sock);
 			return -EPERM;
 		}
-		err = exchange(a->sock, &req, &rep, fds, NULL, 0);
+		err = greet(a->sock, &rep, fds);
 		if (err)
 			close(a->sock);
 	}
@@ -214,6 +264,8 @@ static int hello(struct ka_agent *a, char *why, size_t n)
 		return rep.err ? rep.err : -EPROTO;
 	}
 	a->event_sock = fds[0];
+	a->same_ipc =
+		rep.u.hello.ipc_ns && stat("/proc/self/ns/ipc", &st) == 0 && st.st_ino == rep.u.hello.ipc_ns;
 	return 0;
 }
 

@@ -38,6 +38,9 @@ void ka_agent_put(struct ka_agent *agent);
 
 bool ka_agent_is_dead(const struct ka_agent *agent);
 
+/* Do shmids mean the same segments here and in the agent? */
+bool ka_agent_same_ipc(const struct ka_agent *agent);
+
 /*
  * ka_agent_call - one request, one answer.
  * @rep:  whole on return, whatever happened: rep->err is the result.

@@ -41,21 +41,20 @@ __attribute__((format(printf, 4, 5))) static int fail(char *why, size_t n, int e
 	return err;
 }
 
-/* VIPL_AGENT_DIR, else below /run/user/UID when that is ours, else in /tmp. */
-static void agent_dir(char *dir, size_t n)
+/* VIPL_AGENT_DIR (not 0: it is too long), else below /run/user/UID when that is ours, else in /tmp. */
+static int agent_dir(char *dir, size_t n)
 {
 	const char *env = getenv("VIPL_AGENT_DIR");
 	struct stat st;
 
-	if (env && *env) {
-		snprintf(dir, n, "%s", env);
-		return;
-	}
+	if (env && *env)
+		return snprintf(dir, n, "%s", env) >= (int)n;
 	snprintf(dir, n, "/run/user/%u", geteuid());
 	if (stat(dir, &st) == 0 && S_ISDIR(st.st_mode) && st.st_uid == geteuid())
 		snprintf(dir, n, "/run/user/%u/softvia", geteuid());
 	else
 		snprintf(dir, n, "/tmp/softvia-%u", geteuid());
+	return 0;
 }
 
 static int make_dir(const char *dir, char *why, size_t n)
@@ -215,7 +214,10 @@ int ka_agent_connect(char *why, size_t n)
 	char dir[sizeof(sa.sun_path) - 16], lock[sizeof(sa.sun_path)];
 	int i, fd, lock_fd, err;
 
-	agent_dir(dir, sizeof(dir));
+	if (agent_dir(dir, sizeof(dir)))
+		return fail(why, n, -ENAMETOOLONG,
+			    "VIPL_AGENT_DIR is too long: a directory of at most %zu bytes is possible",
+			    sizeof(dir) - 1);
 	snprintf(sa.sun_path, sizeof(sa.sun_path), "%s/agent.sock", dir);
 	snprintf(lock, sizeof(lock), "%s/lock", dir);
 

@@ -9,10 +9,13 @@
 #include "kagent/daemon/daemon.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -37,6 +40,9 @@ static uint64_t now_ms(void)
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
+
+/* Bytes that may wait on an event socket before KA_EV_LOST is left out. */
+#define LOST_QUEUE 32768
 
 static void doom(struct client *c, const char *why)
 {
@@ -89,10 +95,18 @@ void ka_host_event(void *proc, const struct ka_event *event, const struct ka_giv
 	struct client *c = proc;
 	struct ka_event copy = *event;
 	struct iovec iov = {&copy, sizeof(copy)};
-	int fds[MAX_FDS];
+	int fds[MAX_FDS], queued = 0;
 
-	if (!c->doomed)
-		send_msg(c, c->event_fd, &iov, 1, fds, give_fds(give, fds));
+	if (c->doomed)
+		return;
+	/*
+	 * That a connection is lost stands in its control page, and the client's
+	 * progress thread was woken to look: the event can be left out when many
+	 * end at once.  The others must find room.
+	 */
+	if (event->type == KA_EV_LOST && (ioctl(c->event_fd, SIOCOUTQ, &queued) != 0 || queued > LOST_QUEUE))
+		return;
+	send_msg(c, c->event_fd, &iov, 1, fds, give_fds(give, fds));
 }
 
 static void send_answer(struct client *c, const int *fds, size_t nfds)
@@ -136,6 +150,7 @@ static void read_comm(pid_t pid, char comm[16])
 static void hello(struct client *c, const struct ka_req *req)
 {
 	int pair[2], size = SEND_BYTES;
+	struct stat st;
 	char comm[16];
 
 	memset(&answer.rep, 0, sizeof(answer.rep));
@@ -152,7 +167,7 @@ static void hello(struct client *c, const struct ka_req *req)
 		refuse(c, -EPROTO, "the first request must be HELLO");
 		return;
 	}
-	ka_core_request(&core, NULL, req, now_ms(), &answer);
+	ka_core_request(&core, NULL, req, now_ms() + 1, &answer);
 	if (answer.rep.err != 0) {
 		send_answer(c, NULL, 0);
 		doom(c, answer.rep.text);
@@ -170,6 +185,7 @@ static void hello(struct client *c, const struct ka_req *req)
 		refuse(c, -ENOMEM, "the agent has no memory for another process");
 	} else {
 		log_line("client %d (%s) comes", (int)c->pid, comm);
+		answer.rep.u.hello.ipc_ns = stat("/proc/self/ns/ipc", &st) == 0 ? st.st_ino : 0;
 		send_answer(c, &pair[1], 1);
 	}
 	close(pair[1]);
@@ -188,7 +204,8 @@ static void serve(struct client *c, const struct ka_req *req)
 		refuse(c, -EPROTO, "HELLO a second time");
 		return;
 	}
-	ka_core_request(&core, c->proc, req, now_ms(), &answer);
+	/* now_ms() is rounded down: a time-out counts from its end */
+	ka_core_request(&core, c->proc, req, now_ms() + 1, &answer);
 	send_answer(c, fds, give_fds(&answer.give, fds));
 	if (answer.give.region != NULL)
 		region_forget_fd(answer.give.region);

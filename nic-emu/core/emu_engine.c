@@ -104,6 +104,18 @@ static void gather(struct emu_link *l, uint8_t *to, uint64_t n)
 	}
 }
 
+/* Is what is left of the message still registered? */
+static bool source_ok(const struct emu_link *l)
+{
+	uint32_t i;
+
+	for (i = l->tx_at; i < l->tx_nsegs; i++) {
+		if (!own_ok(l, &l->tx_seg[i], 0))
+			return false;
+	}
+	return true;
+}
+
 static enum emu_sent finish(struct emu_link *l, uint64_t total)
 {
 	struct ka_conn_side *me = &l->region->ctl.side[l->side];
@@ -151,6 +163,13 @@ enum emu_sent emu_send_more(struct emu_link *l)
 	struct emu_dir *d = &l->region->to[1 - l->side];
 	uint64_t tail = ka_load_acquire(&d->rx.land_tail), used = l->land_head - tail, n;
 
+	/* the rest goes as zeros, so that the stream stays in step, and the receive is in error */
+	if (!l->source_gone && !source_ok(l)) {
+		struct emu_cell *c = &d->cell[(l->tx_next - 1) % EMU_DEPTH];
+
+		l->source_gone = true;
+		ka_store_relaxed(&c->status, ka_load_relaxed(&c->status) | VIP_STATUS_PARTIAL_ERROR);
+	}
 	/* a tail that the peer made up gives no room rather than too much */
 	n = used > EMU_LAND ? 0 : min64(EMU_LAND - used, l->stream_left);
 	while (n) {
@@ -158,7 +177,10 @@ enum emu_sent emu_send_more(struct emu_link *l)
 
 		/* in portions, so that the receiver copies one while we write the next */
 		part = min64(part, EMU_LAND / 8);
-		gather(l, d->land + at, part);
+		if (l->source_gone)
+			__builtin_memset(d->land + at, 0, part);
+		else
+			gather(l, d->land + at, part);
 		l->land_head += part;
 		l->stream_left -= part;
 		n -= part;
@@ -201,6 +223,7 @@ enum emu_sent emu_send_start(struct emu_link *l, const struct emu_send *s)
 			l->tx_seg[l->tx_nsegs++] = s->seg[i];
 	}
 	l->tx_at = l->tx_off = 0;
+	l->source_gone = false;
 
 	if (t.in_place) { /* also: nothing to move */
 		r = put_in_place(l, &t, s->total);
@@ -307,19 +330,25 @@ bool emu_recv_take(struct emu_link *l, const struct emu_seg *seg, uint32_t nsegs
 
 	r->imm = ka_load_relaxed(&c->imm);
 	r->length = length;
-	r->status = (status & (VIP_STATUS_ERROR_MASK | VIP_STATUS_IMMEDIATE)) | VIP_STATUS_DONE |
-		    VIP_STATUS_OP_RECEIVE;
-	if (!(status & VIP_STATUS_ERROR_MASK)) {
-		for (i = 0; i < nsegs; i++)
-			room += seg[i].len;
+	r->status = VIP_STATUS_DONE | VIP_STATUS_OP_RECEIVE | (status & VIP_STATUS_IMMEDIATE);
+	for (i = 0; i < nsegs; i++)
+		room += seg[i].len;
+	if (status & VIP_STATUS_ERROR_MASK && (status & EMU_WHERE) != EMU_IN_LAND) {
+		r->status |= status & VIP_STATUS_ERROR_MASK;
+	} else if (length > l->max_transfer ||
+		   ((status & EMU_WHERE) == EMU_IN_CELL && length > EMU_CELL_DATA)) {
 		/* a length that the engine would never have written */
-		if (length > room || ((status & EMU_WHERE) == EMU_IN_CELL && length > EMU_CELL_DATA)) {
-			r->status |= VIP_STATUS_TRANSPORT_ERROR;
-		} else if ((status & EMU_WHERE) == EMU_IN_CELL) {
-			ok = scatter(l, seg, nsegs, 0, c->data, length);
+		r->status |= VIP_STATUS_TRANSPORT_ERROR;
+	} else {
+		/* the owner may have changed or deregistered the descriptor since the engine looked */
+		ok = length <= room;
+		if ((status & EMU_WHERE) == EMU_IN_CELL) {
+			ok = ok && scatter(l, seg, nsegs, 0, c->data, length);
 		} else if ((status & EMU_WHERE) == EMU_IN_LAND) {
 			if (!take_landed(l, seg, nsegs, length, &ok, moved))
 				return false;
+			/* the sender may have seen an error on the way */
+			r->status |= ka_load_relaxed(&c->status) & VIP_STATUS_ERROR_MASK;
 		}
 		if (!ok)
 			r->status |= VIP_STATUS_PROTECTION_ERROR;

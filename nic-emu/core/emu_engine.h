@@ -38,6 +38,7 @@ struct emu_link {
 	struct emu_seg tx_seg[EMU_MAX_SEGS]; /* its source */
 	uint32_t tx_nsegs, tx_at;	     /* where it stands: segment, and ... */
 	uint32_t tx_off;		     /* ... byte in it */
+	bool source_gone;		     /* it was deregistered while the message was under way */
 
 	/* rx half */
 	uint64_t rx_posted; /* receives put into the ring */
