@@ -290,7 +290,7 @@ bool emu_pump(struct emu_vi *e)
 			break;
 		if (!wc.status && emu_reaped(&e->l) >= e->reap[i])
 			wc.status = VIP_STATUS_DONE | VIP_STATUS_OP_SEND;
-		if (e->streaming && q->done == e->started - 1)
+		if (e->streaming && q->done == e->started - 1 && !e->status_bad)
 			wc.status = VIP_STATUS_DONE | VIP_STATUS_OP_SEND | VIP_STATUS_TRANSPORT_ERROR;
 		if (!wc.status) {
 			if (!down)
@@ -311,8 +311,11 @@ bool emu_pump(struct emu_vi *e)
 
 void emu_do_post_send(struct vip_vi *vi, uint64_t n)
 {
+	struct emu_vi *e = vi->link;
+
 	(void)n;
-	if (emu_pump(vi->link))
+	e->polls++; /* he who posts is expected to poll: the progress thread gives him a moment */
+	if (emu_pump(e))
 		emu_call_progress(emu_nic(vi->nic));
 }
 
