@@ -422,8 +422,8 @@ static void *canceller(void *arg)
 {
 	struct end *e = arg;
 
-	while (end_state(e) != VIP_STATE_CONNECT_PENDING)
-		usleep(1000);
+	end_hear(e); /* the server has the request */
+	CHECK_EQ(end_state(e), VIP_STATE_CONNECT_PENDING);
 	CHECK_EQ(VipDisconnect(e->vi), VIP_SUCCESS);
 	CHECK_EQ(end_state(e), VIP_STATE_IDLE);
 	return NULL;
@@ -435,6 +435,7 @@ static void cancel_server(struct end *e)
 
 	end_open(e);
 	CHECK_EQ(wait_for(e, "slow", 5000, &conn), VIP_SUCCESS);
+	end_tell(e, 1);
 	end_hear(e);
 	CHECK_EQ(VipConnectAccept(conn, e->vi), VIP_TIMEOUT);
 	end_close(e);
