@@ -80,7 +80,7 @@ static inline bool ka_tpt_get(const struct ka_tpt_entry *table, uint32_t handle,
 /*
  * ka_tpt_check - may [@addr, @addr + @len) be accessed under @tag with @rights?
  * On true @out holds the entry.  The range of an access of 0 bytes is not
- * checked (VIPL-FACTS K-18).
+ * checked (docs/spec-choices.md K-18).
  */
 static inline bool ka_tpt_check(const struct ka_tpt_entry *table, uint32_t handle, uint64_t addr,
 				uint64_t len, uint32_t tag, uint32_t rights, struct ka_tpt_entry *out)

@@ -75,6 +75,8 @@ void emu_kick(struct ka_wake *wake);
 void emu_call_progress(struct emu_nic *en);
 
 /* emu_conn.c */
+extern const struct ka_agent_ops emu_agent_ops;
+void emu_forked(void);
 int emu_conn_wait(struct vip_nic *nic, const struct ka_addr *local, uint32_t timeout,
 		  struct nic_request *req);
 int emu_conn_accept(struct vip_vi *vi, uint64_t id);

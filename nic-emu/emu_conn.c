@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 /*
- * How long a request is held that finds nobody waiting (VIPL-FACTS K-25, L-31):
+ * How long a request is held that finds nobody waiting (docs/spec-choices.md K-25):
  * a server that turns up a moment later is found, and a client that loops on
  * VIP_NO_MATCH does not spin.
  */
@@ -97,7 +97,7 @@ static void match_vi(void *obj, void *arg)
 		s->vi = vi;
 }
 
-void nic_emu_event(const struct ka_event *ev, const int fds[KA_MAX_FDS])
+static void event(const struct ka_event *ev, const int fds[KA_MAX_FDS])
 {
 	struct vi_search s = {ev, NULL};
 	struct pending *p;
@@ -131,7 +131,7 @@ static void nic_of_agent_dead(void *obj, void *arg)
 		vip_nic_dead(nic);
 }
 
-void nic_emu_agent_dead(struct ka_agent *agent)
+static void agent_dead(struct ka_agent *agent)
 {
 	pthread_mutex_lock(&pending_lock);
 	pthread_cond_broadcast(&pending_cond);
@@ -139,7 +139,12 @@ void nic_emu_agent_dead(struct ka_agent *agent)
 	vip_obj_each(VIP_T_NIC, nic_of_agent_dead, agent);
 }
 
-void nic_emu_forked(void)
+const struct ka_agent_ops emu_agent_ops = {
+	.event = event,
+	.dead = agent_dead,
+};
+
+void emu_forked(void)
 {
 	pthread_mutex_init(&pending_lock, NULL);
 	pthread_cond_init(&pending_cond, NULL);

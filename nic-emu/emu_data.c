@@ -167,7 +167,7 @@ static void end_connection(struct emu_vi *e, uint32_t cause, uint64_t next)
 	try_to_end(e);
 }
 
-/* An error of the own descriptor: nothing was sent (VIPL-FACTS D.2). */
+/* An error of the own descriptor: nothing was sent. */
 static void local_error(struct emu_vi *e, uint64_t n, uint32_t status)
 {
 	e->status[n % EMU_DEPTH] = VIP_STATUS_DONE | VIP_STATUS_OP_SEND | status;
@@ -327,7 +327,7 @@ void emu_do_post_recv(struct vip_vi *vi, uint64_t n)
 	struct request r;
 
 	read_request(vi, &vi->q[VIP_RQ].e[n % vi->q[VIP_RQ].depth], &r);
-	/* the immediate bit is tolerated (VIPL-FACTS L-3), an operation is not */
+	/* the immediate bit is tolerated: a pool may serve both queues, an operation is not */
 	if ((r.control & VIP_CONTROL_OP_MASK) != VIP_CONTROL_OP_SENDRECV)
 		r.error = VIP_STATUS_FORMAT_ERROR;
 	emu_post_recv(&e->l, r.seg, r.nsegs, r.error != 0);

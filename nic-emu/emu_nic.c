@@ -332,6 +332,8 @@ static void mem_each(struct vip_nic *nic, void (*row)(uint64_t start, uint64_t l
 }
 
 const struct nic_ops nic_emu_ops = {
+	.agent_ops = &emu_agent_ops,
+	.forked = emu_forked,
 	.open = emu_open,
 	.close = emu_close,
 	.query = emu_query,

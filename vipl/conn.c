@@ -29,7 +29,7 @@ static VIP_RETURN get_addr(struct vip_nic *nic, const VIP_NET_ADDRESS *a, struct
 	return VIP_SUCCESS;
 }
 
-/* Exactly 4 + host + discriminator bytes: VIPL-FACTS K-23. */
+/* Exactly 4 + host + discriminator bytes: docs/spec-choices.md K-23. */
 static void put_addr(VIP_NET_ADDRESS *to, const struct ka_addr *a)
 {
 	to->HostAddressLen = a->host_len;

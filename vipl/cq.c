@@ -7,7 +7,7 @@
  * so an empty CQ polls the queues that are attached.  The descriptor is always
  * complete before its entry is there.  When a CQ is full no entry is lost: the
  * work queue keeps a count of what it is owed, and gets its entries as places
- * become free (VIPL-FACTS K-12).
+ * become free (docs/spec-choices.md K-12).
  */
 #include "vipl/internal.h"
 #include "vipl/wait.h"

@@ -188,6 +188,10 @@ struct vip_nic {
 	} async;
 };
 
+/* async.c: before a handle's first error; and after it no handler runs, but the one that closes. */
+void vip_async_open(struct vip_nic *nic);
+void vip_async_close(struct vip_nic *nic);
+
 /* nic.c */
 struct vip_nic *vip_nic_find(VIP_NIC_HANDLE h);
 
@@ -221,11 +225,5 @@ uint32_t vip_tag_of(struct vip_nic *nic, VIP_PROTECTION_HANDLE ptag); /* 0: not 
 
 /* A request with its answer; keeps the agent's text as the cause. */
 int vip_call(struct vip_nic *nic, struct ka_req *req, struct ka_rep *rep, int fds[KA_MAX_FDS]);
-
-/* nic-emu: events for it. */
-extern const struct ka_agent_ops vip_agent_ops;
-void nic_emu_event(const struct ka_event *ev, const int fds[KA_MAX_FDS]);
-void nic_emu_agent_dead(struct ka_agent *agent);
-void nic_emu_forked(void);
 
 #endif

@@ -78,7 +78,7 @@ uint32_t vip_tag_of(struct vip_nic *nic, VIP_PROTECTION_HANDLE h)
 {
 	struct vip_ptag *p;
 
-	if (!h) /* VIPL-FACTS K-6 */
+	if (!h) /* docs/spec-choices.md K-6 */
 		return nic->default_tag;
 	p = vip_obj_find(h, VIP_T_PTAG);
 	return p && p->nic == nic ? p->id : 0;
@@ -230,7 +230,7 @@ static VIP_RETURN register_locked(struct vip_nic *nic, struct ka_req *req, VIP_M
 	return VIP_SUCCESS;
 }
 
-/* The attributes of a region as the agent wants them; NULL: VIPL-FACTS K-16. */
+/* The attributes of a region as the agent wants them; NULL: docs/spec-choices.md K-16. */
 static VIP_RETURN mem_attr(struct vip_nic *nic, const VIP_MEM_ATTRIBUTES *a, uint32_t *tag, uint32_t *rdma)
 {
 	*tag = vip_tag_of(nic, a ? a->Ptag : NULL);

@@ -1,22 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * nic.c - NIC handles: which device is which NIC, opening, closing, and the
- * asynchronous errors of a handle.
- *
- * Errors of one handle are delivered one at a time by a thread that exists
- * only while there are some; no lock is held meanwhile, so that a handler may
- * call anything, VipCloseNic included.
+ * nic.c - NIC handles: which device is which NIC, opening and closing, the death
+ * of the agent, and fork.
  */
 #include "vipl/internal.h"
 
 #include <errno.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* Asynchronous errors that wait for a slow handler; those that come once for each VI are always kept. */
-#define MAX_ASYNC 1024u
 
 static const struct {
 	const char *name;
@@ -43,143 +35,6 @@ int vip_call(struct vip_nic *nic, struct ka_req *req, struct ka_rep *rep, int fd
 	if (ka_agent_call(nic->agent, req, rep, fds, NULL, 0))
 		vip_why("%s", rep->text);
 	return rep->err;
-}
-
-/* ---- asynchronous errors ---- */
-
-/* The default handler: one line a second for each kind of error (VIPL-FACTS K-24). */
-static void log_error(const VIP_ERROR_DESCRIPTOR *d)
-{
-	static uint64_t next[VIP_ERROR_CATASTROPHIC + 1];
-	static uint32_t held[VIP_ERROR_CATASTROPHIC + 1];
-	uint64_t now = vip_now_ms();
-	uint32_t more;
-	static const char *const names[] = {"POST_DESC",  "CONN_LOST",	    "RECVQ_EMPTY", "VI_OVERRUN",
-					    "RDMAW_PROT", "RDMAW_DATA",	    "RDMAW_ABORT", "RDMAR_PROT",
-					    "COMP_PROT",  "RDMA_TRANSPORT", "CATASTROPHIC"};
-
-	if (now < ka_load_relaxed(&next[d->ErrorCode])) {
-		__atomic_add_fetch(&held[d->ErrorCode], 1, __ATOMIC_RELAXED);
-		return;
-	}
-	ka_store_relaxed(&next[d->ErrorCode], now + 1000);
-	more = __atomic_exchange_n(&held[d->ErrorCode], 0, __ATOMIC_RELAXED);
-	vip_log(VIP_LOG_WARN,
-		"asynchronous error VIP_ERROR_%s (VI %p), and %u like it since the last such line",
-		names[d->ErrorCode], d->ViHandle, more);
-}
-
-static void *deliver(void *arg)
-{
-	struct vip_nic *nic = arg;
-	struct vip_async_error *e;
-
-	pthread_mutex_lock(&nic->async.lock);
-	while ((e = nic->async.first) && !nic->async.closed) {
-		VIP_ERROR_HANDLER handler = nic->async.handler;
-		void *context = nic->async.context;
-
-		nic->async.first = e->next;
-		if (!nic->async.first)
-			nic->async.last = &nic->async.first;
-		nic->async.waiting--;
-		if (nic->async.lost)
-			vip_log(VIP_LOG_WARN, "%u asynchronous errors were left out: the handler is slow",
-				nic->async.lost);
-		nic->async.lost = 0;
-		pthread_mutex_unlock(&nic->async.lock);
-		if (handler)
-			handler(context, &e->desc);
-		else
-			log_error(&e->desc);
-		free(e);
-		pthread_mutex_lock(&nic->async.lock);
-	}
-	nic->async.running = false;
-	pthread_cond_broadcast(&nic->async.idle);
-	pthread_mutex_unlock(&nic->async.lock);
-	return NULL;
-}
-
-void vip_async(struct vip_nic *nic, struct vip_vi *vi, VIP_ERROR_CODE code, VIP_RESOURCE_CODE res,
-	       VIP_DESCRIPTOR *desc)
-{
-	struct vip_async_error *e = calloc(1, sizeof(*e));
-	sigset_t all, old;
-	pthread_attr_t attr;
-
-	if (!e) {
-		vip_log(VIP_LOG_ERROR, "no memory to report asynchronous error %d", (int)code);
-		return;
-	}
-	e->desc = (VIP_ERROR_DESCRIPTOR){.NicHandle = vip_obj_handle(nic),
-					 .ViHandle = vi ? vip_obj_handle(vi) : NULL,
-					 .DescriptorPtr = desc,
-					 .ResourceCode = res,
-					 .ErrorCode = code};
-	pthread_mutex_lock(&nic->async.lock);
-	if (nic->async.closed) {
-		free(e);
-	} else if (nic->async.waiting >= MAX_ASYNC && code != VIP_ERROR_CATASTROPHIC &&
-		   code != VIP_ERROR_CONN_LOST) {
-		nic->async.lost++;
-		free(e);
-	} else {
-		nic->async.waiting++;
-		*nic->async.last = e;
-		nic->async.last = &e->next;
-		if (!nic->async.running) {
-			pthread_attr_init(&attr);
-			pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-			sigfillset(&all);
-			pthread_sigmask(SIG_SETMASK, &all, &old);
-			nic->async.running = pthread_create(&nic->async.thread, &attr, deliver, nic) == 0;
-			pthread_sigmask(SIG_SETMASK, &old, NULL);
-			pthread_attr_destroy(&attr);
-			if (!nic->async.running)
-				vip_log(VIP_LOG_ERROR, "no thread to report asynchronous error %d",
-					(int)code);
-		}
-	}
-	pthread_mutex_unlock(&nic->async.lock);
-}
-
-static void async_open(struct vip_nic *nic)
-{
-	nic->async.first = NULL;
-	nic->async.last = &nic->async.first;
-	nic->async.handler = NULL;
-	nic->async.waiting = nic->async.lost = 0;
-	nic->async.closed = false;
-}
-
-/* No handler runs when this returns, unless it is the handler that closes. */
-static void async_close(struct vip_nic *nic)
-{
-	struct vip_async_error *e;
-
-	pthread_mutex_lock(&nic->async.lock);
-	nic->async.closed = true;
-	while (nic->async.running && !pthread_equal(nic->async.thread, pthread_self()))
-		pthread_cond_wait(&nic->async.idle, &nic->async.lock);
-	while ((e = nic->async.first)) {
-		nic->async.first = e->next;
-		free(e);
-	}
-	pthread_mutex_unlock(&nic->async.lock);
-}
-
-VIP_EXPORT VIP_RETURN VipErrorCallback(VIP_NIC_HANDLE h, VIP_PVOID context, VIP_ERROR_HANDLER handler)
-{
-	struct vip_nic *nic = vip_nic_find(h);
-
-	if (!nic)
-		return vip_bad("not a NIC handle");
-	pthread_mutex_lock(&nic->async.lock);
-	nic->async.handler = handler;
-	nic->async.context = context;
-	pthread_mutex_unlock(&nic->async.lock);
-	return VIP_SUCCESS;
 }
 
 /* ---- the agent dies, the process forks ---- */
@@ -216,9 +71,12 @@ void vip_nic_dead(struct vip_nic *nic)
 /* A child has none of its parent's handles: its memory is not locked, its connections are not its own. */
 static void forked(void)
 {
+	size_t i;
+
 	vip_obj_forked();
 	vip_mem_forked();
-	nic_emu_forked();
+	for (i = 0; i < sizeof(devices) / sizeof(devices[0]); i++)
+		devices[i].ops->forked(); /* an alias's a second time: no harm */
 	ka_agent_forked();
 }
 
@@ -228,11 +86,6 @@ static void at_fork(void)
 }
 
 /* ---- open and close ---- */
-
-const struct ka_agent_ops vip_agent_ops = {
-	.event = nic_emu_event,
-	.dead = nic_emu_agent_dead,
-};
 
 static struct vip_nic *nic_new(void)
 {
@@ -274,7 +127,7 @@ VIP_EXPORT VIP_RETURN VipOpenNic(const VIP_CHAR *name, VIP_NIC_HANDLE *out)
 	nic->ops = devices[i].ops;
 	nic->device = devices[0].name;
 	nic->ncq = nic->ns_ready = nic->dead = 0;
-	err = ka_agent_get(&vip_agent_ops, &nic->agent, why, sizeof(why));
+	err = ka_agent_get(nic->ops->agent_ops, &nic->agent, why, sizeof(why));
 	if (err) {
 		r = vip_fail(VIP_ERROR_RESOURCE, "%s", why);
 		goto free_nic;
@@ -286,7 +139,7 @@ VIP_EXPORT VIP_RETURN VipOpenNic(const VIP_CHAR *name, VIP_NIC_HANDLE *out)
 	}
 	nic->id = rep.u.open.nic;
 	nic->default_tag = rep.u.open.tag;
-	async_open(nic);
+	vip_async_open(nic);
 	err = nic->ops->open(nic);
 	if (err) {
 		r = vip_fail(VIP_ERROR_RESOURCE, NULL);
@@ -364,7 +217,7 @@ VIP_EXPORT VIP_RETURN VipCloseNic(VIP_NIC_HANDLE h)
 	vip_obj_each(VIP_T_CONN, close_conn, nic);
 	nic->ops->close(nic);
 	pthread_mutex_unlock(&nic->lock);
-	async_close(nic);
+	vip_async_close(nic);
 	ka_agent_put(nic->agent);
 	vip_obj_free(nic);
 	return VIP_SUCCESS;

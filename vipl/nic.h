@@ -10,6 +10,7 @@
 #ifndef VIPL_NIC_H
 #define VIPL_NIC_H
 
+#include "kagent/client/agent.h"
 #include "kagent/ka_proto.h"
 #include "kagent/ka_shm.h"
 #include "vipl.h"
@@ -36,6 +37,11 @@ struct nic_request {
 };
 
 struct nic_ops {
+	/* Who hears of the agent's events, when the NIC's handle is the first to want the agent. */
+	const struct ka_agent_ops *agent_ops;
+	/* In the child after a fork: what the NIC keeps for the process starts anew. */
+	void (*forked)(void);
+
 	/* The NIC handle: nic->agent is there.  close: no VI is left. */
 	int (*open)(struct vip_nic *nic);
 	void (*close)(struct vip_nic *nic);

@@ -100,7 +100,7 @@ static VIP_RETURN post(VIP_VI_HANDLE h, int queue, VIP_DESCRIPTOR *d, VIP_MEM_HA
 	}
 	if (((uintptr_t)d & (VIP_DESCRIPTOR_ALIGNMENT - 1)) || desc_check(vi, d, mem)) {
 		pthread_mutex_unlock(&q->lock);
-		/* VIPL-FACTS K-4: the call succeeds, the error is asynchronous */
+		/* docs/spec-choices.md K-4: the call succeeds, the error is asynchronous */
 		vip_async(vi->nic, vi, VIP_ERROR_POST_DESC, VIP_RESOURCE_DESCRIPTOR, d);
 		return VIP_SUCCESS;
 	}

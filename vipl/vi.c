@@ -220,7 +220,7 @@ void vip_vi_check(struct vip_vi *vi)
 		down = vi->nic->ops->down(vi);
 	if (down != NIC_UP) {
 		leave_connected(vi, VIP_STATE_ERROR);
-		/* VIPL-FACTS D.2: who has the error in a descriptor gets no CONN_LOST besides */
+		/* who has the error in a descriptor gets no CONN_LOST besides */
 		if (down == NIC_ERROR && !vi->q[VIP_SQ].errors && !vi->q[VIP_RQ].errors)
 			down = NIC_LOST;
 		if (down == NIC_LOST)

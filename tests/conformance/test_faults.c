@@ -3,7 +3,7 @@
  * test_faults.c - what each end is told when something is wrong, by
  * reliability level: the status of both descriptors, the asynchronous errors,
  * and whether the connection breaks.  The expectations stand in one table
- * (VIPL-FACTS D.2).
+ *.
  */
 #include "tests/conformance/pair.h"
 

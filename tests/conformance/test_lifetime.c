@@ -373,7 +373,7 @@ static void test_good_before_bad(void **state)
 		run_pair(order_server, order_client, VIP_SERVICE_RELIABLE_RECEPTION, 20);
 }
 
-/* The sum of the segments is what is sent, whatever CS.Length says (VIPL-FACTS K-5). */
+/* The sum of the segments is what is sent, whatever CS.Length says (docs/spec-choices.md K-5). */
 static void sum_client(struct end *e)
 {
 	VIP_DESCRIPTOR *d;

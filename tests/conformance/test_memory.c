@@ -344,7 +344,7 @@ static void test_fork(void **state)
 #endif
 }
 
-/* Read-only memory can be sent from; what comes for it is a protection error (VIPL-FACTS K-17). */
+/* Read-only memory can be sent from; what comes for it is a protection error (docs/spec-choices.md K-17). */
 static void readonly_end(struct end *e)
 {
 	VIP_DESCRIPTOR *d;
