@@ -71,7 +71,7 @@ static void usage(FILE *to)
 		"  -s, --size BYTES  %u to %u, k and m allowed; several -s, or all\n"
 		"                    for powers of four (default 4k and 16m)\n"
 		"  -n, --iters N     measured calls of each kind and size (default 200)\n"
-		"      --json        results as one JSON object\n"
+		"  -j, --json        results as one JSON object\n"
 		"  -h, --help        this text\n"
 		"  -V, --version     version\n"
 		"\n"
@@ -106,17 +106,16 @@ static bool add_size(struct options *o, const char *text)
 /* Returns 0 to go on, or the exit status + 1 to leave with. */
 static int parse_options(int argc, char **argv, struct options *o)
 {
-	enum { OPT_JSON = 256 };
 	static const struct option longs[] = {
 		{"size", required_argument, NULL, 's'}, {"iters", required_argument, NULL, 'n'},
-		{"json", no_argument, NULL, OPT_JSON},	{"help", no_argument, NULL, 'h'},
+		{"json", no_argument, NULL, 'j'},	{"help", no_argument, NULL, 'h'},
 		{"version", no_argument, NULL, 'V'},	{0},
 	};
 	uint64_t number;
 	int opt;
 
 	opterr = 0;
-	while ((opt = getopt_long(argc, argv, ":s:n:hV", longs, NULL)) != -1) {
+	while ((opt = getopt_long(argc, argv, ":s:n:jhV", longs, NULL)) != -1) {
 		switch (opt) {
 		case 's':
 			if (!add_size(o, optarg))
@@ -128,7 +127,7 @@ static int parse_options(int argc, char **argv, struct options *o)
 				return 1 + bad_usage("not a number of calls from 1 to 1000000", optarg);
 			o->iters = (uint32_t)number;
 			break;
-		case OPT_JSON:
+		case 'j':
 			o->json = true;
 			break;
 		case 'h':
@@ -140,7 +139,8 @@ static int parse_options(int argc, char **argv, struct options *o)
 		case ':':
 			return 1 + bad_usage("an option lacks its argument", argv[optind - 1]);
 		default:
-			return 1 + bad_usage("no such option", argv[optind - 1]);
+			return 1 + bad_usage("no such option",
+					     optopt ? (char[]){'-', (char)optopt, 0} : argv[optind - 1]);
 		}
 	}
 	if (optind < argc)
@@ -339,7 +339,7 @@ static int run(struct bench *b, const struct options *o)
 	return 0;
 }
 
-int main(int argc, char **argv)
+static int run_bench(int argc, char **argv)
 {
 	struct options o = {.iters = 200};
 	struct bench b = {0};
@@ -373,4 +373,9 @@ int main(int argc, char **argv)
 	for (int part = 0; part < PARTS; part++)
 		free(b.ns[part]);
 	return err ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+int main(int argc, char **argv)
+{
+	return tool_finish("vip_reg", run_bench(argc, argv));
 }

@@ -316,7 +316,8 @@ VIP_RETURN VipCloseNic(IN VIP_NIC_HANDLE NicHandle);
 VIP_RETURN VipQueryNic(IN VIP_NIC_HANDLE NicHandle, OUT VIP_NIC_ATTRIBUTES *NicAttribs);
 
 /*
- * VipQuerySystemManagementInfo - what the provider knows of its network.
+ * VipQuerySystemManagementInfo - what the provider knows of its network (Guide,
+ * querying provider information).
  * @InfoType: VIP_SMI_AUTODISCOVERY; @SysManInfo: a VIP_AUTODISCOVERY_LIST.
  */
 VIP_RETURN VipQuerySystemManagementInfo(IN VIP_NIC_HANDLE NicHandle, IN VIP_ULONG InfoType,
@@ -384,11 +385,18 @@ VIP_RETURN VipDestroyPtag(IN VIP_NIC_HANDLE NicHandle, IN VIP_PROTECTION_HANDLE 
 VIP_RETURN VipRegisterMem(IN VIP_NIC_HANDLE NicHandle, IN VIP_PVOID VirtualAddress, IN VIP_ULONG Length,
 			  IN VIP_MEM_ATTRIBUTES *MemAttribs, OUT VIP_MEM_HANDLE *MemoryHandle);
 
-/* VipDeregisterMem - the registration's start address and handle are given back. */
+/*
+ * VipDeregisterMem - give a registration back; what others cover stays locked.
+ * @VirtualAddress: the start address that was registered.
+ */
 VIP_RETURN VipDeregisterMem(IN VIP_NIC_HANDLE NicHandle, IN VIP_PVOID VirtualAddress,
 			    IN VIP_MEM_HANDLE MemoryHandle);
 
-/* VipSetMemAttributes - change tag and RDMA rights; any address inside the region. */
+/*
+ * VipSetMemAttributes - change tag and RDMA rights of a region.
+ * @Address: any address inside the region.  Operations under way see either.
+ * Returns VIP_INVALID_PTAG, VIP_INVALID_RDMAREAD; the old attributes stay then.
+ */
 VIP_RETURN VipSetMemAttributes(IN VIP_NIC_HANDLE NicHandle, IN VIP_PVOID Address,
 			       IN VIP_MEM_HANDLE MemoryHandle, IN VIP_MEM_ATTRIBUTES *MemAttribs);
 
@@ -439,7 +447,7 @@ VIP_RETURN VipConnectRequest(IN VIP_VI_HANDLE ViHandle, IN VIP_NET_ADDRESS *Loca
  */
 VIP_RETURN VipDisconnect(IN VIP_VI_HANDLE ViHandle);
 
-/* ==== connections, peer to peer ==== */
+/* ==== connections, peer to peer (Guide, connection management) ==== */
 
 /* VipConnectPeerRequest - start; never blocks.  Both peers call it. */
 VIP_RETURN VipConnectPeerRequest(IN VIP_VI_HANDLE ViHandle, IN VIP_NET_ADDRESS *LocalAddr,
@@ -512,7 +520,10 @@ VIP_RETURN VipCQNotify(IN VIP_CQ_HANDLE CQHandle, IN VIP_PVOID Context, IN VIP_C
 
 /* ==== name service (Guide, name service) ==== */
 
-/* VipNSInit - idempotent; @NSInitInfo is not used. */
+/*
+ * VipNSInit - before the other name service calls; any number of times.
+ * @NSInitInfo: not used, may be NULL.
+ */
 VIP_RETURN VipNSInit(IN VIP_NIC_HANDLE NicHandle, IN VIP_PVOID NSInitInfo);
 
 /*

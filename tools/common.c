@@ -84,6 +84,14 @@ uint64_t tool_now_ns(void)
 	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
+int tool_finish(const char *tool, int rc)
+{
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return rc;
+	fprintf(stderr, "%s: the results could not be written: %s\n", tool, strerror(errno));
+	return rc ? rc : 1;
+}
+
 void tool_quiet_library(void)
 {
 	setenv("VIPL_LOG", "none", 0);

@@ -44,6 +44,9 @@ uint64_t tool_now_ns(void);
 /* Makes the library silent, unless the user asked for its log: a tool prints its own line. */
 void tool_quiet_library(void);
 
+/* At the end of main: @rc, or 1 with a line when the results could not be written. */
+int tool_finish(const char *tool, int rc);
+
 /* Set n->fault: by format, or to "call: code: cause" for a failed VIPL call.  Return -1. */
 int vnic_fault(struct vnic *n, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 int vnic_failed(struct vnic *n, const char *call, VIP_RETURN rc);

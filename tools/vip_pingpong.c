@@ -40,12 +40,12 @@ static void usage(FILE *to)
 	fprintf(to,
 		"usage: %s [options]          the server: waits for a client\n"
 		"       %s [options] HOST     the client; HOST is localhost for emu0\n"
-		"       %s [options] --local  both, each on a processor of its own\n"
+		"       %s [options] -L, --local  both, each on a processor of its own\n"
 		"\n"
 		"  -d, --device NAME   NIC (default %s)\n"
 		"  -p, --port N        number to meet at (default 47592)\n"
 		"  -w, --wait          sleep until a message comes; else poll\n"
-		"      --json          results as one JSON object\n"
+		"  -j, --json          results as one JSON object\n"
 		"  -h, --help          this text\n"
 		"  -V, --version       version\n"
 		"\n"
@@ -70,7 +70,6 @@ static int bad_usage(const char *what, const char *value)
 /* Returns 0 to go on, or the exit status + 1 to leave with. */
 static int parse_options(int argc, char **argv, struct options *o)
 {
-	enum { OPT_JSON = 256, OPT_LOCAL };
 	static const struct option longs[] = {
 		{"device", required_argument, NULL, 'd'},
 		{"size", required_argument, NULL, 's'},
@@ -80,8 +79,8 @@ static int parse_options(int argc, char **argv, struct options *o)
 		{"level", required_argument, NULL, 'l'},
 		{"wait", no_argument, NULL, 'w'},
 		{"port", required_argument, NULL, 'p'},
-		{"json", no_argument, NULL, OPT_JSON},
-		{"local", no_argument, NULL, OPT_LOCAL},
+		{"json", no_argument, NULL, 'j'},
+		{"local", no_argument, NULL, 'L'},
 		{"help", no_argument, NULL, 'h'},
 		{"version", no_argument, NULL, 'V'},
 		{0},
@@ -90,7 +89,7 @@ static int parse_options(int argc, char **argv, struct options *o)
 	int opt;
 
 	opterr = 0;
-	while ((opt = getopt_long(argc, argv, ":d:s:S:n:cl:wp:hV", longs, NULL)) != -1) {
+	while ((opt = getopt_long(argc, argv, ":d:s:S:n:cl:wp:jLhV", longs, NULL)) != -1) {
 		switch (opt) {
 		case 'd':
 			o->device = optarg;
@@ -126,10 +125,10 @@ static int parse_options(int argc, char **argv, struct options *o)
 			o->port = (unsigned int)number;
 			o->port_given = true;
 			break;
-		case OPT_JSON:
+		case 'j':
 			o->json = true;
 			break;
-		case OPT_LOCAL:
+		case 'L':
 			o->local = true;
 			break;
 		case 'h':
@@ -141,7 +140,8 @@ static int parse_options(int argc, char **argv, struct options *o)
 		case ':':
 			return 1 + bad_usage("an option lacks its argument", argv[optind - 1]);
 		default:
-			return 1 + bad_usage("no such option", argv[optind - 1]);
+			return 1 + bad_usage("no such option",
+					     optopt ? (char[]){'-', (char)optopt, 0} : argv[optind - 1]);
 		}
 	}
 	if (optind < argc)
@@ -362,7 +362,7 @@ static int run_server(struct options *o, struct pp_link *l, const char *meeting,
 	return 0;
 }
 
-int main(int argc, char **argv)
+static int run(int argc, char **argv)
 {
 	struct options o = {
 		.device = TOOL_DEVICE,
@@ -409,4 +409,9 @@ int main(int argc, char **argv)
 		complain(link.n.fault);
 	json_decref(table.rows);
 	return err ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+int main(int argc, char **argv)
+{
+	return tool_finish("vip_pingpong", run(argc, argv));
 }

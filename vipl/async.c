@@ -32,9 +32,9 @@ static void log_error(const VIP_ERROR_DESCRIPTOR *d)
 	}
 	ka_store_relaxed(&next[d->ErrorCode], now + 1000);
 	more = __atomic_exchange_n(&held[d->ErrorCode], 0, __ATOMIC_RELAXED);
-	vip_log(VIP_LOG_WARN,
-		"asynchronous error VIP_ERROR_%s (VI %p), and %u like it since the last such line",
-		names[d->ErrorCode], d->ViHandle, more);
+	vip_log(VIP_LOG_WARN, "asynchronous error VIP_ERROR_%s (VI %p)", names[d->ErrorCode], d->ViHandle);
+	if (more)
+		vip_log(VIP_LOG_WARN, "... and %u like it since the last such line", more);
 }
 
 static void *deliver(void *arg)

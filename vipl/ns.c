@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * ns.c - the name service of a NIC that reaches one host: this one, under
- * "localhost" and its own name, whole or cut at the first dot.
+ * "localhost", its loopback addresses, and its own name, whole or cut at the
+ * first dot.
  */
 #include "vipl/internal.h"
 
@@ -40,7 +41,8 @@ VIP_EXPORT VIP_RETURN VipNSGetHostByName(VIP_NIC_HANDLE h, VIP_CHAR *name, VIP_N
 	if (!ka_load_relaxed(&nic->ns_ready))
 		return vip_fail(VIP_ERROR_NAMESERVICE, "VipNSInit was not called");
 	own_name(own, sizeof(own));
-	if (strcmp(name, "localhost") != 0 && strcmp(name, own) != 0) {
+	if (strcmp(name, "localhost") != 0 && strcmp(name, "127.0.0.1") != 0 && strcmp(name, "::1") != 0 &&
+	    strcmp(name, own) != 0) {
 		own[strcspn(own, ".")] = 0;
 		if (strcmp(name, own) != 0)
 			return vip_quiet(VIP_ERROR_NAMESERVICE,

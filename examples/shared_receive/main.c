@@ -32,7 +32,7 @@ static void usage(FILE *to)
 		    "\n"
 		    "  -s, --segment BYTES  size of the shared segment, k and m allowed (default 4m)\n"
 		    "  -l, --level LEVEL    unreliable, delivery (default) or reception\n"
-		    "      --json           the results as one JSON object\n"
+		    "  -j, --json           the results as one JSON object\n"
 		    "  -h, --help           this text\n"
 		    "  -V, --version        version\n"
 		    "\n"
@@ -128,17 +128,16 @@ static void unblock_signals(void)
 /* Returns 0 to go on, or the exit status + 1 to leave with. */
 static int parse_options(int argc, char **argv, struct demo *d, bool *json)
 {
-	enum { OPT_JSON = 256 };
 	static const struct option longs[] = {
 		{"segment", required_argument, NULL, 's'}, {"level", required_argument, NULL, 'l'},
-		{"json", no_argument, NULL, OPT_JSON},	   {"help", no_argument, NULL, 'h'},
+		{"json", no_argument, NULL, 'j'},	   {"help", no_argument, NULL, 'h'},
 		{"version", no_argument, NULL, 'V'},	   {0},
 	};
 	VIP_RELIABILITY_LEVEL level;
 	int opt;
 
 	opterr = 0;
-	while ((opt = getopt_long(argc, argv, ":s:l:hV", longs, NULL)) != -1) {
+	while ((opt = getopt_long(argc, argv, ":s:l:jhV", longs, NULL)) != -1) {
 		switch (opt) {
 		case 's':
 			if (!tool_parse_size(optarg, &d->plan.segment))
@@ -149,7 +148,7 @@ static int parse_options(int argc, char **argv, struct demo *d, bool *json)
 				return 1 + bad_usage("not a reliability level", optarg);
 			d->plan.level = level;
 			break;
-		case OPT_JSON:
+		case 'j':
 			*json = true;
 			break;
 		case 'h':
@@ -161,7 +160,8 @@ static int parse_options(int argc, char **argv, struct demo *d, bool *json)
 		case ':':
 			return 1 + bad_usage("an option lacks its argument", argv[optind - 1]);
 		default:
-			return 1 + bad_usage("no such option", argv[optind - 1]);
+			return 1 + bad_usage("no such option",
+					     optopt ? (char[]){'-', (char)optopt, 0} : argv[optind - 1]);
 		}
 	}
 	return 0;
@@ -176,7 +176,7 @@ static bool is_role(int argc, char **argv)
 	       S_ISSOCK(st.st_mode);
 }
 
-int main(int argc, char **argv)
+static int run(int argc, char **argv)
 {
 	static struct demo d = {
 		.plan = {.segment = 4 << 20, .level = VIP_SERVICE_RELIABLE_DELIVERY},
@@ -218,4 +218,9 @@ int main(int argc, char **argv)
 		unblock_signals();
 	}
 	return fault ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+int main(int argc, char **argv)
+{
+	return tool_finish("shared_receive", run(argc, argv));
 }

@@ -224,6 +224,7 @@ static int hello(struct ka_agent *a, char *why, size_t n)
 	struct ka_rep rep;
 	struct stat st;
 	struct timeval limit = {.tv_sec = ANSWER_S};
+	bool started;
 	int fds[KA_MAX_FDS], i, err = -ECONNRESET;
 
 	/* An agent that was just leaving takes the connection with it: try again. */
@@ -231,7 +232,7 @@ static int hello(struct ka_agent *a, char *why, size_t n)
 		struct ucred cred = {.uid = (uid_t)-1};
 		socklen_t len = sizeof(cred);
 
-		a->sock = ka_agent_connect(why, n);
+		a->sock = ka_agent_connect(&started, why, n);
 		if (a->sock < 0)
 			return a->sock;
 		setsockopt(a->sock, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
@@ -244,10 +245,16 @@ static int hello(struct ka_agent *a, char *why, size_t n)
 		err = greet(a->sock, &rep, fds);
 		if (err)
 			close(a->sock);
+		if (err && started) {
+			ka_agent_clean_up();
+			break;
+		}
 	}
 	if (err) {
 		snprintf(why, n,
-			 "the kernel agent ended the connection at once (%d tries): can its program run?", i);
+			 "the kernel agent ended as soon as it was started: can its program run? (VIPL_AGENT "
+			 "names "
+			 "it, VIPL_AGENT_LOG a file for what it says)");
 		return -ECHILD;
 	}
 	if (rep.err || fds[0] < 0) {

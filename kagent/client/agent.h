@@ -55,7 +55,9 @@ int ka_agent_call(struct ka_agent *agent, const struct ka_req *req, struct ka_re
 /* In the child after a fork: forget the parent's connection. */
 void ka_agent_forked(void);
 
-/* start.c: a connected socket to the user's agent, started on demand. */
-int ka_agent_connect(char *why, size_t n);
+/* start.c: a connected socket to the user's agent, started on demand (*@started tells). */
+int ka_agent_connect(bool *started, char *why, size_t n);
+/* start.c: the agent that was started has ended at once: remove what it left. */
+void ka_agent_clean_up(void);
 
 #endif

@@ -173,6 +173,12 @@ static int spawn(const char *path, int listen_fd, const char *dir, char *why, si
 		setsid();
 		pid = clone_quiet();
 		if (pid == 0) {
+			int null = open("/dev/null", O_RDWR);
+
+			/* a program that is no agent shall not write to the application's terminal */
+			dup2(null, 0);
+			dup2(null, 1);
+			dup2(null, 2);
 			fcntl(listen_fd, F_SETFD, 0);
 			execv(path, argv);
 			_exit(127);
@@ -208,12 +214,13 @@ static int start(const struct sockaddr_un *sa, const char *dir, char *why, size_
 	return err;
 }
 
-int ka_agent_connect(char *why, size_t n)
+int ka_agent_connect(bool *started, char *why, size_t n)
 {
 	struct sockaddr_un sa = {.sun_family = AF_UNIX};
 	char dir[sizeof(sa.sun_path) - 16], lock[sizeof(sa.sun_path)];
 	int i, fd, lock_fd, err;
 
+	*started = false;
 	if (agent_dir(dir, sizeof(dir)))
 		return fail(why, n, -ENAMETOOLONG,
 			    "VIPL_AGENT_DIR is too long: a directory of at most %zu bytes is possible",
@@ -243,6 +250,7 @@ int ka_agent_connect(char *why, size_t n)
 				unlink(lock);
 				rmdir(dir);
 			} else {
+				*started = true;
 				fd = try_connect(&sa);
 			}
 		} else {
@@ -256,4 +264,28 @@ int ka_agent_connect(char *why, size_t n)
 	}
 	return fail(why, n, -ECHILD, "the kernel agent at %s does not answer (tried %d times)", sa.sun_path,
 		    TRIES);
+}
+
+void ka_agent_clean_up(void)
+{
+	struct sockaddr_un sa = {.sun_family = AF_UNIX};
+	char dir[sizeof(sa.sun_path) - 16], lock[sizeof(sa.sun_path)];
+	int lock_fd, fd;
+
+	if (agent_dir(dir, sizeof(dir)))
+		return;
+	snprintf(sa.sun_path, sizeof(sa.sun_path), "%s/agent.sock", dir);
+	snprintf(lock, sizeof(lock), "%s/lock", dir);
+	lock_fd = take_lock(lock);
+	if (lock_fd < 0)
+		return;
+	fd = try_connect(&sa);
+	if (fd >= 0) { /* somebody else's agent serves there by now */
+		close(fd);
+	} else {
+		unlink(sa.sun_path);
+		unlink(lock);
+		rmdir(dir);
+	}
+	close(lock_fd);
 }

@@ -93,7 +93,11 @@ static void check(const struct room *r, const char *level, size_t bytes)
 	}
 	assert_int_equal(number(root, "bytes_moved", "file"), bytes);
 	assert_int_equal(number(root, "bytes_moved", "shared"), bytes);
+	assert_int_equal(number(root, "bytes_moved", "shared_after_A"), bytes);
 	assert_int_equal(number(root, "bytes_moved", "private"), 2 * bytes);
+	assert_true(json_array_size(json_object_get(root, "lmas")) > 0);
+	assert_true(json_array_size(json_object_get(root, "segments")) > 0);
+	assert_true(json_array_size(json_object_get(root, "tpt")) > 0);
 	json_decref(root);
 	free(out);
 	proc_drop(&p);

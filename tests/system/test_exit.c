@@ -254,6 +254,9 @@ static void agent_killed(void **state)
 		kill(agent, SIGKILL);
 		if (!proc_ended(&ps, TOLD_MS * SLOWER) || !proc_ended(&pc, TOLD_MS * SLOWER))
 			fail_msg("%s or %s still sleeps after the agent died", stays[i], stays[(i + 1) % 4]);
+		/* they end by themselves, not by a signal */
+		assert_true(proc_wait(&ps, 0) >= 0 && proc_wait(&ps, 0) < 128);
+		assert_true(proc_wait(&pc, 0) >= 0 && proc_wait(&pc, 0) < 128);
 		proc_drop(&ps);
 		proc_drop(&pc);
 		next_start_works(r);
@@ -287,9 +290,31 @@ static void agent_killed_under_pingpong(void **state)
 	room_assert_empty(r);
 }
 
+/* And when nobody leaves before the end: all sizes, checked, between two processes. */
+static void nobody_leaves(void **state)
+{
+	const char *server[] = {"vip_pingpong", NULL};
+	const char *client[] = {"vip_pingpong", "-S", "all", "-n", "50", "-c", "--json", "localhost", NULL};
+	struct room *r = *state;
+	struct proc ps, pc;
+	char *out;
+
+	proc_start(&ps, r, NULL, server);
+	proc_start(&pc, r, NULL, client);
+	assert_int_equal(proc_wait(&pc, START_MS), 0);
+	assert_int_equal(proc_wait(&ps, START_MS), 0);
+	out = proc_out(&pc);
+	assert_non_null(strstr(out, "1048576"));
+	free(out);
+	proc_drop(&ps);
+	proc_drop(&pc);
+	room_assert_empty(r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(nobody_leaves, room_setup, room_teardown),
 		cmocka_unit_test_setup_teardown(exit_with_all_open, room_setup, room_teardown),
 		cmocka_unit_test_setup_teardown(return_with_all_open, room_setup, room_teardown),
 		cmocka_unit_test_setup_teardown(killed_by_signal, room_setup, room_teardown),
