@@ -80,12 +80,6 @@ static void usage(FILE *to)
 		PROGRAM, MIN_BYTES, MAX_BYTES);
 }
 
-static int bad_usage(const char *what, const char *value)
-{
-	fprintf(stderr, PROGRAM ": %s: %s; %s --help tells more\n", what, value, PROGRAM);
-	return TOOL_EXIT_USAGE;
-}
-
 static bool add_size(struct options *o, const char *text)
 {
 	uint64_t number;
@@ -119,12 +113,14 @@ static int parse_options(int argc, char **argv, struct options *o)
 		switch (opt) {
 		case 's':
 			if (!add_size(o, optarg))
-				return 1 +
-				       bad_usage("not a size from 4k to 16m, or more than 16 sizes", optarg);
+				return 1 + tool_bad_usage(PROGRAM,
+							  "not a size from 4k to 16m, or more than 16 sizes",
+							  optarg);
 			break;
 		case 'n':
 			if (!tool_parse_size(optarg, &number) || number < 1 || number > MAX_ITERS)
-				return 1 + bad_usage("not a number of calls from 1 to 1000000", optarg);
+				return 1 + tool_bad_usage(PROGRAM, "not a number of calls from 1 to 1000000",
+							  optarg);
 			o->iters = (uint32_t)number;
 			break;
 		case 'j':
@@ -136,15 +132,12 @@ static int parse_options(int argc, char **argv, struct options *o)
 		case 'V':
 			puts(PROGRAM " (softvia) " TOOL_VERSION);
 			return 1;
-		case ':':
-			return 1 + bad_usage("an option lacks its argument", argv[optind - 1]);
 		default:
-			return 1 + bad_usage("no such option",
-					     optopt ? (char[]){'-', (char)optopt, 0} : argv[optind - 1]);
+			return 1 + tool_bad_option(PROGRAM, opt, argv);
 		}
 	}
 	if (optind < argc)
-		return 1 + bad_usage("no argument is taken", argv[optind]);
+		return 1 + tool_bad_usage(PROGRAM, "no argument is taken", argv[optind]);
 	if (o->nsizes == 0) {
 		o->sizes[o->nsizes++] = MIN_BYTES;
 		o->sizes[o->nsizes++] = MAX_BYTES;

@@ -327,7 +327,7 @@ void emu_do_post_recv(struct vip_vi *vi, uint64_t n)
 	struct request r;
 
 	read_request(vi, &vi->q[VIP_RQ].e[n % vi->q[VIP_RQ].depth], &r);
-	/* the immediate bit is tolerated: a pool may serve both queues, an operation is not */
+	/* the immediate bit is ignored, for one pool may serve both queues; an operation is not */
 	if ((r.control & VIP_CONTROL_OP_MASK) != VIP_CONTROL_OP_SENDRECV)
 		r.error = VIP_STATUS_FORMAT_ERROR;
 	emu_post_recv(&e->l, r.seg, r.nsegs, r.error != 0);

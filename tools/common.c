@@ -3,6 +3,7 @@
  * common.c - see common.h.
  */
 #include <errno.h>
+#include <getopt.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -82,6 +83,22 @@ uint64_t tool_now_ns(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+int tool_bad_usage(const char *tool, const char *what, const char *value)
+{
+	fprintf(stderr, "%s: %s%s%s; %s --help tells more\n", tool, what, value ? ": " : "",
+		value ? value : "", tool);
+	return TOOL_EXIT_USAGE;
+}
+
+int tool_bad_option(const char *tool, int opt, char **argv)
+{
+	const char letter[] = {'-', (char)optopt, 0};
+
+	if (opt == ':')
+		return tool_bad_usage(tool, "an option lacks its argument", argv[optind - 1]);
+	return tool_bad_usage(tool, "no such option", optopt ? letter : argv[optind - 1]);
 }
 
 int tool_finish(const char *tool, int rc)

@@ -44,6 +44,11 @@ uint64_t tool_now_ns(void);
 /* Makes the library silent, unless the user asked for its log: a tool prints its own line. */
 void tool_quiet_library(void);
 
+/* One line on what is wrong with the command line (@value may be NULL).  Returns TOOL_EXIT_USAGE. */
+int tool_bad_usage(const char *tool, const char *what, const char *value);
+/* The same for what getopt_long refused: @opt is ':' or '?'. */
+int tool_bad_option(const char *tool, int opt, char **argv);
+
 /* At the end of main: @rc, or 1 with a line when the results could not be written. */
 int tool_finish(const char *tool, int rc);
 

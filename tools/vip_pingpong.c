@@ -60,13 +60,6 @@ static void usage(FILE *to)
 		PROGRAM, PROGRAM, PROGRAM, TOOL_DEVICE);
 }
 
-static int bad_usage(const char *what, const char *value)
-{
-	fprintf(stderr, PROGRAM ": %s%s%s; %s --help tells more\n", what, value ? ": " : "",
-		value ? value : "", PROGRAM);
-	return TOOL_EXIT_USAGE;
-}
-
 /* Returns 0 to go on, or the exit status + 1 to leave with. */
 static int parse_options(int argc, char **argv, struct options *o)
 {
@@ -96,17 +89,19 @@ static int parse_options(int argc, char **argv, struct options *o)
 			break;
 		case 's':
 			if (!tool_parse_size(optarg, &number) || number > PP_MAX_BYTES)
-				return 1 + bad_usage("not a size of at most 64m", optarg);
+				return 1 + tool_bad_usage(PROGRAM, "not a size of at most 64m", optarg);
 			o->plan.sizes[0] = (uint32_t)number;
 			break;
 		case 'S':
 			if (strcmp(optarg, "all") != 0)
-				return 1 + bad_usage("--sizes takes only all", optarg);
+				return 1 + tool_bad_usage(PROGRAM, "--sizes takes only all", optarg);
 			o->all = true;
 			break;
 		case 'n':
 			if (!tool_parse_size(optarg, &number) || number < 1 || number > 100000000)
-				return 1 + bad_usage("not a number of messages from 1 to 100000000", optarg);
+				return 1 + tool_bad_usage(PROGRAM,
+							  "not a number of messages from 1 to 100000000",
+							  optarg);
 			o->plan.iters = (uint32_t)number;
 			break;
 		case 'c':
@@ -114,14 +109,14 @@ static int parse_options(int argc, char **argv, struct options *o)
 			break;
 		case 'l':
 			if (!tool_parse_level(optarg, &o->level))
-				return 1 + bad_usage("not a reliability level", optarg);
+				return 1 + tool_bad_usage(PROGRAM, "not a reliability level", optarg);
 			break;
 		case 'w':
 			o->wait = true;
 			break;
 		case 'p':
 			if (!tool_parse_size(optarg, &number) || number > UINT32_MAX)
-				return 1 + bad_usage("not a port", optarg);
+				return 1 + tool_bad_usage(PROGRAM, "not a port", optarg);
 			o->port = (unsigned int)number;
 			o->port_given = true;
 			break;
@@ -137,19 +132,16 @@ static int parse_options(int argc, char **argv, struct options *o)
 		case 'V':
 			puts(PROGRAM " (softvia) " TOOL_VERSION);
 			return 1;
-		case ':':
-			return 1 + bad_usage("an option lacks its argument", argv[optind - 1]);
 		default:
-			return 1 + bad_usage("no such option",
-					     optopt ? (char[]){'-', (char)optopt, 0} : argv[optind - 1]);
+			return 1 + tool_bad_option(PROGRAM, opt, argv);
 		}
 	}
 	if (optind < argc)
 		o->host = argv[optind++];
 	if (optind < argc)
-		return 1 + bad_usage("one host at most", argv[optind]);
+		return 1 + tool_bad_usage(PROGRAM, "one host at most", argv[optind]);
 	if (o->local && o->host)
-		return 1 + bad_usage("--local takes no host", o->host);
+		return 1 + tool_bad_usage(PROGRAM, "--local takes no host", o->host);
 	return 0;
 }
 

@@ -215,8 +215,6 @@ void vip_cq_attach(struct vip_cq *cq, struct vip_vi *vi, int queue);
 void vip_cq_detach(struct vip_vi *vi, int queue, const void *handle);
 void vip_cq_teardown(struct vip_cq *cq);
 
-/* mem.c: undo what the process locked, as the agent's answer says. */
-void vip_mem_unlock(const struct ka_rep *rep, const struct ka_range *ranges);
 /* mem.c: a request whose answer tells what to unlock; the lock and the question are one step. */
 int vip_mem_call(struct vip_nic *nic, const struct ka_req *req, struct ka_rep *rep);
 void vip_mem_forget(struct vip_nic *nic);

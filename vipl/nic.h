@@ -20,7 +20,7 @@ struct vip_vi;
 
 enum { VIP_SQ = 0, VIP_RQ = 1 };
 
-/* Why a VI went down, for vip_vi_down(). */
+/* Why a VI went down, for vip_vi_check(). */
 enum nic_down {
 	NIC_UP = 0,
 	NIC_LOST,	 /* the other end has gone: CONN_LOST */

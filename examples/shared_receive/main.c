@@ -40,13 +40,6 @@ static void usage(FILE *to)
 		    "exit status: 0 all hashes and byte counts are right, 1 failure, 2 usage\n");
 }
 
-static int bad_usage(const char *what, const char *value)
-{
-	fprintf(stderr, DEMO ": %s%s%s; " DEMO " --help tells more\n", what, value ? ": " : "",
-		value ? value : "");
-	return TOOL_EXIT_USAGE;
-}
-
 /* The file and its hash.  The roles inherit the descriptor. */
 static int open_file(struct demo *d)
 {
@@ -141,11 +134,11 @@ static int parse_options(int argc, char **argv, struct demo *d, bool *json)
 		switch (opt) {
 		case 's':
 			if (!tool_parse_size(optarg, &d->plan.segment))
-				return 1 + bad_usage("not a number of bytes", optarg);
+				return 1 + tool_bad_usage(DEMO, "not a number of bytes", optarg);
 			break;
 		case 'l':
 			if (!tool_parse_level(optarg, &level))
-				return 1 + bad_usage("not a reliability level", optarg);
+				return 1 + tool_bad_usage(DEMO, "not a reliability level", optarg);
 			d->plan.level = level;
 			break;
 		case 'j':
@@ -157,11 +150,8 @@ static int parse_options(int argc, char **argv, struct demo *d, bool *json)
 		case 'V':
 			puts(DEMO " (softvia) " TOOL_VERSION);
 			return 1;
-		case ':':
-			return 1 + bad_usage("an option lacks its argument", argv[optind - 1]);
 		default:
-			return 1 + bad_usage("no such option",
-					     optopt ? (char[]){'-', (char)optopt, 0} : argv[optind - 1]);
+			return 1 + tool_bad_option(DEMO, opt, argv);
 		}
 	}
 	return 0;
@@ -192,7 +182,7 @@ static int run(int argc, char **argv)
 	if (err)
 		return err - 1;
 	if (optind + 1 != argc)
-		return bad_usage("give one FILE", NULL);
+		return tool_bad_usage(DEMO, "give one FILE", NULL);
 	d.path = argv[optind];
 
 	if (open_file(&d) || vnic_open(&d.n, TOOL_DEVICE) || check_sizes(&d)) {

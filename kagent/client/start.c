@@ -14,8 +14,6 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,7 +24,6 @@
 #include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #define TRIES 50
@@ -196,12 +193,16 @@ static int spawn(const char *path, int listen_fd, const char *dir, char *why, si
 static int start(const struct sockaddr_un *sa, const char *dir, char *why, size_t n)
 {
 	char path[4096];
-	int fd, err = agent_path(path, sizeof(path), why, n);
+	int low, fd, err = agent_path(path, sizeof(path), why, n);
 
 	if (err)
 		return err;
 	unlink(sa->sun_path);
-	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	low = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	/* not one of 0 to 2, which an application may have closed: the agent's are /dev/null */
+	fd = low < 0 ? -1 : fcntl(low, F_DUPFD_CLOEXEC, 3);
+	if (low >= 0)
+		close(low);
 	if (fd < 0 || bind(fd, (const struct sockaddr *)sa, sizeof(*sa)) || listen(fd, 128)) {
 		err = fail(why, n, -errno, "cannot listen at %s: %s", sa->sun_path, strerror(errno));
 	} else {
@@ -214,44 +215,59 @@ static int start(const struct sockaddr_un *sa, const char *dir, char *why, size_
 	return err;
 }
 
+/* Where the agent is met. */
+struct place {
+	struct sockaddr_un sa; /* DIR/agent.sock */
+	char dir[sizeof(((struct sockaddr_un *)NULL)->sun_path) - 16];
+	char lock[sizeof(((struct sockaddr_un *)NULL)->sun_path)];
+};
+
+/* Not 0: VIPL_AGENT_DIR is too long. */
+static int find_place(struct place *at)
+{
+	at->sa = (struct sockaddr_un){.sun_family = AF_UNIX};
+	if (agent_dir(at->dir, sizeof(at->dir)))
+		return -ENAMETOOLONG;
+	snprintf(at->sa.sun_path, sizeof(at->sa.sun_path), "%s/agent.sock", at->dir);
+	snprintf(at->lock, sizeof(at->lock), "%s/lock", at->dir);
+	return 0;
+}
+
 int ka_agent_connect(bool *started, char *why, size_t n)
 {
-	struct sockaddr_un sa = {.sun_family = AF_UNIX};
-	char dir[sizeof(sa.sun_path) - 16], lock[sizeof(sa.sun_path)];
+	struct place at;
 	int i, fd, lock_fd, err;
 
 	*started = false;
-	if (agent_dir(dir, sizeof(dir)))
+	if (find_place(&at))
 		return fail(why, n, -ENAMETOOLONG,
 			    "VIPL_AGENT_DIR is too long: a directory of at most %zu bytes is possible",
-			    sizeof(dir) - 1);
-	snprintf(sa.sun_path, sizeof(sa.sun_path), "%s/agent.sock", dir);
-	snprintf(lock, sizeof(lock), "%s/lock", dir);
+			    sizeof(at.dir) - 1);
 
 	for (i = 0; i < TRIES; i++) {
-		fd = try_connect(&sa);
+		fd = try_connect(&at.sa);
 		if (fd >= 0)
 			return fd;
-		err = make_dir(dir, why, n);
+		err = make_dir(at.dir, why, n);
 		if (err == -EAGAIN)
 			continue;
 		if (err)
 			return err;
-		lock_fd = take_lock(lock);
+		lock_fd = take_lock(at.lock);
 		if (lock_fd == -EAGAIN || lock_fd == -ENOENT)
 			continue;
 		if (lock_fd < 0)
-			return fail(why, n, lock_fd, "cannot lock %s: %s", lock, strerror(-lock_fd));
-		fd = try_connect(&sa);
+			return fail(why, n, lock_fd, "cannot lock %s: %s", at.lock, strerror(-lock_fd));
+		fd = try_connect(&at.sa);
 		if (fd < 0) {
-			err = start(&sa, dir, why, n);
+			err = start(&at.sa, at.dir, why, n);
 			if (err) {
 				/* leave nothing behind, still under the lock */
-				unlink(lock);
-				rmdir(dir);
+				unlink(at.lock);
+				rmdir(at.dir);
 			} else {
 				*started = true;
-				fd = try_connect(&sa);
+				fd = try_connect(&at.sa);
 			}
 		} else {
 			err = 0;
@@ -262,30 +278,27 @@ int ka_agent_connect(bool *started, char *why, size_t n)
 		if (fd >= 0)
 			return fd;
 	}
-	return fail(why, n, -ECHILD, "the kernel agent at %s does not answer (tried %d times)", sa.sun_path,
-		    TRIES);
+	return fail(why, n, -ECHILD, "the kernel agent at %s does not answer (tried %d times)",
+		    at.sa.sun_path, TRIES);
 }
 
 void ka_agent_clean_up(void)
 {
-	struct sockaddr_un sa = {.sun_family = AF_UNIX};
-	char dir[sizeof(sa.sun_path) - 16], lock[sizeof(sa.sun_path)];
+	struct place at;
 	int lock_fd, fd;
 
-	if (agent_dir(dir, sizeof(dir)))
+	if (find_place(&at))
 		return;
-	snprintf(sa.sun_path, sizeof(sa.sun_path), "%s/agent.sock", dir);
-	snprintf(lock, sizeof(lock), "%s/lock", dir);
-	lock_fd = take_lock(lock);
+	lock_fd = take_lock(at.lock);
 	if (lock_fd < 0)
 		return;
-	fd = try_connect(&sa);
+	fd = try_connect(&at.sa);
 	if (fd >= 0) { /* somebody else's agent serves there by now */
 		close(fd);
 	} else {
-		unlink(sa.sun_path);
-		unlink(lock);
-		rmdir(dir);
+		unlink(at.sa.sun_path);
+		unlink(at.lock);
+		rmdir(at.dir);
 	}
 	close(lock_fd);
 }
