@@ -27,15 +27,23 @@ enum vipx_kind {
 	VIPX_LMA = 2,  /* a locked memory area of a process */
 	VIPX_SEG = 3,  /* a shared segment that a process has registered parts of */
 	VIPX_TPT = 4,  /* an entry of a Translation and Protection Table */
-	VIPX_VI = 5    /* a VI and its connection */
+	VIPX_VI = 5,   /* a VI and its connection */
+	VIPX_NIC = 6,  /* a NIC handle */
+	VIPX_STAT = 7  /* a counter of the agent; pid and comm are empty */
 };
 
 enum vipx_object {
 	VIPX_OBJ_PRIVATE = 0, /* no object that another process could map */
-	VIPX_OBJ_SYSV = 1     /* a System V segment, named by its shmid */
+	VIPX_OBJ_SYSV = 1,    /* a System V segment, named by its shmid */
+	VIPX_OBJ_SHMEM = 2,   /* a POSIX segment, memfd or shared anonymous memory, by inode */
+	VIPX_OBJ_FILE = 3,    /* a file that is mapped shared, by inode */
+	VIPX_OBJ_MIXED = 4    /* mappings of several kinds */
 };
 
-enum vipx_rights { VIPX_R_WRITE = 1, VIPX_R_RDMA_WRITE = 2, VIPX_R_RDMA_READ = 4 };
+enum vipx_rights { VIPX_R_WRITE = 1, VIPX_R_RDMA_WRITE = 2, VIPX_R_RDMA_READ = 4, VIPX_R_DIRECT = 8 };
+
+/* How well memory is held (lmm.h). */
+enum vipx_level { VIPX_MAPPED = 0, VIPX_LOCKED = 1, VIPX_PINNED = 2 };
 
 /* One row of the agent's tables; 128 bytes, also what the agent sends. */
 struct vipx_rec {
@@ -48,32 +56,45 @@ struct vipx_rec {
 			uint32_t vis;	  /* VIs */
 			uint32_t regions; /* registrations */
 			uint32_t lmas;
+			uint32_t segments;
+			uint32_t pad;
+			uint64_t locked; /* bytes covered by LMAs */
 		} proc;
 		struct {
-			uint64_t start;	 /* virtual address, page aligned */
-			uint64_t length; /* bytes, whole pages */
-			uint32_t count;	 /* lock count: registrations that cover it */
-			uint32_t shared; /* 1: physically unlocked LMA of a shared segment */
-			uint64_t object; /* shmid when shared */
+			uint64_t start;	      /* virtual address, page aligned */
+			uint64_t length;      /* bytes, whole pages */
+			uint32_t count;	      /* lock count: registrations that cover it */
+			uint32_t level;	      /* enum vipx_level */
+			uint32_t object_kind; /* enum vipx_object */
+			uint32_t physical;    /* 1: physically locked, by itself; 0: by its segment's lock */
+			uint64_t object;      /* shmid or inode; 0 when private */
+			uint32_t dev;	      /* device of the inode: major << 20 | minor */
+			uint32_t pad;
 		} lma;
 		struct {
-			uint64_t object;  /* shmid */
-			uint64_t start;	  /* virtual address of the attachment */
-			uint64_t length;  /* bytes of the attachment */
-			uint32_t count;	  /* the process's lock counter for the segment */
-			uint32_t lockers; /* processes that hold the segment locked */
+			uint64_t object;      /* shmid or inode */
+			uint64_t start;	      /* virtual address of the attachment */
+			uint64_t length;      /* bytes of the attachment */
+			uint32_t count;	      /* the process's lock counter for the segment */
+			uint32_t lockers;     /* processes that hold the segment locked */
+			uint32_t object_kind; /* enum vipx_object */
+			uint32_t dev;
+			uint32_t whole; /* 1: the whole attachment is locked; 0: page by page */
+			uint32_t pad;
 		} seg;
 		struct {
-			uint32_t nic;	 /* agent's number of the NIC handle */
-			uint32_t handle; /* memory handle */
-			uint64_t start;	 /* virtual address, exact */
-			uint64_t length; /* bytes, exact */
-			uint32_t tag;
+			uint32_t nic;	      /* agent's number of the NIC handle */
+			uint32_t handle;      /* memory handle */
+			uint64_t start;	      /* virtual address, exact */
+			uint64_t length;      /* bytes, exact */
+			uint32_t tag;	      /* 0: the memory has gone */
 			uint32_t rights;      /* enum vipx_rights */
 			uint32_t object_kind; /* enum vipx_object */
+			uint32_t level;	      /* enum vipx_level */
+			uint64_t object;      /* shmid or inode */
+			uint64_t offset;      /* bytes from the object's start */
+			uint32_t dev;
 			uint32_t pad;
-			uint64_t object; /* shmid */
-			uint64_t offset; /* bytes from the object's start */
 		} tpt;
 		struct {
 			uint32_t nic;
@@ -81,10 +102,21 @@ struct vipx_rec {
 			uint32_t connected; /* 1 while connected */
 			uint32_t peer_pid;
 			uint32_t peer_vi;
-			uint32_t pad;
+			uint32_t level; /* VIP_SERVICE_* */
 			uint64_t bytes; /* moved by this VI's sends since it was connected */
 			uint64_t msgs;
 		} vi;
+		struct {
+			uint32_t nic;
+			uint32_t vis;
+			uint32_t tags;
+			uint32_t regions;
+			uint64_t bytes; /* registered, as given */
+		} nic;
+		struct {
+			char name[48]; /* with NUL */
+			uint64_t value;
+		} stat;
 		uint8_t room[104];
 	} u;
 };
@@ -99,6 +131,22 @@ struct vipx_rec {
  */
 VIP_RETURN VipxInspect(VIP_NIC_HANDLE NicHandle, int Kind,
 		       void (*Row)(void *Context, const struct vipx_rec *Rec), void *Context);
+
+/* How this process holds registered memory, and learns that some has gone. */
+struct vipx_hold {
+	uint32_t level;	       /* enum vipx_level: the best that holds; a region may have less */
+	uint32_t chosen;       /* 1: VIPL_LOCK_LEVEL chose it */
+	uint32_t watched;      /* 1: userfaultfd tells when memory goes away */
+	uint32_t pad;	       /* 0 */
+	char level_why[200];   /* why not better, or what pins */
+	char watched_why[200]; /* how, or why not and what that means */
+};
+
+/*
+ * VipxHold - tell it.  @NicHandle: any open handle; @Hold: out.
+ * Returns VIP_SUCCESS, VIP_INVALID_PARAMETER.
+ */
+VIP_RETURN VipxHold(VIP_NIC_HANDLE NicHandle, struct vipx_hold *Hold);
 
 #ifdef __cplusplus
 }

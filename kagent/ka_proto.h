@@ -19,10 +19,11 @@
 #ifndef KA_PROTO_H
 #define KA_PROTO_H
 
+#include "include/lmm.h"
 #include "ka_types.h"
 
 #define KA_MAGIC   0x6b61736fu
-#define KA_VERSION 1u
+#define KA_VERSION 2u
 
 /* Limits that the agent keeps and the NIC advertises. */
 #define KA_MAX_CLIENTS	   512u		 /* processes */
@@ -47,6 +48,8 @@ enum ka_op {
 	KA_OP_MEM_DEREG,
 	KA_OP_MEM_SET,
 	KA_OP_MEM_UNCOVERED,
+	KA_OP_MEM_REFUSED,
+	KA_OP_MEM_GONE,
 	KA_OP_VI_CREATE,
 	KA_OP_VI_SET,
 	KA_OP_VI_DESTROY,
@@ -77,9 +80,6 @@ struct ka_vi_attr {
 	uint32_t pad;
 };
 
-/* The paper's verdicts (section 4.1.2): what the library must do to the whole segment. */
-enum ka_verdict { KA_MLOCK_NOP = 0, KA_MLOCK_LOCK = 1, KA_MLOCK_UNLOCK = 2 };
-
 /* A range of virtual addresses, page aligned, bytes. */
 struct ka_range {
 	uint64_t start;
@@ -106,19 +106,24 @@ struct ka_req {
 			uint32_t tag;
 		} ptag;
 		/* MEM_REG: the caller has locked the area already.  Answer `mem`.
-		 * -EINVAL: length 0, wraps, not wholly mapped, or spans mappings of
-		 * different kinds; -ENOSPC: regions or bytes; -EFBIG: block too large;
-		 * -ENOKEY: no such tag.  On failure too the verdict and the ranges
-		 * undo the caller's lock: KA_MLOCK_UNLOCK with the ranges that no
-		 * registration covers. */
+		 * -EINVAL: length 0, wraps, or memory that no NIC may reach; -E2BIG:
+		 * more than LMM_MAX_RUNS mappings; -ENOSPC: regions or bytes; -EFBIG:
+		 * block too large; -ENOKEY: no such tag.  On failure too the verdict
+		 * and the ranges undo the caller's lock: LMM_MLOCK_UNLOCK with the
+		 * ranges that no registration covers. */
 		struct {
 			uint64_t start;
 			uint64_t length;
 			uint32_t tag;
-			uint32_t rdma; /* KA_R_RDMA_* */
+			uint32_t rdma;	  /* KA_R_RDMA_* */
+			uint32_t level;	  /* enum lmm_level: how well the caller holds it */
+			uint32_t watched; /* 1: the caller will know when it goes away */
 		} reg;
 		/* MEM_DEREG: `start` as registered.  Answer `mem`; -EINVAL: no such pair. */
-		/* MEM_SET: any address inside; tag and rdma replace the old. */
+		/* MEM_SET: any address inside; tag and rdma replace the old.
+		 * -EFAULT: the memory has gone. */
+		/* MEM_REFUSED (start, handle): the attachment of a LMM_MLOCK_LOCK
+		 * verdict is too large to be locked as a whole. */
 		struct {
 			uint64_t start;
 			uint32_t handle;
@@ -127,7 +132,12 @@ struct ka_req {
 			uint32_t pad;
 		} mem;
 		/* MEM_UNCOVERED (uses `reg`): a lock failed half-way; answer `mem`
-		 * with the parts of the area that no registration covers. */
+		 * with the parts of the area that no registration covers.  An error
+		 * besides tells what is wrong with the memory, as MEM_REG would. */
+		/* MEM_GONE (uses `reg`; nic 0): the process no longer has this memory:
+		 * no region of any of its NIC handles that reaches into it can be used
+		 * from now on; each still wants its MEM_DEREG.  Answer `mem` with the
+		 * ranges to unlock outside of it. */
 		/* VI_CREATE: answer `vi`.  -ENOSPC: KA_MAX_VIS; -ENOKEY: tag.
 		 * VI_SET (vi + attr): -EBUSY unless idle.  VI_DESTROY: -EBUSY. */
 		struct {
@@ -210,7 +220,7 @@ struct ka_rep {
 		} ptag;
 		struct {
 			uint32_t handle;
-			uint32_t verdict;    /* enum ka_verdict */
+			uint32_t verdict;    /* enum lmm_verdict */
 			struct ka_range seg; /* the segment's bounds, for LOCK and UNLOCK of a segment */
 		} mem;
 		struct {

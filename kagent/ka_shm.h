@@ -14,14 +14,22 @@
 #ifndef KA_SHM_H
 #define KA_SHM_H
 
+#include "include/lmm.h"
 #include "ka_types.h"
 
 /* ---- the TPT ---- */
 
 #define KA_TPT_ENTRIES 4096u /* registrations of one NIC handle: MaxRegisterRegions */
 
-enum { KA_OBJ_PRIVATE = 0, KA_OBJ_SYSV = 1 };
-enum { KA_R_WRITE = 1, KA_R_RDMA_WRITE = 2, KA_R_RDMA_READ = 4 };
+enum {
+	KA_R_WRITE = 1,	     /* the owner may write there */
+	KA_R_RDMA_WRITE = 2, /* and so may a peer */
+	KA_R_RDMA_READ = 4,
+	/* The owner's NIC may touch the memory without more ado: the owner learns
+	 * before anyone else can use it when it goes away (which nobody tells of
+	 * a System V segment that is detached), and it cannot shrink. */
+	KA_R_DIRECT = 8
+};
 
 /*
  * One registered region.  `handle` is the memory handle while the entry is
@@ -37,12 +45,13 @@ enum { KA_R_WRITE = 1, KA_R_RDMA_WRITE = 2, KA_R_RDMA_READ = 4 };
  */
 struct ka_tpt_entry {
 	uint32_t handle;
-	uint32_t tag;	 /* protection tag's id, never 0 */
-	uint64_t start;	 /* virtual address, exact */
-	uint64_t length; /* bytes, exact; start + length never wraps */
-	uint32_t rights; /* KA_R_* ; KA_R_WRITE: the owner may write there */
-	uint32_t object_kind;
-	uint64_t object;       /* shmid for KA_OBJ_SYSV */
+	uint32_t tag;	       /* protection tag's id; 0: the memory has gone, and no VI's tag matches */
+	uint64_t start;	       /* virtual address, exact */
+	uint64_t length;       /* bytes, exact; start + length never wraps */
+	uint16_t rights;       /* KA_R_* */
+	uint16_t kind;	       /* enum lmm_kind */
+	uint32_t dev;	       /* device of the object (lmm.h) */
+	uint64_t object;       /* shmid, inode (lmm.h); 0 for LMM_PRIVATE and LMM_MIXED */
 	uint64_t offset;       /* of `start` in the object, bytes */
 	uint64_t object_bytes; /* size of the object */
 	uint64_t seq;	       /* odd while the agent changes the entry: MEM_SET keeps the handle */
@@ -68,7 +77,8 @@ static inline bool ka_tpt_get(const struct ka_tpt_entry *table, uint32_t handle,
 	out->start = ka_load_relaxed(&e->start);
 	out->length = ka_load_relaxed(&e->length);
 	out->rights = ka_load_relaxed(&e->rights);
-	out->object_kind = ka_load_relaxed(&e->object_kind);
+	out->kind = ka_load_relaxed(&e->kind);
+	out->dev = ka_load_relaxed(&e->dev);
 	out->object = ka_load_relaxed(&e->object);
 	out->offset = ka_load_relaxed(&e->offset);
 	out->object_bytes = ka_load_relaxed(&e->object_bytes);
@@ -95,14 +105,18 @@ static inline bool ka_tpt_check(const struct ka_tpt_entry *table, uint32_t handl
 
 /*
  * Word 0 wakes the NIC handle's progress thread; the others belong to the
- * queues and completion queues that a thread can sleep on.  A sleeper sets
- * bit 0, looks once more, and sleeps on the value (futex); a waker that finds
+ * queues and completion queues that a thread can sleep on, but for the last:
+ * nobody sleeps there.  The owner has it not 0 while memory that goes away is
+ * being taken out of the TPT; until then a peer leaves writing to the owner.
+ *
+ * A sleeper sets bit 0, looks once more, and sleeps on the value (futex); a waker that finds
  * bit 0 set after its own full fence adds 1, which clears the bit, and wakes.
  */
 #define KA_WAKE_WORDS	 4096u
 #define KA_WAKE_STRIDE	 64u
 #define KA_WAKE_BYTES	 (KA_WAKE_WORDS * KA_WAKE_STRIDE)
 #define KA_WAKE_PROGRESS 0u
+#define KA_WAKE_REVOKING (KA_WAKE_WORDS - 1u)
 #define KA_WAKE_SLICE_MS 100u
 
 struct ka_wake {
@@ -129,7 +143,7 @@ enum {
 
 struct ka_conn_side {
 	uint32_t ready; /* set by the side once its receives are in the ring */
-	uint32_t busy;	/* set by the side while its engine writes into the peer's memory */
+	uint32_t busy;	/* odd while the side's engine writes into the peer's memory; counts up */
 	uint32_t pad0[14];
 	uint64_t bytes; /* moved by the side's sends: for show only */
 	uint64_t msgs;

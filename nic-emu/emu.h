@@ -85,6 +85,8 @@ int emu_conn_request(struct vip_vi *vi, const struct ka_addr *local, const struc
 		     uint32_t timeout, struct ka_vi_attr *attr);
 void emu_ready(struct vip_vi *vi);
 void emu_sever(struct vip_vi *vi);
+/* Return when a write that the peer has under way now is finished; not for ever. */
+void emu_quiet(const struct emu_vi *e);
 void emu_detach(struct vip_vi *vi);
 void emu_disconnect(struct vip_vi *vi);
 

@@ -16,6 +16,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "vipl/watch.h"
+
 /*
  * How long a request is held that finds nobody waiting (docs/spec-choices.md K-25):
  * a server that turns up a moment later is found, and a client that loops on
@@ -213,6 +215,10 @@ static int attach(struct vip_vi *vi, const struct ka_conn_info *info, int fds[KA
 	e->l.own_tpt = emu_nic(vi->nic)->tpt;
 	e->l.peer_tpt = tpt;
 	e->l.host = &emu_process_host;
+	e->l.revoking = &vip_revoking;
+	e->l.peer_revoking = &((const struct ka_wake *)wake)[KA_WAKE_REVOKING].word;
+	e->l.tx_careful = &vi->q[VIP_SQ].careful;
+	e->l.rx_careful = &vi->q[VIP_RQ].careful;
 	e->l.side = info->side;
 	e->l.own_tag = vi->attr.tag;
 	e->l.peer_tag = info->peer.tag;
@@ -330,21 +336,29 @@ void emu_ready(struct vip_vi *vi)
 	emu_kick(emu_nic(vi->nic)->wake); /* it may have gone before it could kick us */
 }
 
+void emu_quiet(const struct emu_vi *e)
+{
+	const uint32_t *busy = &e->l.region->ctl.side[1 - e->l.side].busy;
+	uint32_t before = __atomic_load_n(busy, __ATOMIC_SEQ_CST);
+	uint64_t end;
+
+	if (!(before & 1))
+		return;
+	end = vip_now_ms() + QUIET_MS;
+	while (__atomic_load_n(busy, __ATOMIC_SEQ_CST) == before && vip_now_ms() < end)
+		sched_yield();
+	if (ka_load_acquire(busy) == before)
+		vip_log(VIP_LOG_WARN, "a peer did not finish a write within %u ms: it is stopped, or it died",
+			QUIET_MS);
+}
+
 void emu_sever(struct vip_vi *vi)
 {
 	struct emu_vi *e = vi->link;
-	const uint32_t *busy;
-	uint64_t end;
 
 	emu_set_down(&e->l, KA_DOWN_DISCONNECT);
 	emu_alarm_peer(e);
-	busy = &e->l.region->ctl.side[1 - e->l.side].busy;
-	end = vip_now_ms() + QUIET_MS;
-	while (__atomic_load_n(busy, __ATOMIC_SEQ_CST) && vip_now_ms() < end)
-		sched_yield();
-	if (ka_load_acquire(busy))
-		vip_log(VIP_LOG_WARN, "a peer did not finish a write within %u ms: it is stopped, or it died",
-			QUIET_MS);
+	emu_quiet(e);
 }
 
 void emu_detach(struct vip_vi *vi)

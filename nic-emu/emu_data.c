@@ -12,6 +12,8 @@
 #include <string.h>
 #include <sys/shm.h>
 
+#include "vipl/watch.h"
+
 /* Descriptors are the consumer's memory: each field is read once. */
 struct request {
 	struct emu_seg seg[EMU_MAX_SEGS];
@@ -22,40 +24,44 @@ struct request {
 	uint32_t error; /* VIP_STATUS_*_ERROR, or 0 */
 };
 
-/* Are the first @bytes of the descriptor registered memory? */
-static bool readable(struct vip_vi *vi, const struct vip_wqe *w, uint64_t bytes)
+/* Copy bytes [off, off + n) of the descriptor; false: it is not registered memory any more. */
+static bool fetch(struct vip_vi *vi, int queue, const struct vip_wqe *w, void *to, size_t off, size_t n)
 {
-	return vi->nic->ops->mem_check(vi->nic, w->mem, (uintptr_t)w->desc, bytes, vi->attr.tag,
-				       KA_R_WRITE) == 0;
+	const uint8_t *from = (const uint8_t *)w->desc + off;
+	int how = vi->nic->ops->mem_check(vi->nic, w->mem, (uintptr_t)w->desc, off + n, vi->attr.tag,
+					  KA_R_WRITE);
+
+	if (how < 0)
+		return false;
+	if (how == 1 || vi->q[queue].careful)
+		return vip_mem_get(vi->nic, w->mem, to, from, n, vi->q[queue].careful);
+	memcpy(to, from, n);
+	return true;
 }
 
-static void read_request(struct vip_vi *vi, const struct vip_wqe *w, struct request *r)
+static void read_request(struct vip_vi *vi, int queue, const struct vip_wqe *w, struct request *r)
 {
-	const VIP_DESCRIPTOR *d = w->desc;
-	uint32_t i, nsegs;
+	VIP_DATA_SEGMENT s[EMU_MAX_SEGS];
+	VIP_CONTROL_SEGMENT cs;
+	uint32_t i;
 
 	r->nsegs = r->control = 0;
 	r->imm = 0;
 	r->total = 0;
 	r->error = VIP_STATUS_PROTECTION_ERROR;
 	/* the consumer may have deregistered the descriptor, and unmapped it, since it was posted */
-	if (!readable(vi, w, sizeof(d->CS)))
+	if (!fetch(vi, queue, w, &cs, 0, sizeof(cs)))
 		return;
-	r->control = ka_load_relaxed(&d->CS.Control);
-	r->imm = ka_load_relaxed(&d->CS.ImmediateData);
-	nsegs = ka_load_relaxed(&d->CS.SegCount);
+	r->control = cs.Control;
+	r->imm = cs.ImmediateData;
 	r->error = VIP_STATUS_FORMAT_ERROR;
-	if (nsegs > EMU_MAX_SEGS || !readable(vi, w, sizeof(d->CS) + nsegs * sizeof(d->DS[0])))
+	if (cs.SegCount > EMU_MAX_SEGS || !fetch(vi, queue, w, s, sizeof(cs), cs.SegCount * sizeof(s[0])))
 		return;
 	r->error = 0;
-	r->nsegs = nsegs;
+	r->nsegs = cs.SegCount;
 	for (i = 0; i < r->nsegs; i++) {
-		const VIP_DATA_SEGMENT *s = &((const VIP_DATA_SEGMENT *)(d + 1) - 2)[i];
-
-		r->seg[i].addr = ka_load_relaxed(&s->Data.AddressBits);
-		r->seg[i].handle = ka_load_relaxed(&s->Handle);
-		r->seg[i].len = ka_load_relaxed(&s->Length);
-		r->total += r->seg[i].len;
+		r->seg[i] = (struct emu_seg){s[i].Data.AddressBits, s[i].Handle, s[i].Length};
+		r->total += s[i].Length;
 	}
 }
 
@@ -70,7 +76,7 @@ static void *map_object(struct emu_link *l, const struct ka_tpt_entry *t)
 	void *p;
 
 	/* in another IPC namespace than the agent's the same number is another segment */
-	if (t->object_kind != KA_OBJ_SYSV || !ka_agent_same_ipc(e->vi->nic->agent))
+	if (t->kind != LMM_SYSV || !ka_agent_same_ipc(e->vi->nic->agent))
 		return NULL;
 	for (m = e->map; m < e->map + EMU_MAPS; m++) {
 		if (m->base && m->object == t->object)
@@ -101,7 +107,24 @@ found:
 
 _Static_assert(offsetof(struct emu_vi, l) == 0, "map_object finds the VI by its link");
 
-const struct emu_host emu_process_host = {.map = map_object};
+static bool get(struct emu_link *l, const struct emu_seg *s, uint64_t off, void *to, uint64_t n)
+{
+	const struct emu_vi *e = (const struct emu_vi *)l;
+	const void *from = (const void *)(uintptr_t)(s->addr + off); /* NOLINT */
+
+	return vip_mem_get(e->vi->nic, s->handle, to, from, n, *l->tx_careful);
+}
+
+static bool put(struct emu_link *l, const struct emu_seg *s, uint64_t off, const void *from, uint64_t n)
+{
+	const struct emu_vi *e = (const struct emu_vi *)l;
+	void *to = (void *)(uintptr_t)(s->addr + off); /* NOLINT */
+
+	return vip_mem_put(e->vi->nic, s->handle, to, from, n, *l->rx_careful);
+}
+
+const struct emu_host emu_process_host = {
+	.map = map_object, .get = get, .put = put, .settle = vip_watch_settle};
 
 void emu_unmap_all(struct emu_vi *e)
 {
@@ -191,11 +214,11 @@ static void remote_error(struct emu_vi *e, uint64_t n, uint32_t cause, uint64_t 
 	}
 }
 
-/* The consumer deregistered the source of a send that was under way: what is left of it went as zeros. */
-static void source_gone(struct emu_vi *e)
+/* The source of send @n went away while it was under way: what is left of it went as zeros. */
+static void source_gone(struct emu_vi *e, uint64_t n)
 {
 	e->status_bad = true;
-	local_error(e, e->started - 1, VIP_STATUS_PROTECTION_ERROR | VIP_STATUS_PARTIAL_ERROR);
+	local_error(e, n, VIP_STATUS_PROTECTION_ERROR | VIP_STATUS_PARTIAL_ERROR);
 }
 
 /* Start descriptor @n; false when it must wait. */
@@ -207,7 +230,7 @@ static bool start(struct emu_vi *e, uint64_t n)
 	enum emu_sent sent;
 	struct request r;
 
-	read_request(vi, &vi->q[VIP_SQ].e[n % vi->q[VIP_SQ].depth], &r);
+	read_request(vi, VIP_SQ, &vi->q[VIP_SQ].e[n % vi->q[VIP_SQ].depth], &r);
 	/* RDMA is not built yet: an operation that this NIC does not know */
 	if (!r.error &&
 	    ((r.control & ~known) || (r.control & VIP_CONTROL_OP_MASK) != VIP_CONTROL_OP_SENDRECV))
@@ -234,6 +257,8 @@ static bool start(struct emu_vi *e, uint64_t n)
 		/* a reception is reliable once the data are in their final place */
 		e->status[n % EMU_DEPTH] = reception(e) ? 0 : VIP_STATUS_DONE | VIP_STATUS_OP_SEND;
 		e->reap[n % EMU_DEPTH] = receive + 1;
+		if (e->l.source_gone)
+			source_gone(e, n);
 		notice(e, e->peer_recv_word);
 		return true;
 	case EMU_SENT:
@@ -248,6 +273,10 @@ static bool start(struct emu_vi *e, uint64_t n)
 		return true;
 	case EMU_BAD_SOURCE:
 		local_error(e, n, VIP_STATUS_PROTECTION_ERROR);
+		return true;
+	case EMU_SOURCE_GONE:
+		local_error(e, n, VIP_STATUS_PROTECTION_ERROR | VIP_STATUS_PARTIAL_ERROR);
+		notice(e, e->peer_recv_word);
 		return true;
 	case EMU_NOT_READY:
 	case EMU_IS_DOWN:
@@ -272,7 +301,7 @@ bool emu_pump(struct emu_vi *e)
 			if (e->l.stream_left != before)
 				notice(e, e->peer_recv_word);
 			if (e->l.source_gone && !e->status_bad)
-				source_gone(e);
+				source_gone(e, e->started - 1);
 			if (e->streaming)
 				break;
 		}
@@ -326,7 +355,7 @@ void emu_do_post_recv(struct vip_vi *vi, uint64_t n)
 	struct emu_vi *e = vi->link;
 	struct request r;
 
-	read_request(vi, &vi->q[VIP_RQ].e[n % vi->q[VIP_RQ].depth], &r);
+	read_request(vi, VIP_RQ, &vi->q[VIP_RQ].e[n % vi->q[VIP_RQ].depth], &r);
 	/* the immediate bit is ignored, for one pool may serve both queues; an operation is not */
 	if ((r.control & VIP_CONTROL_OP_MASK) != VIP_CONTROL_OP_SENDRECV)
 		r.error = VIP_STATUS_FORMAT_ERROR;
@@ -345,7 +374,7 @@ void emu_drain(struct emu_vi *e)
 		struct request r;
 		struct nic_wc wc;
 
-		read_request(vi, w, &r); /* no segments when the descriptor has gone */
+		read_request(vi, VIP_RQ, w, &r); /* no segments when the descriptor has gone */
 		e->draining = !emu_recv_take(&e->l, r.seg, r.nsegs, &got, &moved);
 		if (e->draining)
 			break;

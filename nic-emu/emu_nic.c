@@ -26,6 +26,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "vipl/watch.h"
+
 /* Rounds of polling before the progress thread sleeps, and how long it does while work is left. */
 #define ROUNDS	      200
 #define BUSY_SLEEP_MS 10u
@@ -68,8 +70,8 @@ static int word_get(struct vip_nic *nic, uint32_t *word)
 	uint32_t i;
 
 	pthread_mutex_lock(&en->word_lock);
-	for (i = 0; i < KA_WAKE_WORDS - 1 && err; i++) {
-		uint32_t w = 1 + (en->word_hint + i) % (KA_WAKE_WORDS - 1);
+	for (i = 0; i < KA_WAKE_WORDS - 2 && err; i++) {
+		uint32_t w = 1 + (en->word_hint + i) % (KA_WAKE_WORDS - 2); /* not the first, not the last */
 
 		if (!en->word_used[w]) {
 			en->word_used[w] = 1;
@@ -138,6 +140,7 @@ static void turn_vi(void *obj, void *arg)
 		return;
 	pthread_mutex_lock(&vi->q[VIP_SQ].lock);
 	e = vi->link;
+	vi->q[VIP_SQ].careful = true;
 	if (e) {
 		uint32_t *want = &e->l.region->to[1 - e->l.side].tx.want_room;
 		bool left = ka_load_relaxed(&e->unfinished);
@@ -158,16 +161,19 @@ static void turn_vi(void *obj, void *arg)
 			emu_kick(e->peer_wake);
 		e->polls_seen = e->polls;
 	}
+	vi->q[VIP_SQ].careful = false;
 	pthread_mutex_unlock(&vi->q[VIP_SQ].lock);
 
 	pthread_mutex_lock(&vi->q[VIP_RQ].lock);
 	e = vi->link;
+	vi->q[VIP_RQ].careful = true;
 	if (e) {
 		emu_drain(e);
 		t->busy |= e->draining;
 		dropped = __atomic_exchange_n(&e->l.region->to[e->l.side].tx.dropped, 0, __ATOMIC_SEQ_CST);
 		down = emu_vi_down(vi) != NIC_UP;
 	}
+	vi->q[VIP_RQ].careful = false;
 	pthread_mutex_unlock(&vi->q[VIP_RQ].lock);
 	if (dropped)
 		vip_async(vi->nic, vi, VIP_ERROR_RECVQ_EMPTY, VIP_RESOURCE_VI, NULL);
@@ -302,13 +308,19 @@ static int mem_check(struct vip_nic *nic, uint32_t handle, uint64_t addr, uint64
 {
 	struct ka_tpt_entry e;
 
-	return ka_tpt_check(emu_nic(nic)->tpt, handle, addr, len, tag, rights, &e) ? 0 : -EACCES;
+	if (ka_load_acquire(&vip_revoking))
+		vip_watch_settle();
+	if (!ka_tpt_check(emu_nic(nic)->tpt, handle, addr, len, tag, rights, &e))
+		return -EACCES;
+	return !(e.rights & KA_R_DIRECT);
 }
 
 static int mem_query(struct vip_nic *nic, uint32_t handle, uint64_t addr, uint32_t *tag, uint32_t *rights)
 {
 	struct ka_tpt_entry e;
 
+	if (ka_load_acquire(&vip_revoking))
+		vip_watch_settle();
 	if (!ka_tpt_get(emu_nic(nic)->tpt, handle, &e) || addr < e.start || addr - e.start >= e.length)
 		return -EINVAL;
 	*tag = e.tag;
@@ -316,19 +328,31 @@ static int mem_query(struct vip_nic *nic, uint32_t handle, uint64_t addr, uint32
 	return 0;
 }
 
-static void mem_each(struct vip_nic *nic, void (*row)(uint64_t start, uint64_t length))
+static uint32_t mem_kind(struct vip_nic *nic, uint32_t handle)
 {
-	const struct ka_tpt_entry *t = emu_nic(nic)->tpt;
-	uint32_t i;
+	return ka_load_relaxed(&emu_nic(nic)->tpt[(handle & 0xffff) % KA_TPT_ENTRIES].kind);
+}
 
-	for (i = 0; i < KA_TPT_ENTRIES; i++) {
-		if (!t[i].handle)
-			continue;
-		if (t[i].object_kind == KA_OBJ_SYSV) /* the whole segment was locked */
-			row(t[i].start - t[i].offset, t[i].object_bytes);
-		else
-			row(t[i].start, t[i].length);
-	}
+static void quiet_vi(void *obj, void *arg)
+{
+	struct vip_vi *vi = obj;
+
+	if (vi->nic != arg)
+		return;
+	pthread_mutex_lock(&vi->q[VIP_RQ].lock);
+	if (vi->link)
+		emu_quiet(vi->link);
+	pthread_mutex_unlock(&vi->q[VIP_RQ].lock);
+}
+
+static void mem_quiet(struct vip_nic *nic)
+{
+	vip_obj_each(VIP_T_VI, quiet_vi, nic);
+}
+
+static uint32_t *revoking(struct vip_nic *nic)
+{
+	return &emu_nic(nic)->wake[KA_WAKE_REVOKING].word;
 }
 
 const struct nic_ops nic_emu_ops = {
@@ -339,7 +363,9 @@ const struct nic_ops nic_emu_ops = {
 	.query = emu_query,
 	.mem_check = mem_check,
 	.mem_query = mem_query,
-	.mem_each = mem_each,
+	.mem_kind = mem_kind,
+	.mem_quiet = mem_quiet,
+	.revoking = revoking,
 	.conn_wait = emu_conn_wait,
 	.conn_accept = emu_conn_accept,
 	.conn_reject = emu_conn_reject,

@@ -8,6 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -75,6 +78,51 @@ const char *tool_level_name(VIP_RELIABILITY_LEVEL level)
 			return levels[i].name;
 	}
 	return "unknown";
+}
+
+const char *tool_bytes_text(uint64_t bytes, char text[TOOL_BYTES_TEXT])
+{
+	static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
+	double value = (double)bytes;
+	size_t unit = 0;
+
+	/* what would be rounded to 1024.0 is 1 of the next unit */
+	while (value >= 1023.95 && unit + 1 < sizeof(units) / sizeof(units[0])) {
+		value /= 1024;
+		unit++;
+	}
+	snprintf(text, TOOL_BYTES_TEXT, "%.*f %s", value - (double)(unsigned int)value >= 0.05, value,
+		 units[unit]);
+	return text;
+}
+
+/* As the library finds it (kagent/client/start.c), which has no call that only looks. */
+bool tool_agent_runs(char *dir, size_t n)
+{
+	struct sockaddr_un sa = {.sun_family = AF_UNIX};
+	const char *env = getenv("VIPL_AGENT_DIR");
+	struct stat st;
+	int fd, length;
+	bool runs;
+
+	if (env && *env) {
+		snprintf(dir, n, "%s", env);
+	} else {
+		snprintf(dir, n, "/run/user/%u", geteuid());
+		if (stat(dir, &st) == 0 && S_ISDIR(st.st_mode) && st.st_uid == geteuid())
+			snprintf(dir, n, "/run/user/%u/softvia", geteuid());
+		else
+			snprintf(dir, n, "/tmp/softvia-%u", geteuid());
+	}
+	length = snprintf(sa.sun_path, sizeof(sa.sun_path), "%s/agent.sock", dir);
+	if (length >= (int)sizeof(sa.sun_path))
+		return false;
+	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return false;
+	runs = connect(fd, (const struct sockaddr *)&sa, sizeof(sa)) == 0;
+	close(fd);
+	return runs;
 }
 
 uint64_t tool_now_ns(void)

@@ -38,6 +38,16 @@ bool tool_parse_size(const char *text, uint64_t *value);
 bool tool_parse_level(const char *text, VIP_RELIABILITY_LEVEL *level);
 const char *tool_level_name(VIP_RELIABILITY_LEVEL level);
 
+/* @bytes for people: "512 B", "4 KiB", "1.5 MiB".  Returns @text. */
+#define TOOL_BYTES_TEXT 24
+const char *tool_bytes_text(uint64_t bytes, char text[TOOL_BYTES_TEXT]);
+
+/*
+ * Does an agent of this user listen?  Starts none.
+ * @dir: where it would be (VIPL_AGENT_DIR, or the default), @n bytes of room.
+ */
+bool tool_agent_runs(char *dir, size_t n);
+
 /* Nanoseconds of a clock that only goes forward. */
 uint64_t tool_now_ns(void);
 

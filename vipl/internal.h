@@ -102,6 +102,7 @@ struct vip_queue {
 	uint32_t depth;
 	uint32_t word; /* to sleep on: own, or the CQ's */
 	uint32_t sleepers;
+	bool careful; /* a thread of the provider is at it: it touches the consumer's memory with care */
 	struct vip_cq *cq;
 	uint32_t owed;	 /* entries that found the CQ full; under the CQ's lock */
 	uint64_t errors; /* descriptors that were wrong themselves, since it was connected */
@@ -158,6 +159,14 @@ struct vip_async_error {
 	VIP_ERROR_DESCRIPTOR desc;
 };
 
+/* What this process keeps of a region, by index of the memory handle; written under mem_lock (mem.c). */
+struct vip_region {
+	uint64_t start, length; /* whole pages; length 0: none */
+	struct ka_range seg;	/* the attachment that was locked for it */
+	uint16_t pin;		/* hold.h */
+	uint8_t look;		/* enum vip_look (touch.h): before it is touched with care */
+};
+
 struct vip_nic {
 	struct vip_obj obj;
 	pthread_mutex_t lock; /* creation, destruction and closing */
@@ -167,6 +176,7 @@ struct vip_nic {
 	uint32_t id;	      /* the agent's number */
 	uint32_t default_tag; /* what a NULL protection tag means */
 	VIP_NIC_ATTRIBUTES attr;
+	struct vip_region *region; /* KA_TPT_ENTRIES; for the object's life */
 	uint32_t ncq;
 	uint32_t ns_ready;
 	uint32_t dead;	   /* its agent died */
@@ -215,10 +225,23 @@ void vip_cq_attach(struct vip_cq *cq, struct vip_vi *vi, int queue);
 void vip_cq_detach(struct vip_vi *vi, int queue, const void *handle);
 void vip_cq_teardown(struct vip_cq *cq);
 
-/* mem.c: a request whose answer tells what to unlock; the lock and the question are one step. */
-int vip_mem_call(struct vip_nic *nic, const struct ka_req *req, struct ka_rep *rep);
-void vip_mem_forget(struct vip_nic *nic);
+/* mem.c: CLOSE also tells the agent that the handle ends, and unlocks what it alone had registered. */
+int vip_mem_open(struct vip_nic *nic);
+void vip_mem_close(struct vip_nic *nic);
 void vip_mem_forked(void);
+/*
+ * Touch memory of the region @handle with care (touch.h): what mem_check said 1 of.
+ * @foreign: for a thread that is not the consumer's.  False: it is not there.
+ */
+bool vip_mem_get(const struct vip_nic *nic, uint32_t handle, void *to, const void *user, size_t n,
+		 bool foreign);
+bool vip_mem_put(const struct vip_nic *nic, uint32_t handle, void *user, const void *from, size_t n,
+		 bool foreign);
+/* mem.c, for watch.c's thread: [start, end) has gone; unlock a range when that is safe. */
+void vip_mem_gone(struct ka_agent *agent, uint64_t start, uint64_t end);
+void vip_mem_later(uint64_t start, uint64_t length);
+bool vip_mem_untidy(void);
+void vip_mem_tidy(struct ka_agent *agent);
 uint32_t vip_tag_of(struct vip_nic *nic, VIP_PROTECTION_HANDLE ptag); /* 0: not a tag of this handle */
 
 /* A request with its answer; keeps the agent's text as the cause. */

@@ -4,6 +4,7 @@
  * of the agent, and fork.
  */
 #include "vipl/internal.h"
+#include "vipl/watch.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -127,10 +128,16 @@ VIP_EXPORT VIP_RETURN VipOpenNic(const VIP_CHAR *name, VIP_NIC_HANDLE *out)
 	nic->ops = devices[i].ops;
 	nic->device = devices[0].name;
 	nic->ncq = nic->ns_ready = nic->dead = 0;
+	err = vip_mem_open(nic);
+	if (err) {
+		r = vip_fail(err == -EINVAL ? VIP_INVALID_PARAMETER : VIP_ERROR_RESOURCE, NULL);
+		goto free_nic;
+	}
+	vip_watch_open();
 	err = ka_agent_get(nic->ops->agent_ops, &nic->agent, why, sizeof(why));
 	if (err) {
 		r = vip_fail(VIP_ERROR_RESOURCE, "%s", why);
-		goto free_nic;
+		goto close_watch;
 	}
 	/* HELLO, OPEN: the agent's own number of the handle comes back */
 	if (ka_agent_call(nic->agent, &req, &rep, nic->fds, NULL, 0)) {
@@ -145,6 +152,7 @@ VIP_EXPORT VIP_RETURN VipOpenNic(const VIP_CHAR *name, VIP_NIC_HANDLE *out)
 		r = vip_fail(VIP_ERROR_RESOURCE, NULL);
 		goto close_nic;
 	}
+	vip_watch_nic_add(nic->agent, nic->ops->revoking(nic));
 	memset(&nic->attr, 0, sizeof(nic->attr));
 	nic->ops->query(nic, &nic->attr);
 	*out = vip_obj_publish(nic);
@@ -155,6 +163,8 @@ close_nic:
 	vip_call(nic, &req, &rep, NULL);
 put_agent:
 	ka_agent_put(nic->agent);
+close_watch:
+	vip_watch_close();
 free_nic:
 	vip_obj_free(nic);
 	return r;
@@ -195,8 +205,6 @@ static void close_conn(void *obj, void *arg)
 VIP_EXPORT VIP_RETURN VipCloseNic(VIP_NIC_HANDLE h)
 {
 	struct vip_nic *nic = vip_nic_find(h);
-	struct ka_req req = {.op = KA_OP_CLOSE};
-	struct ka_rep rep;
 
 	if (!nic)
 		return vip_bad("not a NIC handle");
@@ -209,16 +217,17 @@ VIP_EXPORT VIP_RETURN VipCloseNic(VIP_NIC_HANDLE h)
 	vip_obj_each(VIP_T_VI, close_vi, nic);
 	vip_obj_each(VIP_T_CQ, close_cq, nic);
 	vip_obj_each(VIP_T_PTAG, close_ptag, nic);
-	if (vip_mem_call(nic, &req, &rep))
-		vip_mem_forget(nic);
+	vip_mem_close(nic);
 	/* threads that slept on our words, or waited for a connection, were woken, and leave */
 	while (__atomic_load_n(&nic->sleepers, __ATOMIC_SEQ_CST))
 		sched_yield();
 	vip_obj_each(VIP_T_CONN, close_conn, nic);
+	vip_watch_nic_remove(nic->ops->revoking(nic));
 	nic->ops->close(nic);
 	pthread_mutex_unlock(&nic->lock);
 	vip_async_close(nic);
 	ka_agent_put(nic->agent);
+	vip_watch_close();
 	vip_obj_free(nic);
 	return VIP_SUCCESS;
 }
@@ -249,7 +258,7 @@ VIP_EXPORT VIP_RETURN VipxInspect(VIP_NIC_HANDLE h, int kind,
 
 	if (!nic)
 		return vip_bad("not a NIC handle");
-	if (!row || kind < VIPX_PROC || kind > VIPX_VI)
+	if (!row || kind < VIPX_PROC || kind > VIPX_STAT)
 		return vip_bad("no such table, or nobody to tell");
 	recs = calloc(KA_MAX_RECS, sizeof(*recs));
 	if (!recs)

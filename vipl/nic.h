@@ -47,14 +47,21 @@ struct nic_ops {
 	void (*close)(struct vip_nic *nic);
 	void (*query)(struct vip_nic *nic, VIP_NIC_ATTRIBUTES *attr);
 
-	/* May the NIC access [addr, addr + len) through @handle under @tag, with KA_R_* @rights? */
+	/*
+	 * May the NIC access [addr, addr + len) through @handle under @tag, with KA_R_* @rights?
+	 * 0: and touch it; 1: yes, with care (touch.h); or -EACCES.
+	 */
 	int (*mem_check)(struct vip_nic *nic, uint32_t handle, uint64_t addr, uint64_t len, uint32_t tag,
 			 uint32_t rights);
 	/* The region behind @handle, when @addr lies in it. */
 	int (*mem_query)(struct vip_nic *nic, uint32_t handle, uint64_t addr, uint32_t *tag,
 			 uint32_t *rights);
-	/* Call @row for each region of the handle: what is locked when the agent can no longer tell. */
-	void (*mem_each)(struct vip_nic *nic, void (*row)(uint64_t start, uint64_t length));
+	/* What memory is behind the valid @handle: enum lmm_kind. */
+	uint32_t (*mem_kind)(struct vip_nic *nic, uint32_t handle);
+	/* After a region was taken out: return when no peer is writing there any more. */
+	void (*mem_quiet)(struct vip_nic *nic);
+	/* A word that the peers look at before they write, for watch.h. */
+	uint32_t *(*revoking)(struct vip_nic *nic);
 
 	/* Connections; they block as VIPL's calls do.  timeout in ms, KA_INFINITE. */
 	int (*conn_wait)(struct vip_nic *nic, const struct ka_addr *local, uint32_t timeout,

@@ -33,10 +33,38 @@ void vip_wake_queue(struct vip_vi *vi, int queue)
 	vi->nic->ops->wake(vi->nic, vi->q[queue].word);
 }
 
-static int desc_check(struct vip_vi *vi, const VIP_DESCRIPTOR *d, uint32_t mem)
+/* The control segment is what the NIC writes; the NIC itself looks at the others.  Returns as mem_check. */
+static int desc_check(struct vip_vi *vi, int queue, const VIP_DESCRIPTOR *d, uint32_t mem)
 {
-	/* the control segment is what the NIC writes; the NIC itself looks at the others */
-	return vi->nic->ops->mem_check(vi->nic, mem, (uintptr_t)d, sizeof(d->CS), vi->attr.tag, KA_R_WRITE);
+	int how =
+		vi->nic->ops->mem_check(vi->nic, mem, (uintptr_t)d, sizeof(d->CS), vi->attr.tag, KA_R_WRITE);
+
+	return how == 0 && vi->q[queue].careful ? 1 : how;
+}
+
+/* Tell the consumer; false: the descriptor's memory has gone. */
+static bool desc_complete(struct vip_vi *vi, int queue, const struct vip_wqe *e, const struct nic_wc *wc)
+{
+	bool imm = queue == VIP_RQ && (wc->status & VIP_STATUS_IMMEDIATE);
+	VIP_CONTROL_SEGMENT *cs = &e->desc->CS;
+	const struct vip_nic *nic = vi->nic;
+	bool foreign = vi->q[queue].careful;
+
+	switch (desc_check(vi, queue, e->desc, e->mem)) {
+	case 0:
+		cs->Length = wc->length;
+		if (imm)
+			cs->ImmediateData = wc->imm;
+		ka_store_release(&cs->Status, wc->status);
+		return true;
+	case 1:
+		return vip_mem_put(nic, e->mem, &cs->Length, &wc->length, sizeof(cs->Length), foreign) &&
+		       (!imm || vip_mem_put(nic, e->mem, &cs->ImmediateData, &wc->imm,
+					    sizeof(cs->ImmediateData), foreign)) &&
+		       vip_mem_put(nic, e->mem, &cs->Status, &wc->status, sizeof(cs->Status), foreign);
+	default:
+		return false;
+	}
 }
 
 void vip_complete(struct vip_vi *vi, int queue, const struct nic_wc *wc)
@@ -45,14 +73,9 @@ void vip_complete(struct vip_vi *vi, int queue, const struct nic_wc *wc)
 	struct vip_wqe *e = &q->e[q->done % q->depth];
 
 	e->status = wc->status;
-	if (desc_check(vi, e->desc, e->mem)) {
+	if (!desc_complete(vi, queue, e, wc)) {
 		e->status |= VIP_STATUS_PROTECTION_ERROR;
 		vip_async(vi->nic, vi, VIP_ERROR_COMP_PROT, VIP_RESOURCE_VI, e->desc);
-	} else {
-		e->desc->CS.Length = wc->length;
-		if (queue == VIP_RQ && (wc->status & VIP_STATUS_IMMEDIATE))
-			e->desc->CS.ImmediateData = wc->imm;
-		ka_store_release(&e->desc->CS.Status, wc->status);
 	}
 	if (e->status & (VIP_STATUS_FORMAT_ERROR | VIP_STATUS_PROTECTION_ERROR | VIP_STATUS_LENGTH_ERROR))
 		q->errors++;
@@ -69,24 +92,30 @@ void vip_flush(struct vip_vi *vi, int queue)
 				       VIP_STATUS_OP_SEND};
 	struct vip_queue *q = &vi->q[queue];
 
+	q->careful = true; /* whose thread this is, nobody knows */
 	while (q->done < q->tail) {
 		const struct vip_wqe *e = &q->e[q->done % q->depth];
 		struct nic_wc wc = {.status = VIP_STATUS_DONE | VIP_STATUS_DESC_FLUSHED_ERROR};
+		VIP_UINT16 control;
 
 		if (queue == VIP_RQ)
 			wc.status |= VIP_STATUS_OP_RECEIVE;
-		else if (desc_check(vi, e->desc, e->mem) == 0)
-			wc.status |= ops[e->desc->CS.Control & VIP_CONTROL_OP_MASK];
+		else if (desc_check(vi, queue, e->desc, e->mem) == 1 &&
+			 vip_mem_get(vi->nic, e->mem, &control, &e->desc->CS.Control, sizeof(control), true))
+			wc.status |= ops[control & VIP_CONTROL_OP_MASK];
 		vip_complete(vi, queue, &wc);
 	}
+	q->careful = false;
 }
 
 static VIP_RETURN post(VIP_VI_HANDLE h, int queue, VIP_DESCRIPTOR *d, VIP_MEM_HANDLE mem, const char *call)
 {
 	struct vip_vi *vi = vip_obj_find(h, VIP_T_VI);
+	const VIP_UINT32 none = 0;
 	struct vip_queue *q;
 	bool down = false;
 	uint64_t n;
+	int how;
 
 	if (!vi)
 		return vip_fail_at(VIP_LOG_INFO, call, VIP_INVALID_PARAMETER, "not a VI handle");
@@ -98,7 +127,9 @@ static VIP_RETURN post(VIP_VI_HANDLE h, int queue, VIP_DESCRIPTOR *d, VIP_MEM_HA
 		pthread_mutex_unlock(&q->lock);
 		return vip_fail_at(VIP_LOG_INFO, call, VIP_INVALID_PARAMETER, "not a VI handle");
 	}
-	if (((uintptr_t)d & (VIP_DESCRIPTOR_ALIGNMENT - 1)) || desc_check(vi, d, mem)) {
+	how = desc_check(vi, queue, d, mem);
+	if (((uintptr_t)d & (VIP_DESCRIPTOR_ALIGNMENT - 1)) || how < 0 ||
+	    (how == 1 && !vip_mem_put(vi->nic, mem, &d->CS.Status, &none, sizeof(none), false))) {
 		pthread_mutex_unlock(&q->lock);
 		/* docs/spec-choices.md K-4: the call succeeds, the error is asynchronous */
 		vip_async(vi->nic, vi, VIP_ERROR_POST_DESC, VIP_RESOURCE_DESCRIPTOR, d);
@@ -110,7 +141,8 @@ static VIP_RETURN post(VIP_VI_HANDLE h, int queue, VIP_DESCRIPTOR *d, VIP_MEM_HA
 				   "the queue holds %u descriptors, its maximum: dequeue some first",
 				   q->depth);
 	}
-	d->CS.Status = 0;
+	if (how == 0)
+		d->CS.Status = none;
 	n = q->tail;
 	q->e[n % q->depth] = (struct vip_wqe){.desc = d, .mem = mem};
 	ka_store_relaxed(&q->tail, n + 1);

@@ -114,8 +114,8 @@ static void lma_row(struct walk *w, const struct member *m, const struct vipx_re
 		json_object_update_new(
 			row, json_pack("{s:I, s:I, s:I, s:b}", "start", (json_int_t)rec->u.lma.start, "bytes",
 				       (json_int_t)rec->u.lma.length, "locks", (json_int_t)rec->u.lma.count,
-				       "shared", rec->u.lma.shared != 0));
-		if (rec->u.lma.shared)
+				       "shared", rec->u.lma.object_kind == VIPX_OBJ_SYSV));
+		if (rec->u.lma.object_kind == VIPX_OBJ_SYSV)
 			json_object_set_new(row, "segment", json_integer((json_int_t)rec->u.lma.object));
 		append(w->s, "lmas", row);
 		return;
@@ -123,7 +123,7 @@ static void lma_row(struct walk *w, const struct member *m, const struct vipx_re
 	if (!w->rows++)
 		printf("     %-8s %-8s %-18s %12s %6s  %s\n", "LMA", "process", "start", "bytes", "locks",
 		       "of");
-	if (rec->u.lma.shared)
+	if (rec->u.lma.object_kind == VIPX_OBJ_SYSV)
 		snprintf(of, sizeof(of), "segment %" PRIu64, rec->u.lma.object);
 	else
 		snprintf(of, sizeof(of), "private memory");

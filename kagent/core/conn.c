@@ -105,6 +105,7 @@ static void fail_request(struct ka_core *core, struct ka_request *r, int err)
 	struct ka_event ev = {
 		.type = KA_EV_CONN, .err = err, .cookie = r->cookie, .nic = nic->id, .info.vi = r->vi->id};
 
+	core->stat[KA_STAT_connections_refused] += err == -ECONNREFUSED || err == -ENOENT;
 	abandon_request(core, r);
 	ka_emit(nic, &ev, NULL);
 }
@@ -214,6 +215,7 @@ int conn_request(struct ka_core *core, struct ka_nic *nic, const struct ka_req *
 	r->grace = addr_here(&r->remote) ? after(now, grace < timeout ? grace : timeout) : KA_NEVER;
 	if (!deliver(core, r) && r->grace == now) {
 		ka_host_free(r);
+		core->stat[KA_STAT_connections_refused]++;
 		ans->event = (struct ka_event){.type = KA_EV_CONN,
 					       .err = -ENOENT,
 					       .cookie = req->u.request.cookie,

@@ -15,11 +15,18 @@ struct ka_proc *ka_core_enter(struct ka_core *core, void *host, uint32_t pid, co
 
 	if (p == NULL)
 		return NULL;
+	p->lmm = lmm_create(&ka_mem_host, p, core->page);
+	if (p->lmm == NULL) {
+		ka_host_free(p);
+		return NULL;
+	}
+	p->core = core;
 	p->host = host;
 	p->pid = pid;
 	ka_text(p->comm, sizeof(p->comm), "%s", comm);
 	p->next = core->procs;
 	core->procs = p;
+	core->stat[KA_STAT_processes_seen]++;
 	return p;
 }
 
@@ -91,8 +98,7 @@ free_nic:
 	return err;
 }
 
-/* @ans: NULL when the process has gone and nobody is there to munlock. */
-static void nic_close(struct ka_core *core, struct ka_nic *nic, uint32_t cause, struct ka_answer *ans)
+static void nic_close(struct ka_core *core, struct ka_nic *nic, uint32_t cause)
 {
 	struct ka_proc *proc = nic->proc;
 	struct ka_nic **link = &proc->nics;
@@ -103,7 +109,7 @@ static void nic_close(struct ka_core *core, struct ka_nic *nic, uint32_t cause, 
 	conn_close(core, nic, cause);
 	for (i = 0; i < KA_MAX_VIS; i++)
 		ka_host_free(nic->vis[i]);
-	ka_mem_close(nic, ans);
+	ka_mem_close(nic);
 	while ((tag = nic->tags) != NULL) {
 		nic->tags = tag->next;
 		ka_host_free(tag);
@@ -122,8 +128,8 @@ void ka_core_exit(struct ka_core *core, struct ka_proc *proc)
 
 	proc->exiting = true;
 	while (proc->nics != NULL)
-		nic_close(core, proc->nics, KA_DOWN_DEAD, NULL);
-	lmm_destroy(&proc->lmm);
+		nic_close(core, proc->nics, KA_DOWN_DEAD);
+	lmm_destroy(proc->lmm);
 	while (*link != proc)
 		link = &(*link)->next;
 	*link = proc->next;
@@ -150,16 +156,18 @@ static int nic_request(struct ka_core *core, struct ka_nic *nic, const struct ka
 
 	switch (req->op) {
 	case KA_OP_CLOSE:
-		nic_close(core, nic, KA_DOWN_DISCONNECT, ans);
+		nic_close(core, nic, KA_DOWN_DISCONNECT);
 		return 0;
 	case KA_OP_PTAG_CREATE:
 		return ka_ptag_create(nic, rep);
 	case KA_OP_PTAG_DESTROY:
 		return ka_ptag_destroy(nic, req->u.ptag.tag, rep);
 	case KA_OP_MEM_DEREG:
-		return ka_mem_dereg(nic, req, ans);
+		return ka_mem_dereg(nic, req, rep);
 	case KA_OP_MEM_SET:
 		return ka_mem_set(nic, req, rep);
+	case KA_OP_MEM_REFUSED:
+		return ka_mem_refused(nic, req, rep);
 	case KA_OP_VI_CREATE:
 		return ka_vi_create(nic, &req->u.vi.attr, rep);
 	case KA_OP_VI_SET:
@@ -183,33 +191,44 @@ static int nic_request(struct ka_core *core, struct ka_nic *nic, const struct ka
 	}
 }
 
-void ka_core_request(struct ka_core *core, struct ka_proc *proc, const struct ka_req *req, uint64_t now,
-		     struct ka_answer *ans)
+/* The requests of a process as a whole; MEM_REG names a NIC handle, but is answered without it too. */
+static int proc_request(struct ka_core *core, struct ka_proc *proc, const struct ka_req *req, uint64_t now,
+			struct ka_answer *ans)
 {
 	struct ka_nic *nic;
 
+	switch (req->op) {
+	case KA_OP_OPEN:
+		return nic_open(core, proc, ans);
+	case KA_OP_INSPECT:
+		return ka_inspect(core, req, ans);
+	case KA_OP_MEM_UNCOVERED:
+		return ka_mem_uncovered(proc, req, &ans->rep);
+	case KA_OP_MEM_GONE:
+		return ka_mem_gone(proc, req, &ans->rep);
+	}
+	nic = ka_find_nic(proc, req->nic);
+	if (req->op == KA_OP_MEM_REG)
+		return ka_mem_reg(proc, nic, req, &ans->rep);
+	if (nic == NULL)
+		return ka_fail(&ans->rep, -EINVAL, "the process has no NIC handle %u", req->nic);
+	return nic_request(core, nic, req, now, ans);
+}
+
+void ka_core_request(struct ka_core *core, struct ka_proc *proc, const struct ka_req *req, uint64_t now,
+		     struct ka_answer *ans)
+{
 	__builtin_memset(&ans->rep, 0, sizeof(ans->rep));
 	ans->give = (struct ka_give){NULL, NULL};
 	ans->has_event = false;
 
-	switch (req->op) {
-	case KA_OP_HELLO:
+	core->stat[KA_STAT_requests]++;
+	if (req->op == KA_OP_HELLO) {
 		hello(core, req, &ans->rep);
 		return;
-	case KA_OP_OPEN:
-		nic_open(core, proc, ans);
-		return;
-	case KA_OP_INSPECT:
-		ka_inspect(core, req, ans);
-		return;
 	}
-	nic = ka_find_nic(proc, req->nic);
-	if (req->op == KA_OP_MEM_REG)
-		ka_mem_reg(core, proc, nic, req, ans);
-	else if (req->op == KA_OP_MEM_UNCOVERED)
-		ka_mem_uncovered(core, proc, req, ans);
-	else if (nic == NULL)
-		ka_fail(&ans->rep, -EINVAL, "the process has no NIC handle %u", req->nic);
-	else
-		nic_request(core, nic, req, now, ans);
+	proc->answer = ans;
+	proc_request(core, proc, req, now, ans);
+	proc->answer = NULL;
+	core->stat[KA_STAT_events_sent] += ans->has_event;
 }

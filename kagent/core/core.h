@@ -16,7 +16,8 @@
 #define KA_CORE_CORE_H
 
 #include "include/vipl_ext.h"
-#include "kagent/core/lmm.h"
+#include "include/lmm.h"
+#include "kagent/core/itree.h"
 #include "kagent/core/text.h"
 #include "kagent/core/tpt.h"
 
@@ -35,6 +36,34 @@ struct ka_answer {
 struct ka_proc;
 struct ka_nic;
 
+/*
+ * The counters that VIPX_STAT shows, by name.  First what is counted since the
+ * agent began, then from `processes` on what is there now, worked out when
+ * somebody asks.
+ */
+#define KA_STATS(X)                     \
+	X(requests)                     \
+	X(registrations)                \
+	X(registrations_refused)        \
+	X(deregistrations)              \
+	X(regions_gone)                 \
+	X(segments_locked_page_by_page) \
+	X(connections_made)             \
+	X(connections_refused)          \
+	X(connections_lost)             \
+	X(events_sent)                  \
+	X(processes_seen)               \
+	X(processes)                    \
+	X(nics)                         \
+	X(vis)                          \
+	X(regions)                      \
+	X(lmas)                         \
+	X(segments)                     \
+	X(bytes_locked)
+
+#define KA_STAT_NUMBER(name) KA_STAT_##name,
+enum ka_stat { KA_STATS(KA_STAT_NUMBER) KA_STAT_COUNT };
+
 struct ka_core {
 	struct ka_proc *procs;
 	struct ka_wait *waits;	     /* oldest first */
@@ -44,6 +73,7 @@ struct ka_core {
 	uint32_t openers; /* processes with a NIC handle */
 	uint32_t last_nic;
 	uint64_t last_conn;
+	uint64_t stat[KA_STAT_COUNT];
 };
 
 /* ka_core_init - @page: bytes of a page, a power of 2; @agent_pid: 0 for the kernel. */
@@ -61,8 +91,8 @@ void ka_core_exit(struct ka_core *core, struct ka_proc *proc);
 
 /*
  * ka_core_request - answer one request of @proc.  @now: milliseconds.
- * Everything in @ans that counts is written.  HELLO is answered here too, but
- * that it comes first and once is for the host to see to.
+ * Everything in @ans that counts is written.  HELLO is answered here too, with
+ * @proc NULL, but that it comes first and once is for the host to see to.
  */
 void ka_core_request(struct ka_core *core, struct ka_proc *proc, const struct ka_req *req, uint64_t now,
 		     struct ka_answer *ans);
@@ -99,6 +129,12 @@ struct ka_vi {
 	struct ka_vi_attr attr;
 };
 
+/* What the agent keeps of a registered region beside its entry in the TPT. */
+struct ka_reg {
+	struct itree_node node; /* of ka_proc.regions; `own` is the index of the memory handle */
+	lmm_handle area;	/* 0: the memory has gone, and the node is in no tree */
+};
+
 struct ka_nic {
 	struct ka_nic *next;
 	struct ka_proc *proc;
@@ -114,11 +150,16 @@ struct ka_nic {
 	uint64_t reg_bytes;
 	struct ka_vi *vis[KA_MAX_VIS];
 	struct tpt tpt;
-	struct lmm_area areas[KA_TPT_ENTRIES]; /* by index of the memory handle */
+	struct ka_reg regions[KA_TPT_ENTRIES]; /* by index of the memory handle */
 };
+
+/* What one registration costs the agent, beside its LMAs: the entry, the region, the generation. */
+_Static_assert(sizeof(struct ka_tpt_entry) + sizeof(struct ka_reg) + 2 * sizeof(uint16_t) <= 128,
+	       "bytes of a registration");
 
 struct ka_proc {
 	struct ka_proc *next;
+	struct ka_core *core;
 	void *host;
 	uint32_t pid;
 	uint32_t nnics;
@@ -126,7 +167,9 @@ struct ka_proc {
 	bool exiting;	   /* gets no more events */
 	char comm[16];
 	struct ka_nic *nics;
-	struct lmm lmm;
+	struct lmm *lmm;
+	struct itree_node *regions; /* those of all NIC handles whose memory is there */
+	struct ka_answer *answer; /* gets what is to be locked and unlocked; NULL: nobody is there to do it */
 };
 
 /* Lookups among what the process owns; NULL: no such object. */
@@ -142,15 +185,18 @@ int ka_vi_set(struct ka_nic *nic, uint32_t id, const struct ka_vi_attr *attr, st
 int ka_vi_destroy(struct ka_nic *nic, uint32_t id, struct ka_rep *rep);
 
 /* mem.c.  @nic of MEM_REG may be NULL: the caller's lock must be undone all the same. */
-int ka_mem_reg(struct ka_core *core, struct ka_proc *proc, struct ka_nic *nic, const struct ka_req *req,
-	       struct ka_answer *ans);
-int ka_mem_dereg(struct ka_nic *nic, const struct ka_req *req, struct ka_answer *ans);
+int ka_mem_reg(struct ka_proc *proc, struct ka_nic *nic, const struct ka_req *req, struct ka_rep *rep);
+int ka_mem_dereg(struct ka_nic *nic, const struct ka_req *req, struct ka_rep *rep);
 int ka_mem_set(struct ka_nic *nic, const struct ka_req *req, struct ka_rep *rep);
-int ka_mem_uncovered(struct ka_core *core, struct ka_proc *proc, const struct ka_req *req,
-		     struct ka_answer *ans);
+int ka_mem_refused(struct ka_nic *nic, const struct ka_req *req, struct ka_rep *rep);
+int ka_mem_uncovered(struct ka_proc *proc, const struct ka_req *req, struct ka_rep *rep);
+int ka_mem_gone(struct ka_proc *proc, const struct ka_req *req, struct ka_rep *rep);
 
-/* Release all regions of @nic; @ans (may be NULL) gets the ranges to munlock. */
-void ka_mem_close(struct ka_nic *nic, struct ka_answer *ans);
+/* The host of each process's LMM: it puts what is to be done into the answer. */
+extern const struct lmm_host ka_mem_host;
+
+/* Release all regions of @nic. */
+void ka_mem_close(struct ka_nic *nic);
 
 /* inspect.c */
 int ka_inspect(struct ka_core *core, const struct ka_req *req, struct ka_answer *ans);

@@ -15,17 +15,6 @@
 #include "kagent/ka_proto.h"
 #include "kagent/ka_shm.h"
 
-/* What a process has mapped at an area. */
-struct ka_map {
-	uint32_t kind;	       /* KA_OBJ_* */
-	bool writable;	       /* the process may write to the whole area */
-	uint64_t object;       /* shmid; 0 when private */
-	uint64_t att_start;    /* bounds of the attachment: page aligned address */
-	uint64_t att_length;   /* and bytes */
-	uint64_t offset;       /* of the area's first byte in the object */
-	uint64_t object_bytes; /* size of the object, whole pages */
-};
-
 /* The shared memory of a NIC handle; `host` is for the host's own use. */
 struct ka_nicmem {
 	struct ka_tpt_entry *tpt; /* KA_TPT_ENTRIES, writable here alone */
@@ -56,13 +45,11 @@ void ka_host_free(void *mem);
 uint32_t ka_host_random(void);
 
 /*
- * ka_host_resolve - what process @proc has mapped at [@start, @start + @length).
- * @proc: the host's handle from ka_core_enter(); the range does not wrap.
+ * ka_host_resolve - what process @proc has mapped at [@start, @end): resolve of
+ * struct lmm_host.  @proc: the host's handle from ka_core_enter().
  * @text: KA_TEXT bytes for the cause of a failure.
- * Returns 0; -EINVAL: a hole, no read permission, or mappings of different
- * kinds or two attachments; -ESRCH: the process has gone; or another error.
  */
-int ka_host_resolve(void *proc, uint64_t start, uint64_t length, struct ka_map *map, char *text);
+int ka_host_resolve(void *proc, uint64_t start, uint64_t end, struct lmm_run *runs, uint32_t max, char *text);
 
 /* The memory of a NIC handle, zeroed.  create: 0, -ENOMEM, -EMFILE. */
 int ka_host_nic_create(struct ka_nicmem *mem);

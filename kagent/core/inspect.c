@@ -9,14 +9,16 @@
 
 struct rows {
 	struct ka_answer *ans;
-	uint64_t skip; /* rows that an earlier call has given */
+	const struct ka_core *core;
+	const struct ka_proc *proc; /* whose rows they are; NULL: the agent's */
+	uint64_t skip;		    /* rows that an earlier call has given */
 	uint64_t seen;
 	uint32_t kind;
 	bool more;
 };
 
-/* Room for one more row of @p, or NULL when it is not wanted now. */
-static struct vipx_rec *row(struct rows *rows, const struct ka_proc *p)
+/* Room for one more row, or NULL when it is not wanted now. */
+static struct vipx_rec *row(struct rows *rows)
 {
 	struct ka_answer *ans = rows->ans;
 	struct vipx_rec *rec;
@@ -28,78 +30,100 @@ static struct vipx_rec *row(struct rows *rows, const struct ka_proc *p)
 		return NULL;
 	}
 	rec = &ans->recs[ans->rep.nrecs++];
-	*rec = (struct vipx_rec){.kind = rows->kind, .pid = p->pid};
-	__builtin_memcpy(rec->comm, p->comm, sizeof(rec->comm));
+	*rec = (struct vipx_rec){.kind = rows->kind};
+	if (rows->proc != NULL) {
+		rec->pid = rows->proc->pid;
+		__builtin_memcpy(rec->comm, rows->proc->comm, sizeof(rec->comm));
+	}
 	return rec;
 }
 
-static void proc_row(struct rows *rows, const struct ka_proc *p)
+static void proc_row(struct rows *rows)
 {
-	struct vipx_rec *rec = row(rows, p);
+	const struct ka_proc *p = rows->proc;
+	struct vipx_rec *rec = row(rows);
 	const struct ka_nic *nic;
+	struct lmm_counts counts;
 
 	if (rec == NULL)
 		return;
+	lmm_get_counts(p->lmm, &counts);
 	rec->u.proc.nics = p->nnics;
-	rec->u.proc.lmas = lmm_count(&p->lmm);
+	rec->u.proc.lmas = counts.lmas;
+	rec->u.proc.segments = counts.segments;
+	rec->u.proc.locked = counts.bytes;
 	for (nic = p->nics; nic != NULL; nic = nic->next) {
 		rec->u.proc.vis += nic->nvis;
 		rec->u.proc.regions += nic->tpt.used;
 	}
 }
 
-static void lma_rows(struct rows *rows, const struct ka_proc *p, const struct lma_list *l,
-		     const struct lmm_att *a)
+static void lma_row(void *arg, const struct lmm_lma *lma)
 {
-	struct vipx_rec *rec;
-	uint32_t i;
+	struct vipx_rec *rec = row(arg);
 
-	for (i = 0; i < l->n; i++) {
-		rec = row(rows, p);
-		if (rec == NULL)
-			continue;
-		rec->u.lma.start = l->v[i].start;
-		rec->u.lma.length = l->v[i].end - l->v[i].start;
-		rec->u.lma.count = l->v[i].count;
-		rec->u.lma.shared = a != NULL;
-		rec->u.lma.object = a != NULL ? a->object : 0;
-	}
+	if (rec == NULL)
+		return;
+	rec->u.lma.start = lma->start;
+	rec->u.lma.length = lma->end - lma->start;
+	rec->u.lma.count = lma->count;
+	rec->u.lma.level = lma->level;
+	rec->u.lma.object_kind = lma->kind;
+	rec->u.lma.physical = lma->physical;
+	rec->u.lma.object = lma->object;
+	rec->u.lma.dev = lma->dev;
 }
 
-static uint32_t lockers(const struct ka_core *core, uint64_t object)
+static uint32_t lockers(const struct ka_core *core, const struct lmm_segment *seg)
 {
 	const struct ka_proc *p;
 	uint32_t n = 0;
 
 	for (p = core->procs; p != NULL; p = p->next)
-		n += lmm_holds(&p->lmm, object);
+		n += lmm_holds(p->lmm, seg->kind, seg->dev, seg->object);
 	return n;
 }
 
-static void seg_rows(struct rows *rows, const struct ka_core *core, const struct ka_proc *p)
+static void seg_row(void *arg, const struct lmm_segment *seg)
 {
-	const struct lmm_att *a;
-	struct vipx_rec *rec;
+	struct rows *rows = arg;
+	struct vipx_rec *rec = row(rows);
 
-	for (a = p->lmm.atts; a != NULL; a = a->next) {
-		rec = row(rows, p);
-		if (rec == NULL)
-			continue;
-		rec->u.seg.object = a->object;
-		rec->u.seg.start = a->start;
-		rec->u.seg.length = a->length;
-		rec->u.seg.count = a->count;
-		rec->u.seg.lockers = lockers(core, a->object);
-	}
+	if (rec == NULL)
+		return;
+	rec->u.seg.object = seg->object;
+	rec->u.seg.start = seg->start;
+	rec->u.seg.length = seg->end - seg->start;
+	rec->u.seg.count = seg->count;
+	rec->u.seg.lockers = lockers(rows->core, seg);
+	rec->u.seg.object_kind = seg->kind;
+	rec->u.seg.dev = seg->dev;
+	rec->u.seg.whole = seg->whole;
+}
+
+static void nic_row(struct rows *rows, const struct ka_nic *nic)
+{
+	struct vipx_rec *rec = row(rows);
+
+	if (rec == NULL)
+		return;
+	rec->u.nic.nic = nic->id;
+	rec->u.nic.vis = nic->nvis;
+	rec->u.nic.tags = nic->ntags;
+	rec->u.nic.regions = nic->tpt.used;
+	rec->u.nic.bytes = nic->reg_bytes;
 }
 
 static void tpt_rows(struct rows *rows, const struct ka_nic *nic)
 {
-	const struct ka_tpt_entry *e = nic->mem.tpt, *end = e + KA_TPT_ENTRIES;
+	const struct ka_tpt_entry *e;
+	struct lmm_area_info info;
 	struct vipx_rec *rec;
+	uint32_t i;
 
-	for (; e < end; e++) {
-		rec = e->handle != 0 ? row(rows, nic->proc) : NULL;
+	for (i = 0; i < KA_TPT_ENTRIES; i++) {
+		e = &nic->mem.tpt[i];
+		rec = e->handle != 0 ? row(rows) : NULL;
 		if (rec == NULL)
 			continue;
 		rec->u.tpt.nic = nic->id;
@@ -108,9 +132,12 @@ static void tpt_rows(struct rows *rows, const struct ka_nic *nic)
 		rec->u.tpt.length = e->length;
 		rec->u.tpt.tag = e->tag;
 		rec->u.tpt.rights = e->rights;
-		rec->u.tpt.object_kind = e->object_kind;
+		rec->u.tpt.object_kind = e->kind;
 		rec->u.tpt.object = e->object;
 		rec->u.tpt.offset = e->offset;
+		rec->u.tpt.dev = e->dev;
+		if (lmm_get_area(nic->proc->lmm, nic->regions[i].area, &info) == 0)
+			rec->u.tpt.level = info.level;
 	}
 }
 
@@ -123,11 +150,12 @@ static void vi_rows(struct rows *rows, const struct ka_nic *nic)
 
 	for (i = 0; i < KA_MAX_VIS; i++) {
 		vi = nic->vis[i];
-		rec = vi != NULL ? row(rows, nic->proc) : NULL;
+		rec = vi != NULL ? row(rows) : NULL;
 		if (rec == NULL)
 			continue;
 		rec->u.vi.nic = nic->id;
 		rec->u.vi.vi = vi->id;
+		rec->u.vi.level = vi->attr.level;
 		if (vi->state != KA_VI_CONNECTED)
 			continue;
 		peer = vi->link->end[!vi->side];
@@ -140,32 +168,78 @@ static void vi_rows(struct rows *rows, const struct ka_nic *nic)
 	}
 }
 
+#define STAT_NAME(name) #name,
+
+static void stat_rows(struct rows *rows)
+{
+	static const char *const names[] = {KA_STATS(STAT_NAME)};
+	uint64_t value[KA_STAT_COUNT];
+	struct lmm_counts counts;
+	const struct ka_proc *p;
+	const struct ka_nic *nic;
+	struct vipx_rec *rec;
+	uint32_t i;
+
+	/* Those that are worked out are 0 here: nobody counts them. */
+	__builtin_memcpy(value, rows->core->stat, sizeof(value));
+	for (p = rows->core->procs; p != NULL; p = p->next) {
+		lmm_get_counts(p->lmm, &counts);
+		value[KA_STAT_processes]++;
+		value[KA_STAT_lmas] += counts.lmas;
+		value[KA_STAT_segments] += counts.segments;
+		value[KA_STAT_bytes_locked] += counts.bytes;
+		for (nic = p->nics; nic != NULL; nic = nic->next) {
+			value[KA_STAT_nics]++;
+			value[KA_STAT_vis] += nic->nvis;
+			value[KA_STAT_regions] += nic->tpt.used;
+		}
+	}
+	for (i = 0; i < KA_STAT_COUNT; i++) {
+		rec = row(rows);
+		if (rec == NULL)
+			continue;
+		ka_text(rec->u.stat.name, sizeof(rec->u.stat.name), "%s", names[i]);
+		rec->u.stat.value = value[i];
+	}
+}
+
+static void nic_rows(struct rows *rows, const struct ka_nic *nic)
+{
+	switch (rows->kind) {
+	case VIPX_TPT:
+		tpt_rows(rows, nic);
+		break;
+	case VIPX_VI:
+		vi_rows(rows, nic);
+		break;
+	case VIPX_NIC:
+		nic_row(rows, nic);
+		break;
+	}
+}
+
 int ka_inspect(struct ka_core *core, const struct ka_req *req, struct ka_answer *ans)
 {
-	struct rows rows = {.ans = ans, .skip = req->u.inspect.cursor, .kind = req->u.inspect.kind};
-	const struct lmm_att *a;
+	struct rows rows = {
+		.ans = ans, .core = core, .skip = req->u.inspect.cursor, .kind = req->u.inspect.kind};
 	const struct ka_proc *p;
 	const struct ka_nic *nic;
 
-	if (rows.kind < VIPX_PROC || rows.kind > VIPX_VI)
+	if (rows.kind < VIPX_PROC || rows.kind > VIPX_STAT)
 		return ka_fail(&ans->rep, -EINVAL, "there is no table %u; they are %u to %u", rows.kind,
-			       (unsigned int)VIPX_PROC, (unsigned int)VIPX_VI);
-	for (p = core->procs; p != NULL && !rows.more; p = p->next) {
-		if (rows.kind == VIPX_PROC) {
-			proc_row(&rows, p);
-		} else if (rows.kind == VIPX_SEG) {
-			seg_rows(&rows, core, p);
-		} else if (rows.kind == VIPX_LMA) {
-			lma_rows(&rows, p, &p->lmm.priv, NULL);
-			for (a = p->lmm.atts; a != NULL; a = a->next)
-				lma_rows(&rows, p, &a->lmas, a);
-		}
-		for (nic = p->nics; nic != NULL; nic = nic->next) {
-			if (rows.kind == VIPX_TPT)
-				tpt_rows(&rows, nic);
-			else if (rows.kind == VIPX_VI)
-				vi_rows(&rows, nic);
-		}
+			       (unsigned int)VIPX_PROC, (unsigned int)VIPX_STAT);
+	if (rows.kind == VIPX_STAT)
+		stat_rows(&rows);
+	for (p = core->procs; p != NULL && rows.kind != VIPX_STAT && !rows.more; p = p->next) {
+		rows.proc = p;
+		if (rows.kind == VIPX_PROC)
+			proc_row(&rows);
+		else if (rows.kind == VIPX_SEG)
+			lmm_walk(p->lmm, NULL, seg_row, &rows);
+		else if (rows.kind == VIPX_LMA)
+			lmm_walk(p->lmm, lma_row, NULL, &rows);
+		for (nic = p->nics; nic != NULL; nic = nic->next)
+			nic_rows(&rows, nic);
 	}
 	if (rows.more)
 		ans->rep.u.inspect.cursor = rows.skip + ans->rep.nrecs;

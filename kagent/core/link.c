@@ -12,8 +12,10 @@ void ka_emit(const struct ka_nic *nic, const struct ka_event *event, const struc
 {
 	static const struct ka_give nothing;
 
-	if (!nic->proc->exiting)
-		ka_host_event(nic->proc->host, event, give != NULL ? give : &nothing);
+	if (nic->proc->exiting)
+		return;
+	nic->proc->core->stat[KA_STAT_events_sent]++;
+	ka_host_event(nic->proc->host, event, give != NULL ? give : &nothing);
 }
 
 struct ka_conn_info link_info(const struct ka_vi *vi)
@@ -57,6 +59,7 @@ int link_make(struct ka_vi *server, struct ka_vi *client)
 	ka_store_release(&ctl->magic, KA_CONN_MAGIC);
 	attach(l, server, 0);
 	attach(l, client, 1);
+	server->nic->proc->core->stat[KA_STAT_connections_made]++;
 	return 0;
 }
 
@@ -98,6 +101,7 @@ void link_break(struct ka_vi *vi, uint32_t cause)
 	struct ka_event ev = {.type = KA_EV_LOST};
 
 	ev.down = set_down(l->region.ctl, cause, vi->side);
+	vi->nic->proc->core->stat[KA_STAT_connections_lost] += ev.down != KA_DOWN_DISCONNECT;
 	vi->link = NULL;
 	vi->state = KA_VI_IDLE;
 	peer->link = NULL;

@@ -1,334 +1,469 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * lmm.c - the Locked Memory Manager; lmm.h says what it keeps true.
+ * lmm.c - the Locked Memory Manager of one process: areas come and go, and
+ * with them the locks of pages and of whole attachments.  include/lmm.h is
+ * what its users see, lmm_impl.h says what is kept true.
  *
- * A list is a sorted array: found by bisection, and one allocation at most,
- * made before anything changes.
+ * A page is covered by a LMA of private memory, by a LMA of an attachment
+ * that is locked page by page, or by an attachment that is locked as a whole.
+ * What is unlocked is covered by nothing that remains; that is looked up when
+ * it is unlocked, for the process may have mapped something else there since.
  */
-#include "kagent/core/lmm.h"
+#include "kagent/core/lmm_impl.h"
+#include "kagent/core/text.h"
 
-/* The first LMA that ends after @addr. */
-static uint32_t find(const struct lma_list *l, uint64_t addr)
+_Static_assert(LMM_TEXT == KA_TEXT, "texts are handed through");
+
+struct lmm *lmm_create(const struct lmm_host *host, void *ctx, uint64_t page)
 {
-	uint32_t lo = 0, hi = l->n, mid;
+	struct lmm *m = host->alloc(sizeof(*m));
 
-	while (lo < hi) {
-		mid = lo + (hi - lo) / 2;
-		if (l->v[mid].end > addr)
-			hi = mid;
-		else
-			lo = mid + 1;
-	}
-	return lo;
+	if (m == NULL)
+		return NULL;
+	m->host = host;
+	m->ctx = ctx;
+	m->page = page;
+	return m;
 }
 
-static int reserve(struct lma_list *l, uint32_t more)
+static void remove_seg(struct lmm *m, struct lmm_seg *s)
 {
-	uint32_t room = l->room < 8 ? 8 : l->room;
-	struct lma *v;
-
-	if (more <= l->room - l->n)
-		return 0;
-	if (more > UINT32_MAX / 4 - l->n)
-		return -ENOMEM;
-	while (room - l->n < more)
-		room *= 2;
-	v = ka_host_alloc((size_t)room * sizeof(*v));
-	if (v == NULL)
-		return -ENOMEM;
-	if (l->n > 0)
-		__builtin_memcpy(v, l->v, l->n * sizeof(*v));
-	ka_host_free(l->v);
-	l->v = v;
-	l->room = room;
-	return 0;
-}
-
-static void put_back(struct lma_list *l, uint32_t *at, uint64_t start, uint64_t end, uint32_t count)
-{
-	l->v[--*at] = (struct lma){start, end, count};
-}
-
-/*
- * count_up - one more lock on [@start, @end) of @l.
- *
- * Each LMA that meets the new area does so in one of the five ways of the
- * paper's figure 3:
- *   equal     the LMA is counted up as it is;
- *   enclosed  the new area reaches past the LMA: counted up as it is, and the
- *             gaps beside it become LMAs of count 1;
- *   inside    the new area lies within the LMA: split in three (two, when
- *             they share a bound), and the part in the area is counted up;
- *   head      the new area covers the LMA's start and not its end: split in
- *             two, the left part is counted up;
- *   tail      the new area covers the LMA's end and not its start: split in
- *             two, the right part is counted up.
- * The list only grows, so it is rewritten from its end, in place.
- */
-static int count_up(struct lma_list *l, uint64_t start, uint64_t end)
-{
-	uint32_t first = find(l, start), last = first, more = 0, at, i;
-	uint64_t pos = start;
-	struct lma old;
-
-	for (; last < l->n && l->v[last].start < end; last++) {
-		more += l->v[last].start > pos;	  /* a gap before it */
-		more += l->v[last].start < start; /* inside, tail: the part before the area */
-		more += l->v[last].end > end;	  /* inside, head: the part after the area */
-		pos = l->v[last].end;
-	}
-	more += pos < end;
-	if (reserve(l, more) != 0)
-		return -ENOMEM;
-
-	__builtin_memmove(l->v + last + more, l->v + last, (l->n - last) * sizeof(*l->v));
-	l->n += more;
-	at = last + more;
-	pos = end;
-	for (i = last; i-- > first;) {
-		old = l->v[i];
-		if (old.end > end) /* inside, head */
-			put_back(l, &at, end, old.end, old.count);
-		else if (old.end < pos) /* enclosed, tail: the gap behind it */
-			put_back(l, &at, old.end, pos, 1);
-		pos = old.start > start ? old.start : start;
-		put_back(l, &at, pos, old.end < end ? old.end : end, old.count + 1);
-		if (old.start < start) /* inside, tail */
-			put_back(l, &at, old.start, start, old.count);
-	}
-	if (pos > start)
-		put_back(l, &at, start, pos, 1);
-	return 0;
-}
-
-static struct lmm_att *find_att(struct lmm *m, const struct ka_map *map)
-{
-	struct lmm_att *a;
-
-	for (a = m->atts; a != NULL; a = a->next)
-		if (a->object == map->object && a->start == map->att_start)
-			return a;
-	return NULL;
-}
-
-static struct ka_range bounds(const struct lmm_att *a)
-{
-	return (struct ka_range){a->start, a->length};
-}
-
-static int lock_shared(struct lmm *m, const struct ka_map *map, struct lmm_area *area, struct ka_range *seg)
-{
-	struct lmm_att *a = find_att(m, map), *fresh = NULL;
-
-	if (a == NULL) {
-		a = fresh = ka_host_alloc(sizeof(*a));
-		if (a == NULL)
-			return -ENOMEM;
-		a->object = map->object;
-		a->start = map->att_start;
-	}
-	if (count_up(&a->lmas, area->start, area->end) != 0) {
-		ka_host_free(fresh);
-		return -ENOMEM;
-	}
-	/* Only grows: the process may have locked all of it. */
-	if (map->att_length > a->length)
-		a->length = map->att_length;
-	a->count++;
-	area->att = a;
-	if (fresh == NULL)
-		return KA_MLOCK_NOP;
-	a->next = m->atts;
-	m->atts = a;
-	*seg = bounds(a);
-	return KA_MLOCK_LOCK;
-}
-
-int lmm_lock_area(struct lmm *m, uint64_t start, uint64_t end, const struct ka_map *map,
-		  struct lmm_area *area, struct ka_range *seg)
-{
-	struct lmm_area fresh = {start, end, NULL};
-	int verdict = KA_MLOCK_NOP;
-
-	if (map->kind == KA_OBJ_SYSV)
-		verdict = lock_shared(m, map, &fresh, seg);
-	else if (count_up(&m->priv, start, end) != 0)
-		verdict = -ENOMEM;
-	if (verdict >= 0)
-		*area = fresh;
-	return verdict;
-}
-
-static void add_range(struct lmm_ranges *out, uint64_t start, uint64_t end)
-{
-	struct ka_range *last = out->n > 0 ? &out->v[out->n - 1] : NULL;
-
-	if (last != NULL && last->start + last->length == start)
-		last->length += end - start;
-	else if (out->v != NULL && out->n < out->max)
-		out->v[out->n++] = (struct ka_range){start, end - start};
-}
-
-/* The first interval that is covered and ends after @pos; false: there is none. */
-static bool next_covered(const struct lmm *m, uint64_t pos, uint64_t *start, uint64_t *end)
-{
-	uint32_t i = find(&m->priv, pos);
-	const struct lmm_att *a;
-
-	*start = *end = UINT64_MAX;
-	while (i < m->priv.n && m->priv.v[i].count == 0)
-		i++;
-	if (i < m->priv.n) {
-		*start = m->priv.v[i].start;
-		*end = m->priv.v[i].end;
-	}
-	for (a = m->atts; a != NULL; a = a->next) {
-		if (a->count > 0 && a->start + a->length > pos && a->start < *start) {
-			*start = a->start;
-			*end = a->start + a->length;
-		}
-	}
-	return *start != UINT64_MAX;
-}
-
-void lmm_uncovered(const struct lmm *m, uint64_t start, uint64_t end, struct lmm_ranges *out)
-{
-	uint64_t from, to;
-
-	while (start < end) {
-		if (!next_covered(m, start, &from, &to) || from >= end) {
-			add_range(out, start, end);
-			return;
-		}
-		if (from > start)
-			add_range(out, start, from);
-		start = to;
-	}
-}
-
-void lmm_release(struct lmm *m, const struct lmm_area *area)
-{
-	struct lma_list *l = area->att != NULL ? &area->att->lmas : &m->priv;
-	uint32_t i;
-
-	for (i = find(l, area->start); i < l->n && l->v[i].start < area->end; i++)
-		l->v[i].count--;
-	if (area->att != NULL)
-		area->att->count--;
-}
-
-/* Take the LMAs of count 0 from @first on out of the list, up to address @end. */
-static void drop_zeros(struct lma_list *l, uint32_t first, uint64_t end)
-{
-	uint32_t to = first, i;
-
-	for (i = first; i < l->n && l->v[i].start < end; i++)
-		if (l->v[i].count > 0)
-			l->v[to++] = l->v[i];
-	if (to == i)
-		return;
-	__builtin_memmove(l->v + to, l->v + i, (l->n - i) * sizeof(*l->v));
-	l->n -= i - to;
-}
-
-/* Give out and drop the private LMAs of count 0 between @start and @end. */
-static void sweep_private(struct lmm *m, uint64_t start, uint64_t end, struct lmm_ranges *out)
-{
-	uint32_t first = find(&m->priv, start), i;
-	const struct lma *v = m->priv.v;
-	uint64_t from;
-
-	for (i = first; i < m->priv.n && v[i].start < end; i++) {
-		if (v[i].count > 0)
-			continue;
-		from = v[i].start;
-		while (i + 1 < m->priv.n && v[i + 1].count == 0 && v[i + 1].start == v[i].end)
-			i++;
-		lmm_uncovered(m, from, v[i].end, out);
-	}
-	drop_zeros(&m->priv, first, end);
-}
-
-static void free_att(struct lmm_att *a)
-{
-	ka_host_free(a->lmas.v);
-	ka_host_free(a);
-}
-
-/* Give out and free the attachments whose lock counter is 0; tidy the others. */
-static void sweep_atts(struct lmm *m, struct lmm_ranges *out)
-{
-	struct lmm_att **link = &m->atts, *a;
-
-	while ((a = *link) != NULL) {
-		if (a->count > 0) {
-			drop_zeros(&a->lmas, 0, UINT64_MAX);
-			link = &a->next;
-			continue;
-		}
-		*link = a->next;
-		lmm_uncovered(m, a->start, a->start + a->length, out);
-		free_att(a);
-	}
-}
-
-int lmm_unlock_area(struct lmm *m, const struct lmm_area *area, struct lmm_ranges *out, struct ka_range *seg)
-{
-	struct lmm_att *a = area->att;
-	uint32_t before = out->n;
-	struct ka_range whole;
-
-	lmm_release(m, area);
-	if (a == NULL) {
-		sweep_private(m, area->start, area->end, out);
-	} else if (a->count > 0) {
-		drop_zeros(&a->lmas, find(&a->lmas, area->start), area->end);
-	} else {
-		whole = bounds(a);
-		sweep_atts(m, out);
-		if (out->n == before + 1 && out->v[before].length == whole.length)
-			*seg = whole;
-	}
-	return out->n > before ? KA_MLOCK_UNLOCK : KA_MLOCK_NOP;
-}
-
-int lmm_sweep(struct lmm *m, struct lmm_ranges *out)
-{
-	uint32_t before = out->n;
-
-	sweep_private(m, 0, UINT64_MAX, out);
-	sweep_atts(m, out);
-	return out->n > before ? KA_MLOCK_UNLOCK : KA_MLOCK_NOP;
-}
-
-bool lmm_holds(const struct lmm *m, uint64_t object)
-{
-	const struct lmm_att *a;
-
-	for (a = m->atts; a != NULL; a = a->next)
-		if (a->object == object)
-			return true;
-	return false;
-}
-
-uint32_t lmm_count(const struct lmm *m)
-{
-	uint32_t n = m->priv.n;
-	const struct lmm_att *a;
-
-	for (a = m->atts; a != NULL; a = a->next)
-		n += a->lmas.n;
-	return n;
+	itree_remove(&m->segs, &s->node);
+	m->counts.segments--;
 }
 
 void lmm_destroy(struct lmm *m)
 {
-	struct lmm_att *a;
+	struct lmm_seg *s;
 
-	while ((a = m->atts) != NULL) {
-		m->atts = a->next;
-		free_att(a);
+	if (m == NULL)
+		return;
+	while ((s = seg_of(itree_first(m->segs, 0, UINT64_MAX))) != NULL) {
+		remove_seg(m, s);
+		m->host->free(s);
 	}
-	ka_host_free(m->priv.v);
-	m->priv = (struct lma_list){0};
+	area_free_all(m);
+	lma_free_all(m);
+	m->host->free(m);
+}
+
+/* The whole pages of [@start, @start + @length); false: length 0 or a wrap. */
+static bool pages(const struct lmm *m, uint64_t start, uint64_t length, uint64_t *from, uint64_t *to)
+{
+	uint64_t mask = m->page - 1;
+
+	if (length == 0 || length > UINT64_MAX - start || start + length > UINT64_MAX - mask)
+		return false;
+	*from = start & ~mask;
+	*to = (start + length + mask) & ~mask;
+	return true;
+}
+
+/* ---- unlocking what nothing covers any more ---- */
+
+/* Ranges that become free are collected here as long as they continue each other. */
+struct freed {
+	struct lmm *m;
+	uint64_t start; /* equal to end: nothing is pending */
+	uint64_t end;
+	uint64_t gone_start; /* nothing in here is unlocked: the process does not have it any more */
+	uint64_t gone_end;
+	enum lmm_what what; /* of what is pending */
+	enum lmm_what next; /* of what is added next */
+	bool shared;	    /* some of it is not private memory's: that may cover it */
+	bool next_shared;
+	bool called; /* host->unlock was */
+};
+
+/* The first interval that is covered and ends after @pos; false: there is none before @end. */
+static bool next_covered(const struct lmm *m, uint64_t pos, uint64_t end, bool look_private, uint64_t *from,
+			 uint64_t *to)
+{
+	const struct lmm_seg *s;
+	struct itree_node *n;
+	uint64_t a, b;
+
+	if (!look_private || !lma_first(m->priv, pos, end, from, to))
+		*from = *to = end;
+	for (n = itree_first(m->segs, pos, end); n != NULL && n->start < *from;
+	     n = itree_next(m->segs, n, pos, end)) {
+		s = seg_of(n);
+		a = n->start;
+		b = n->end;
+		if ((s->whole || lma_first(s->lmas, pos, end, &a, &b)) && a < *from) {
+			*from = a;
+			*to = b;
+		}
+	}
+	return *from < end;
+}
+
+static void unlock_uncovered(struct freed *f, uint64_t start, uint64_t end)
+{
+	const struct lmm *m = f->m;
+	uint64_t from, to;
+	bool more = true;
+
+	for (; more && start < end; start = to) {
+		more = next_covered(m, start, end, f->shared, &from, &to);
+		if (from > start) {
+			m->host->unlock(m->ctx, start, from, f->what);
+			f->called = true;
+		}
+	}
+}
+
+static void flush(struct freed *f)
+{
+	if (f->start < f->gone_end && f->end > f->gone_start) {
+		unlock_uncovered(f, f->start, f->gone_start);
+		unlock_uncovered(f, f->gone_end, f->end);
+	} else {
+		unlock_uncovered(f, f->start, f->end);
+	}
+	f->start = f->end = 0;
+}
+
+static void add_freed(void *arg, uint64_t start, uint64_t end)
+{
+	struct freed *f = arg;
+
+	if (f->end == start && f->start < start && f->what == f->next) {
+		f->end = end;
+		f->shared |= f->next_shared;
+		return;
+	}
+	flush(f);
+	f->start = start;
+	f->end = end;
+	f->what = f->next;
+	f->shared = f->next_shared;
+}
+
+/* What is added from here on. */
+static void freed_from(struct freed *f, bool shared, enum lmm_what what)
+{
+	f->next = what;
+	f->next_shared = shared;
+}
+
+static int finish(struct freed *f)
+{
+	flush(f);
+	return f->called ? LMM_MLOCK_UNLOCK : LMM_MLOCK_NOP;
+}
+
+static int undo(struct lmm *m, uint64_t start, uint64_t end)
+{
+	struct freed f = {.m = m};
+
+	freed_from(&f, true, LMM_AREA);
+	add_freed(&f, start, end);
+	return finish(&f);
+}
+
+int lmm_undo(struct lmm *m, uint64_t start, uint64_t length)
+{
+	uint64_t from, to;
+
+	return pages(m, start, length, &from, &to) ? undo(m, from, to) : -EINVAL;
+}
+
+/* ---- locking ---- */
+
+/* Is part @i the first of the area that lies in its attachment?  That counts an area once. */
+static bool enters(const struct lmm_part *parts, uint32_t i)
+{
+	uint32_t j = 0;
+
+	if (parts[i].seg == NULL)
+		return false;
+	while (parts[j].seg != parts[i].seg)
+		j++;
+	return j == i;
+}
+
+static bool is_seg(const struct lmm_seg *s, const struct lmm_run *r)
+{
+	return s->node.start == r->seg_start && s->object == r->object && s->kind == r->kind &&
+	       s->dev == r->dev;
+}
+
+/* The attachment of @r: one that is known, or one of @fresh. */
+static struct lmm_seg *find_seg(struct lmm *m, struct lmm_seg *fresh, const struct lmm_run *r)
+{
+	struct itree_node *n;
+
+	for (n = itree_first(m->segs, r->seg_start, r->seg_start + 1); n != NULL;
+	     n = itree_next(m->segs, n, r->seg_start, r->seg_start + 1))
+		if (is_seg(seg_of(n), r))
+			return seg_of(n);
+	while (fresh != NULL && !is_seg(fresh, r))
+		fresh = fresh->next;
+	return fresh;
+}
+
+static struct lmm_seg *new_seg(struct lmm *m, const struct lmm_run *r)
+{
+	struct lmm_seg *s = m->host->alloc(sizeof(*s));
+
+	if (s == NULL)
+		return NULL;
+	s->node.start = r->seg_start;
+	s->node.end = r->seg_end;
+	s->object = r->object;
+	s->kind = r->kind;
+	s->dev = r->dev;
+	s->whole = r->kind == LMM_SYSV || r->kind == LMM_SHMEM;
+	return s;
+}
+
+/*
+ * Turn the @n runs into parts, each with its attachment, and let run i be that
+ * of part i; attachments that are new go to @fresh.  Returns how many, -ENOMEM.
+ */
+static int make_parts(struct lmm *m, uint32_t n, struct lmm_seg **fresh)
+{
+	struct lmm_seg **tail = fresh, *s;
+	const struct lmm_run *r;
+	uint32_t i, k = 0;
+
+	for (i = 0; i < n; i++) {
+		r = &m->runs[i];
+		s = NULL;
+		if (r->kind == LMM_PRIVATE && k > 0 && m->parts[k - 1].seg == NULL) {
+			m->parts[k - 1].end = r->end;
+			continue;
+		}
+		if (r->kind != LMM_PRIVATE && (s = find_seg(m, *fresh, r)) == NULL) {
+			s = *tail = new_seg(m, r);
+			if (s == NULL)
+				return -ENOMEM;
+			tail = &s->next;
+		}
+		m->parts[k] = (struct lmm_part){r->start, r->end, s, r->offset, r->object_bytes};
+		m->runs[k++] = *r;
+	}
+	return (int)k;
+}
+
+/* Count the area's part @i.  Nothing can fail any more. */
+static void count_part(struct lmm *m, uint32_t i, enum lmm_level level)
+{
+	struct lmm_part *p = &m->parts[i];
+	struct lmm_seg *s = p->seg;
+
+	if (s == NULL) {
+		lma_count_up(m, &m->priv, p->start, p->end, level);
+		return;
+	}
+	if (s->count == 0) {
+		itree_insert(&m->segs, &s->node);
+		m->counts.segments++;
+	} else if (m->runs[i].seg_end > s->node.end) {
+		/* Only grows: the process may have locked all of it. */
+		itree_resize(&m->segs, &s->node, s->node.start, m->runs[i].seg_end);
+	}
+	s->count += enters(m->parts, i);
+	lma_count_up(m, &s->lmas, p->start, p->end, level);
+}
+
+/* Lock the attachments that the area is the first in. */
+static int lock_fresh(struct lmm *m, struct lmm_seg *fresh, lmm_handle handle)
+{
+	int verdict = LMM_MLOCK_NOP;
+
+	for (; fresh != NULL; fresh = fresh->next) {
+		if (!fresh->whole)
+			continue;
+		fresh->whole = m->host->lock(m->ctx, fresh->node.start, fresh->node.end, LMM_SEGMENT) == 0;
+		if (!fresh->whole)
+			continue;
+		fresh->first = handle;
+		verdict = LMM_MLOCK_LOCK;
+	}
+	return verdict;
+}
+
+/* Enter the area that m->runs describes, @n runs.  Returns the verdict, -ENOMEM. */
+static int enter_area(struct lmm *m, uint32_t n, enum lmm_level level, lmm_handle *handle)
+{
+	struct lmm_seg *fresh = NULL, *next;
+	struct lmm_part *many = NULL;
+	bool writable = true, can_shrink = false;
+	struct lmm_area *a;
+	uint32_t i;
+	int k;
+
+	for (i = 0; i < n; i++) {
+		writable &= m->runs[i].writable;
+		can_shrink |= m->runs[i].can_shrink;
+	}
+	k = make_parts(m, n, &fresh);
+	if (k < 0 || area_reserve(m) != 0 || lma_reserve(m, m->parts, (uint32_t)k) != 0)
+		goto no_memory;
+	if (k > 1) {
+		many = m->host->alloc((uint32_t)k * sizeof(*many));
+		if (many == NULL)
+			goto no_memory;
+		__builtin_memcpy(many, m->parts, (uint32_t)k * sizeof(*many));
+	}
+	a = area_take(m, handle);
+	if (k > 1)
+		a->u.many = many;
+	else
+		a->u.one = m->parts[0];
+	a->nparts = (uint16_t)k;
+	a->level = (uint8_t)level;
+	a->writable = writable;
+	a->can_shrink = can_shrink;
+	m->nparts += (uint32_t)k;
+	for (i = 0; i < (uint32_t)k; i++)
+		count_part(m, i, level);
+	return lock_fresh(m, fresh, *handle);
+
+no_memory:
+	for (; fresh != NULL; fresh = next) {
+		next = fresh->next;
+		m->host->free(fresh);
+	}
+	return -ENOMEM;
+}
+
+int lmm_lock_area(struct lmm *m, uint64_t start, uint64_t length, enum lmm_level level, lmm_handle *handle,
+		  char *text)
+{
+	char unread[LMM_TEXT];
+	uint64_t from, to;
+	int err;
+
+	text = text != NULL ? text : unread;
+	if (!pages(m, start, length, &from, &to)) {
+		ka_text(text, LMM_TEXT, "%llu bytes at 0x%llx: the length is 0 or the area wraps",
+			(unsigned long long)length, (unsigned long long)start);
+		return -EINVAL;
+	}
+	if ((uint32_t)level > LMM_PINNED) {
+		ka_text(text, LMM_TEXT, "lock level %u is not one of %u to %u", (uint32_t)level,
+			(uint32_t)LMM_MAPPED, (uint32_t)LMM_PINNED);
+		undo(m, from, to);
+		return -EINVAL;
+	}
+	err = m->host->lock(m->ctx, from, to, LMM_AREA);
+	if (err != 0) {
+		ka_text(text, LMM_TEXT,
+			"%llu bytes at 0x%llx could not be locked (error %u): they are not all mapped, or "
+			"RLIMIT_MEMLOCK is too small; see ulimit -l",
+			(unsigned long long)(to - from), (unsigned long long)from, (unsigned int)-err);
+		goto undo;
+	}
+	err = m->host->resolve(m->ctx, from, to, m->runs, LMM_MAX_RUNS, text);
+	if (err < 0)
+		goto undo;
+	err = enter_area(m, (uint32_t)err, level, handle);
+	if (err >= 0)
+		return err;
+	ka_text(text, LMM_TEXT, "no memory to keep account of %llu bytes at 0x%llx beside %u areas",
+		(unsigned long long)(to - from), (unsigned long long)from, m->counts.areas);
+undo:
+	undo(m, from, to);
+	return err;
+}
+
+int lmm_segment_refused(struct lmm *m, lmm_handle handle)
+{
+	const struct lmm_area *a = area_find(m, handle);
+	const struct lmm_part *parts;
+	uint32_t i;
+
+	if (a == NULL)
+		return -EINVAL;
+	parts = area_parts(a);
+	for (i = 0; i < a->nparts; i++)
+		if (parts[i].seg != NULL && parts[i].seg->first == handle)
+			parts[i].seg->whole = false;
+	return 0;
+}
+
+/* ---- unlocking ---- */
+
+static void release(struct lmm *m, struct lmm_area *a, struct freed *f)
+{
+	const struct lmm_part *parts = area_parts(a);
+	struct lmm_seg *s, *dead = NULL;
+	uint32_t i;
+
+	for (i = 0; i < a->nparts; i++) {
+		s = parts[i].seg;
+		freed_from(f, s != NULL, LMM_AREA);
+		lma_count_down(m, s != NULL ? &s->lmas : &m->priv, parts[i].start, parts[i].end, a->level,
+			       s != NULL && s->whole ? NULL : add_freed, f);
+	}
+	freed_from(f, true, LMM_SEGMENT);
+	for (i = 0; i < a->nparts; i++) {
+		s = parts[i].seg;
+		if (!enters(parts, i) || --s->count > 0)
+			continue;
+		remove_seg(m, s);
+		if (s->whole)
+			add_freed(f, s->node.start, s->node.end);
+		s->next = dead;
+		dead = s;
+	}
+	area_drop(m, a);
+	while ((s = dead) != NULL) {
+		dead = s->next;
+		m->host->free(s);
+	}
+}
+
+int lmm_unlock_area(struct lmm *m, lmm_handle handle)
+{
+	return lmm_gone(m, handle, 0, 0);
+}
+
+int lmm_gone(struct lmm *m, lmm_handle handle, uint64_t start, uint64_t end)
+{
+	struct lmm_area *a = area_find(m, handle);
+	struct freed f = {.m = m, .gone_start = start, .gone_end = end};
+
+	if (a == NULL)
+		return -EINVAL;
+	release(m, a, &f);
+	return finish(&f);
+}
+
+int lmm_gone_segments(struct lmm *m, uint64_t start, uint64_t end)
+{
+	struct freed f = {.m = m, .gone_start = start, .gone_end = end};
+	struct itree_node *n;
+	struct lmm_seg *s;
+
+	freed_from(&f, true, LMM_SEGMENT);
+	for (n = itree_first(m->segs, start, end); n != NULL; n = itree_next(m->segs, n, start, end)) {
+		s = seg_of(n);
+		if (!s->whole)
+			continue;
+		s->whole = false;
+		add_freed(&f, n->start, n->end);
+	}
+	return finish(&f);
+}
+
+int lmm_cleanup(struct lmm *m)
+{
+	struct freed f = {.m = m};
+	struct lmm_seg *s;
+
+	lma_drain(m, &m->priv, add_freed, &f);
+	while ((s = seg_of(itree_first(m->segs, 0, UINT64_MAX))) != NULL) {
+		remove_seg(m, s);
+		freed_from(&f, true, s->whole ? LMM_SEGMENT : LMM_AREA);
+		lma_drain(m, &s->lmas, s->whole ? NULL : add_freed, &f);
+		if (s->whole)
+			add_freed(&f, s->node.start, s->node.end);
+		m->host->free(s);
+	}
+	area_drop_all(m);
+	return finish(&f);
 }

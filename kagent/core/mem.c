@@ -3,34 +3,94 @@
  * mem.c - memory registration: the LMM and the TPT brought together, and the
  * verdicts that the library obeys (section 4.1.2 of the paper).
  *
- * Invariant: an entry of the TPT is valid exactly as long as its area is
- * locked.
+ * Invariants: an entry of the TPT has a tag exactly as long as its area is
+ * locked and its memory there; an entry whose memory has gone has tag 0 and
+ * no rights, and keeps its handle until it is deregistered.
  */
 #include "kagent/core/core.h"
 
 #define RDMA_RIGHTS (uint32_t)(KA_R_RDMA_WRITE | KA_R_RDMA_READ)
 
-/* The whole pages of [@start, @start + @length); false: length 0 or a wrap. */
-static bool pages(const struct ka_core *core, uint64_t start, uint64_t length, uint64_t *from, uint64_t *to)
-{
-	uint64_t mask = core->page - 1;
+/* ---- the LMM's host: the process itself locks and unlocks, as the answer tells it ---- */
 
-	if (length == 0 || length > UINT64_MAX - start || start + length > UINT64_MAX - mask)
-		return false;
-	*from = start & ~mask;
-	*to = (start + length + mask) & ~mask;
-	return true;
+static int host_resolve(void *ctx, uint64_t start, uint64_t end, struct lmm_run *runs, uint32_t max,
+			char *text)
+{
+	return ka_host_resolve(((struct ka_proc *)ctx)->host, start, end, runs, max, text);
 }
 
-static struct lmm_ranges ranges_of(struct ka_answer *ans)
+static int host_lock(void *ctx, uint64_t start, uint64_t end, enum lmm_what what)
 {
-	return (struct lmm_ranges){ans->ranges, 0, KA_MAX_RANGES};
+	const struct ka_proc *proc = ctx;
+	struct ka_answer *ans = proc->answer;
+
+	if (what == LMM_AREA)
+		return 0; /* the process has done so before it asked */
+	/* An answer names one attachment: others of the same area are locked page by page. */
+	if (ans->rep.u.mem.verdict == LMM_MLOCK_LOCK) {
+		proc->core->stat[KA_STAT_segments_locked_page_by_page]++;
+		return -EBUSY;
+	}
+	ans->rep.u.mem.verdict = LMM_MLOCK_LOCK;
+	ans->rep.u.mem.seg = (struct ka_range){start, end - start};
+	return 0;
+}
+
+#define LOOK_BACK 8u /* ranges that a new one is compared with */
+
+/* When the answer is full the rest is left out: such pages stay locked, which is safe. */
+static void host_unlock(void *ctx, uint64_t start, uint64_t end, enum lmm_what what)
+{
+	struct ka_answer *ans = ((struct ka_proc *)ctx)->answer;
+	struct ka_range *r;
+	uint32_t i;
+
+	if (ans == NULL)
+		return;
+	ans->rep.u.mem.verdict = LMM_MLOCK_UNLOCK;
+	if (what == LMM_SEGMENT)
+		ans->rep.u.mem.seg = (struct ka_range){start, end - start};
+	for (i = ans->rep.nranges; i > 0 && i + LOOK_BACK > ans->rep.nranges; i--) {
+		r = &ans->ranges[i - 1];
+		if (r->start + r->length == start || r->start == end) {
+			r->start = r->start < start ? r->start : start;
+			r->length += end - start;
+			return;
+		}
+	}
+	if (ans->rep.nranges < KA_MAX_RANGES)
+		ans->ranges[ans->rep.nranges++] = (struct ka_range){start, end - start};
+}
+
+const struct lmm_host ka_mem_host = {
+	.alloc = ka_host_alloc,
+	.free = ka_host_free,
+	.resolve = host_resolve,
+	.lock = host_lock,
+	.unlock = host_unlock,
+};
+
+/* ---- requests ---- */
+
+/* The whole pages of the request's range; its `err` is set when the length is 0 or it wraps. */
+static int pages(const struct ka_core *core, const struct ka_req *req, struct ka_rep *rep, uint64_t *from,
+		 uint64_t *to)
+{
+	uint64_t start = req->u.reg.start, length = req->u.reg.length, mask = core->page - 1;
+
+	if (length == 0 || length > UINT64_MAX - start || start + length > UINT64_MAX - mask)
+		return ka_fail(rep, -EINVAL, "%llu bytes at 0x%llx: the length is 0 or the area wraps",
+			       (unsigned long long)length, (unsigned long long)start);
+	*from = start & ~mask;
+	*to = (start + length + mask) & ~mask;
+	return 0;
 }
 
 /* Rights as granted: a mapping that the process cannot write takes no RDMA write either. */
-static uint32_t granted(uint32_t rdma, bool writable)
+static uint16_t granted(uint32_t rdma, bool writable, bool direct)
 {
-	return writable ? rdma | KA_R_WRITE : rdma & ~(uint32_t)KA_R_RDMA_WRITE;
+	rdma = writable ? rdma | KA_R_WRITE : rdma & ~(uint32_t)KA_R_RDMA_WRITE;
+	return (uint16_t)(direct ? rdma | KA_R_DIRECT : rdma);
 }
 
 static int check_rdma(uint32_t rdma, struct ka_rep *rep)
@@ -64,88 +124,96 @@ static struct ka_tag *check_reg(struct ka_nic *nic, const struct ka_req *req, st
 	return rep->err == 0 ? tag : NULL;
 }
 
-static int reg(struct ka_nic *nic, const struct ka_req *req, uint64_t from, uint64_t to, struct ka_rep *rep)
+/* May watched memory be touched as long as nothing is heard of it?  Nobody tells of shmdt. */
+static bool direct(const struct lmm_area_info *info)
 {
-	uint64_t start = req->u.reg.start;
-	struct ka_tag *tag = check_reg(nic, req, rep);
+	return !info->can_shrink && info->first.kind != LMM_SYSV && info->first.kind != LMM_MIXED;
+}
+
+int ka_mem_reg(struct ka_proc *proc, struct ka_nic *nic, const struct ka_req *req, struct ka_rep *rep)
+{
+	uint64_t start = req->u.reg.start, length = req->u.reg.length;
+	struct ka_tag *tag = NULL;
 	struct ka_tpt_entry fields;
-	struct ka_range seg = {0, 0};
-	struct lmm_area area;
-	struct ka_map map;
-	int verdict, err;
+	struct lmm_area_info info;
+	uint64_t from, to;
+	struct ka_reg *r;
+	lmm_handle area;
+	int err;
 
-	if (tag == NULL)
+	if (pages(proc->core, req, rep, &from, &to) == 0) {
+		tag = check_reg(nic, req, rep);
+		if (tag == NULL)
+			lmm_undo(proc->lmm, from, to - from);
+	}
+	if (tag != NULL) {
+		err = lmm_lock_area(proc->lmm, from, to - from, (enum lmm_level)req->u.reg.level, &area,
+				    rep->text);
+		rep->err = err < 0 ? err : 0;
+	}
+	if (rep->err != 0) {
+		proc->core->stat[KA_STAT_registrations_refused]++;
 		return rep->err;
-	err = ka_host_resolve(nic->proc->host, from, to - from, &map, rep->text);
-	if (err != 0)
-		return rep->err = err;
-	verdict = lmm_lock_area(&nic->proc->lmm, from, to, &map, &area, &seg);
-	if (verdict < 0)
-		return ka_fail(rep, verdict, "the agent has no memory for a locked memory area");
-
+	}
+	lmm_get_area(proc->lmm, area, &info);
 	fields = (struct ka_tpt_entry){
 		.tag = tag->id,
 		.start = start,
-		.length = req->u.reg.length,
-		.rights = granted(req->u.reg.rdma, map.writable),
-		.object_kind = map.kind,
-		.object = map.object,
-		.offset = map.offset + (start - from),
-		.object_bytes = map.object_bytes,
+		.length = length,
+		.rights = granted(req->u.reg.rdma, info.writable, req->u.reg.watched != 0 && direct(&info)),
+		.kind = (uint16_t)info.first.kind,
+		.dev = info.first.dev,
+		.object = info.first.object,
+		.offset = info.first.kind == LMM_MIXED ? 0 : info.first.offset + (start - info.start),
+		.object_bytes = info.first.object_bytes,
 	};
 	rep->u.mem.handle = tpt_publish(&nic->tpt, &fields); /* not 0: check_reg() has looked */
-	rep->u.mem.verdict = (uint32_t)verdict;
-	rep->u.mem.seg = seg;
-	nic->areas[tpt_index(rep->u.mem.handle)] = area;
-	nic->reg_bytes += fields.length;
+	r = &nic->regions[tpt_index(rep->u.mem.handle)];
+	r->area = area;
+	r->node.start = start;
+	r->node.end = start + length;
+	r->node.own = tpt_index(rep->u.mem.handle);
+	itree_insert(&proc->regions, &r->node);
+	nic->reg_bytes += length;
 	tag->uses++;
+	proc->core->stat[KA_STAT_registrations]++;
 	return 0;
 }
 
-static void uncovered(struct ka_proc *proc, uint64_t from, uint64_t to, struct ka_answer *ans)
+int ka_mem_uncovered(struct ka_proc *proc, const struct ka_req *req, struct ka_rep *rep)
 {
-	struct lmm_ranges out = ranges_of(ans);
-
-	lmm_uncovered(&proc->lmm, from, to, &out);
-	ans->rep.nranges = out.n;
-	ans->rep.u.mem.verdict = out.n > 0 ? KA_MLOCK_UNLOCK : KA_MLOCK_NOP;
-}
-
-static int no_range(struct ka_rep *rep, const struct ka_req *req)
-{
-	return ka_fail(rep, -EINVAL, "%llu bytes at 0x%llx: the length is 0 or the area wraps",
-		       (unsigned long long)req->u.reg.length, (unsigned long long)req->u.reg.start);
-}
-
-int ka_mem_reg(struct ka_core *core, struct ka_proc *proc, struct ka_nic *nic, const struct ka_req *req,
-	       struct ka_answer *ans)
-{
+	struct lmm_run runs[LMM_MAX_RUNS];
 	uint64_t from, to;
+	int n;
 
-	if (!pages(core, req->u.reg.start, req->u.reg.length, &from, &to))
-		return no_range(&ans->rep, req);
-	if (reg(nic, req, from, to, &ans->rep) != 0)
-		uncovered(proc, from, to, ans);
-	return ans->rep.err;
+	if (pages(proc->core, req, rep, &from, &to) != 0)
+		return rep->err;
+	lmm_undo(proc->lmm, from, to - from);
+	n = ka_host_resolve(proc->host, from, to, runs, LMM_MAX_RUNS, rep->text);
+	return rep->err = n < 0 ? n : 0;
 }
 
-int ka_mem_uncovered(struct ka_core *core, struct ka_proc *proc, const struct ka_req *req,
-		     struct ka_answer *ans)
-{
-	uint64_t from, to;
-
-	if (!pages(core, req->u.reg.start, req->u.reg.length, &from, &to))
-		return no_range(&ans->rep, req);
-	uncovered(proc, from, to, ans);
-	return 0;
-}
-
-/* Take @e, valid, out of the table; the area stays to be unlocked. */
-static void unpublish(struct ka_nic *nic, const struct ka_tpt_entry *e)
+/* The region's area and tag are no longer in use. */
+static void leave_region(struct ka_nic *nic, const struct ka_tpt_entry *e, struct ka_reg *r)
 {
 	ka_find_tag(nic, e->tag)->uses--;
+	itree_remove(&nic->proc->regions, &r->node);
+	r->area = 0;
+}
+
+/* Take @e, valid, out of the table, and unlock its area. */
+static void unpublish(struct ka_nic *nic, const struct ka_tpt_entry *e)
+{
+	struct ka_reg *r = &nic->regions[tpt_index(e->handle)];
+	lmm_handle area = r->area;
+
+	if (area != 0)
+		leave_region(nic, e, r);
 	nic->reg_bytes -= e->length;
 	tpt_clear(&nic->tpt, e->handle);
+	if (area != 0)
+		lmm_unlock_area(nic->proc->lmm, area);
+	nic->proc->core->stat[KA_STAT_deregistrations]++;
 }
 
 static int no_region(struct ka_rep *rep, const struct ka_req *req)
@@ -154,19 +222,14 @@ static int no_region(struct ka_rep *rep, const struct ka_req *req)
 		       (unsigned long long)req->u.mem.handle, (unsigned long long)req->u.mem.start);
 }
 
-int ka_mem_dereg(struct ka_nic *nic, const struct ka_req *req, struct ka_answer *ans)
+int ka_mem_dereg(struct ka_nic *nic, const struct ka_req *req, struct ka_rep *rep)
 {
 	const struct ka_tpt_entry *e = tpt_find(&nic->tpt, req->u.mem.handle);
-	struct lmm_ranges out = ranges_of(ans);
-	struct ka_rep *rep = &ans->rep;
 
 	if (e == NULL || e->start != req->u.mem.start)
 		return no_region(rep, req);
 	unpublish(nic, e);
-	rep->u.mem.verdict = (uint32_t)lmm_unlock_area(
-		&nic->proc->lmm, &nic->areas[tpt_index(req->u.mem.handle)], &out, &rep->u.mem.seg);
 	rep->u.mem.handle = req->u.mem.handle;
-	rep->nranges = out.n;
 	return 0;
 }
 
@@ -177,6 +240,10 @@ int ka_mem_set(struct ka_nic *nic, const struct ka_req *req, struct ka_rep *rep)
 
 	if (e == NULL || req->u.mem.start < e->start || req->u.mem.start - e->start >= e->length)
 		return no_region(rep, req);
+	if (e->tag == 0)
+		return ka_fail(rep, -EFAULT,
+			       "the memory behind 0x%llx, handle 0x%llx, has gone; deregister it",
+			       (unsigned long long)req->u.mem.start, (unsigned long long)req->u.mem.handle);
 	if (check_rdma(req->u.mem.rdma, rep) != 0)
 		return rep->err;
 	tag = ka_find_tag(nic, req->u.mem.tag);
@@ -184,31 +251,57 @@ int ka_mem_set(struct ka_nic *nic, const struct ka_req *req, struct ka_rep *rep)
 		return ka_fail(rep, -ENOKEY, "the NIC handle has no protection tag %u", req->u.mem.tag);
 	ka_find_tag(nic, e->tag)->uses--;
 	tag->uses++;
-	tpt_set(&nic->tpt, e->handle, tag->id, granted(req->u.mem.rdma, (e->rights & KA_R_WRITE) != 0));
+	tpt_set(&nic->tpt, e->handle, tag->id,
+		granted(req->u.mem.rdma, (e->rights & KA_R_WRITE) != 0, (e->rights & KA_R_DIRECT) != 0));
 	rep->u.mem.handle = req->u.mem.handle;
 	return 0;
 }
 
-void ka_mem_close(struct ka_nic *nic, struct ka_answer *ans)
+int ka_mem_refused(struct ka_nic *nic, const struct ka_req *req, struct ka_rep *rep)
 {
-	struct lmm_ranges out = {NULL, 0, 0};
+	const struct ka_tpt_entry *e = tpt_find(&nic->tpt, req->u.mem.handle);
+
+	if (e == NULL || e->start != req->u.mem.start)
+		return no_region(rep, req);
+	/* -EINVAL of a region that has gone meanwhile: then there is nothing to be told. */
+	if (lmm_segment_refused(nic->proc->lmm, nic->regions[tpt_index(e->handle)].area) == 0)
+		nic->proc->core->stat[KA_STAT_segments_locked_page_by_page]++;
+	rep->u.mem.handle = req->u.mem.handle;
+	return 0;
+}
+
+int ka_mem_gone(struct ka_proc *proc, const struct ka_req *req, struct ka_rep *rep)
+{
+	uint64_t start, end;
+	struct itree_node *n;
+	struct ka_nic *nic;
+	struct ka_reg *r;
+	lmm_handle area;
+
+	if (pages(proc->core, req, rep, &start, &end) != 0)
+		return rep->err;
+	while ((n = itree_first(proc->regions, start, end)) != NULL) {
+		r = itree_entry(n, struct ka_reg, node);
+		nic = itree_entry(r - n->own, struct ka_nic, regions);
+		area = r->area;
+		leave_region(nic, &nic->mem.tpt[n->own], r);
+		tpt_set(&nic->tpt, nic->mem.tpt[n->own].handle, 0, 0);
+		lmm_gone(proc->lmm, area, start, end);
+		proc->core->stat[KA_STAT_regions_gone]++;
+	}
+	lmm_gone_segments(proc->lmm, start, end);
+	return 0;
+}
+
+void ka_mem_close(struct ka_nic *nic)
+{
 	uint32_t i;
 
-	for (i = 0; i < KA_TPT_ENTRIES; i++) {
-		if (nic->mem.tpt[i].handle == 0)
-			continue;
-		unpublish(nic, &nic->mem.tpt[i]);
-		lmm_release(&nic->proc->lmm, &nic->areas[i]);
-	}
-	if (ans != NULL)
-		out = ranges_of(ans);
 	/*
 	 * One NIC handle's areas and attachments fit into KA_MAX_RANGES, unless
 	 * others' areas cut them into more pieces: then the rest stays locked.
 	 */
-	i = (uint32_t)lmm_sweep(&nic->proc->lmm, &out);
-	if (ans != NULL) {
-		ans->rep.u.mem.verdict = i;
-		ans->rep.nranges = out.n;
-	}
+	for (i = 0; i < KA_TPT_ENTRIES; i++)
+		if (nic->mem.tpt[i].handle != 0)
+			unpublish(nic, &nic->mem.tpt[i]);
 }

@@ -54,7 +54,8 @@ uint32_t tpt_publish(struct tpt *t, const struct ka_tpt_entry *fields)
 	ka_store_relaxed(&e->start, fields->start);
 	ka_store_relaxed(&e->length, fields->length);
 	ka_store_relaxed(&e->rights, fields->rights);
-	ka_store_relaxed(&e->object_kind, fields->object_kind);
+	ka_store_relaxed(&e->kind, fields->kind);
+	ka_store_relaxed(&e->dev, fields->dev);
 	ka_store_relaxed(&e->object, fields->object);
 	ka_store_relaxed(&e->offset, fields->offset);
 	ka_store_relaxed(&e->object_bytes, fields->object_bytes);
@@ -71,7 +72,7 @@ const struct ka_tpt_entry *tpt_find(const struct tpt *t, uint32_t handle)
 	return &t->table[i];
 }
 
-void tpt_set(struct tpt *t, uint32_t handle, uint32_t tag, uint32_t rights)
+void tpt_set(struct tpt *t, uint32_t handle, uint32_t tag, uint16_t rights)
 {
 	struct ka_tpt_entry *e = &t->table[tpt_index(handle)];
 

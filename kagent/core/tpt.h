@@ -32,8 +32,8 @@ uint32_t tpt_publish(struct tpt *t, const struct ka_tpt_entry *fields);
 /* tpt_find - the entry of @handle, NULL when the handle is not valid. */
 const struct ka_tpt_entry *tpt_find(const struct tpt *t, uint32_t handle);
 
-/* tpt_set - give the valid @handle another tag and other rights. */
-void tpt_set(struct tpt *t, uint32_t handle, uint32_t tag, uint32_t rights);
+/* tpt_set - give the valid @handle another tag and other rights; tag 0: nobody may use it. */
+void tpt_set(struct tpt *t, uint32_t handle, uint32_t tag, uint16_t rights);
 
 /* tpt_clear - end the valid @handle. */
 void tpt_clear(struct tpt *t, uint32_t handle);

@@ -20,6 +20,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "kagent/daemon/decode.h"
+
 #define REQUESTS_A_TURN 16	     /* of one client, so that all get theirs */
 #define SEND_BYTES	(512 * 1024) /* room for a few of the largest answers */
 #define MAX_FDS		3	     /* in an answer or event */
@@ -146,27 +148,13 @@ static void read_comm(pid_t pid, char comm[16])
 	fclose(f);
 }
 
-/* The first request; nothing else is answered before it. */
+/* The first request. */
 static void hello(struct client *c, const struct ka_req *req)
 {
 	int pair[2], size = SEND_BYTES;
 	struct stat st;
 	char comm[16];
 
-	memset(&answer.rep, 0, sizeof(answer.rep));
-	if (c->refused != 0) {
-		refuse(c, c->refused,
-		       c->refused == -EPERM ? "the agent serves the user who started it alone; start another"
-		       : c->refused == -ENOSPC
-			       ? "the agent has as many connections as it takes; end a process"
-			       : "the agent cannot see the process; both must share a PID namespace");
-		return;
-	}
-	if (req->op != KA_OP_HELLO) {
-		answer.rep.u.hello.version = KA_VERSION;
-		refuse(c, -EPROTO, "the first request must be HELLO");
-		return;
-	}
 	ka_core_request(&core, NULL, req, now_ms() + 1, &answer);
 	if (answer.rep.err != 0) {
 		send_answer(c, NULL, 0);
@@ -179,6 +167,7 @@ static void hello(struct client *c, const struct ka_req *req)
 	}
 	c->event_fd = pair[0];
 	setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+	maps_open(&c->maps, c->pid); /* refused: the first registration says so */
 	read_comm(c->pid, comm);
 	c->proc = ka_core_enter(&core, c, (uint32_t)c->pid, comm);
 	if (c->proc == NULL) {
@@ -195,15 +184,6 @@ static void serve(struct client *c, const struct ka_req *req)
 {
 	int fds[MAX_FDS];
 
-	if (c->proc == NULL) {
-		hello(c, req);
-		return;
-	}
-	if (req->op == KA_OP_HELLO) {
-		memset(&answer.rep, 0, sizeof(answer.rep));
-		refuse(c, -EPROTO, "HELLO a second time");
-		return;
-	}
 	/* now_ms() is rounded down: a time-out counts from its end */
 	ka_core_request(&core, c->proc, req, now_ms() + 1, &answer);
 	send_answer(c, fds, give_fds(&answer.give, fds));
@@ -211,6 +191,22 @@ static void serve(struct client *c, const struct ka_req *req)
 		region_forget_fd(answer.give.region);
 	if (answer.has_event)
 		ka_host_event(c, &answer.event, &(struct ka_give){NULL, NULL});
+}
+
+static void take_message(struct client *c, const struct ka_req *req, size_t bytes)
+{
+	switch (message_decode(req, bytes, c->proc != NULL, c->refused, &answer.rep)) {
+	case MESSAGE_BAD:
+		send_answer(c, NULL, 0);
+		doom(c, answer.rep.text);
+		break;
+	case MESSAGE_HELLO:
+		hello(c, req);
+		break;
+	case MESSAGE_REQUEST:
+		serve(c, req);
+		break;
+	}
 }
 
 static void close_received(struct msghdr *msg)
@@ -242,7 +238,8 @@ static bool receive(struct client *c)
 			     .msg_iovlen = 1,
 			     .msg_control = control.buf,
 			     .msg_controllen = sizeof(control.buf)};
-	ssize_t n = recvmsg(c->io.fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	/* MSG_TRUNC: n is the message's own length, also when it is cut */
+	ssize_t n = recvmsg(c->io.fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC | MSG_TRUNC);
 
 	if (n < 0) {
 		if (errno != EAGAIN && errno != EINTR)
@@ -250,15 +247,10 @@ static bool receive(struct client *c)
 		return false;
 	}
 	close_received(&msg);
-	if (n == 0) {
+	if (n == 0)
 		doom(c, "it has closed its socket");
-	} else if (n != sizeof(req) || (msg.msg_flags & MSG_TRUNC) != 0) {
-		memset(&answer.rep, 0, sizeof(answer.rep));
-		answer.rep.u.hello.version = KA_VERSION;
-		refuse(c, -EPROTO, "a request of the wrong size");
-	} else {
-		serve(c, &req);
-	}
+	else
+		take_message(c, &req, (size_t)n);
 	return !c->doomed;
 }
 
@@ -295,6 +287,7 @@ static void release(struct client *c)
 		close(c->exit.fd);
 	if (c->event_fd >= 0)
 		close(c->event_fd);
+	maps_close(&c->maps);
 	while (*link != c)
 		link = &(*link)->next;
 	*link = c->next;
@@ -365,6 +358,7 @@ static void add_client(int fd)
 		c->refused = -ESRCH;
 	c->pid = cred.pid;
 	c->event_fd = -1;
+	c->maps.fd = c->maps.mount_fd = -1;
 	setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
 	ev_io_init(&c->io, readable, fd, EV_READ);
 	c->io.data = c;

@@ -14,6 +14,7 @@
 #include <sys/types.h>
 
 #include "kagent/core/core.h"
+#include "kagent/host/maps.h"
 
 /* A connection; KA_MAX_CLIENTS processes with a NIC, and some that only say hello. */
 #define MAX_CONNECTIONS (KA_MAX_CLIENTS + 64)
@@ -23,6 +24,7 @@ struct client {
 	struct ev_io io;      /* requests */
 	struct ev_io exit;    /* pidfd: the process has ended */
 	struct ka_proc *proc; /* NULL before HELLO */
+	struct maps maps;     /* open from HELLO on, if the process lets us look */
 	pid_t pid;
 	int event_fd; /* our end of the event socket, -1 before HELLO */
 	int refused;  /* negative errno to answer HELLO with, or 0 */

@@ -10,10 +10,14 @@
  *   landing   larger: through the landing ring, in as many goes as it takes;
  *             the owner empties it.
  *
- * While it writes in place the engine holds its side's `busy` word, set before
- * it looks at `down` (both sequentially consistent): an end that sets `down`
- * and then sees `busy` clear knows that no byte of the old connection comes any
- * more.
+ * While it writes in place the engine's side has an odd `busy` word, set before
+ * it looks at `down` and at the peer's TPT (sequentially consistent): an end
+ * that sets `down`, or takes a region out of its TPT, and then sees `busy` even
+ * or changed, knows that no byte comes there any more.
+ *
+ * Own memory may go away at any time.  What is registered without
+ * KA_R_DIRECT, and everything when a thread works that is not the consumer's,
+ * is touched through the host, which notices.
  */
 #include "nic-emu/core/emu_engine.h"
 
@@ -32,11 +36,20 @@ static void *own(uint64_t addr)
 	return (void *)(uintptr_t)addr;
 }
 
-static bool own_ok(const struct emu_link *l, const struct emu_seg *s, uint32_t rights)
+/* @direct: cleared when the segment must be touched with care. */
+static bool own_ok(const struct emu_link *l, const struct emu_seg *s, uint32_t rights, bool *direct)
 {
 	struct ka_tpt_entry e;
 
-	return s->len == 0 || ka_tpt_check(l->own_tpt, s->handle, s->addr, s->len, l->own_tag, rights, &e);
+	if (s->len == 0)
+		return true;
+	if (ka_load_acquire(l->revoking))
+		l->host->settle();
+	if (!ka_tpt_check(l->own_tpt, s->handle, s->addr, s->len, l->own_tag, rights, &e))
+		return false;
+	if (!(e.rights & KA_R_DIRECT))
+		*direct = false;
+	return true;
 }
 
 /* The receive as the sender saw it: its segments, copied once. */
@@ -59,7 +72,7 @@ static uint32_t read_target(struct emu_link *l, const struct emu_dir *d, uint64_
 	if ((flags & EMU_POST_BAD) || nsegs > EMU_MAX_SEGS)
 		return VIP_STATUS_FORMAT_ERROR;
 	t->used = 0;
-	t->in_place = true;
+	t->in_place = !ka_load_acquire(l->peer_revoking);
 	for (i = 0; i < nsegs && room < total; i++) {
 		const struct emu_seg *from = i < EMU_POST_SEGS ? &p->seg[i] : &more[i - EMU_POST_SEGS];
 		struct emu_seg *s = &t->seg[t->used];
@@ -73,7 +86,7 @@ static uint32_t read_target(struct emu_link *l, const struct emu_dir *d, uint64_
 		if (!ka_tpt_check(l->peer_tpt, s->handle, s->addr, s->len, l->peer_tag, KA_R_WRITE, &e))
 			return VIP_STATUS_PROTECTION_ERROR;
 		if (t->in_place) {
-			uint8_t *base = e.object_kind == KA_OBJ_PRIVATE ? NULL : l->host->map(l, &e);
+			uint8_t *base = e.object == 0 ? NULL : l->host->map(l, &e);
 
 			if (base)
 				t->place[t->used] = base + (s->addr - e.start);
@@ -86,14 +99,17 @@ static uint32_t read_target(struct emu_link *l, const struct emu_dir *d, uint64_
 	return room < total ? VIP_STATUS_LENGTH_ERROR : 0;
 }
 
-/* Gather to a flat place: up to @n bytes from where the tx half stands. */
-static void gather(struct emu_link *l, uint8_t *to, uint64_t n)
+/* Gather to a flat place: up to @n bytes from where the tx half stands; false: they have gone. */
+static bool gather(struct emu_link *l, uint8_t *to, uint64_t n)
 {
 	while (n) {
 		const struct emu_seg *s = &l->tx_seg[l->tx_at];
 		uint64_t part = min64(n, s->len - l->tx_off);
 
-		MEMCPY(to, (uint8_t *)own(s->addr) + l->tx_off, part);
+		if (l->tx_direct)
+			MEMCPY(to, (uint8_t *)own(s->addr) + l->tx_off, part);
+		else if (!l->host->get(l, s, l->tx_off, to, part))
+			return false;
 		to += part;
 		n -= part;
 		l->tx_off += (uint32_t)part;
@@ -102,15 +118,17 @@ static void gather(struct emu_link *l, uint8_t *to, uint64_t n)
 			l->tx_off = 0;
 		}
 	}
+	return true;
 }
 
-/* Is what is left of the message still registered? */
-static bool source_ok(const struct emu_link *l)
+/* Is what is left of the message still registered, and how may it be touched? */
+static bool source_ok(struct emu_link *l)
 {
 	uint32_t i;
 
+	l->tx_direct = !*l->tx_careful;
 	for (i = l->tx_at; i < l->tx_nsegs; i++) {
-		if (!own_ok(l, &l->tx_seg[i], 0))
+		if (!own_ok(l, &l->tx_seg[i], 0, &l->tx_direct))
 			return false;
 	}
 	return true;
@@ -125,27 +143,44 @@ static enum emu_sent finish(struct emu_link *l, uint64_t total)
 	return EMU_SENT;
 }
 
+/* Has nothing of the target been taken out of the peer's TPT? */
+static bool target_ok(const struct emu_link *l, const struct target *t)
+{
+	struct ka_tpt_entry e;
+	uint32_t i;
+
+	for (i = 0; i < t->used; i++) {
+		if (!ka_tpt_check(l->peer_tpt, t->seg[i].handle, t->seg[i].addr, t->seg[i].len, l->peer_tag,
+				  KA_R_WRITE, &e))
+			return false;
+	}
+	return true;
+}
+
 static enum emu_sent put_in_place(struct emu_link *l, const struct target *t, uint64_t total)
 {
 	struct ka_conn_side *me = &l->region->ctl.side[l->side];
+	enum emu_sent r = EMU_SENT;
 	uint64_t left = total;
 	uint32_t i;
 
 	if (t->used == 0)
 		return EMU_SENT;
-	__atomic_store_n(&me->busy, 1, __ATOMIC_SEQ_CST);
-	if (__atomic_load_n(&l->region->ctl.down, __ATOMIC_SEQ_CST)) {
-		ka_store_release(&me->busy, 0);
-		return EMU_IS_DOWN;
-	}
-	for (i = 0; i < t->used; i++) {
+	__atomic_store_n(&me->busy, me->busy + 1, __ATOMIC_SEQ_CST);
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	if (__atomic_load_n(&l->region->ctl.down, __ATOMIC_SEQ_CST))
+		r = EMU_IS_DOWN;
+	else if (!target_ok(l, t))
+		r = EMU_BAD_RECEIVE;
+	for (i = 0; i < t->used && r == EMU_SENT; i++) {
 		uint64_t part = min64(left, t->seg[i].len);
 
-		gather(l, t->place[i], part);
+		if (!gather(l, t->place[i], part))
+			r = EMU_SOURCE_GONE;
 		left -= part;
 	}
-	ka_store_release(&me->busy, 0);
-	return EMU_SENT;
+	ka_store_release(&me->busy, me->busy + 1);
+	return r;
 }
 
 static void complete(struct emu_dir *d, uint64_t n, uint32_t status, uint64_t length, uint32_t imm)
@@ -158,18 +193,22 @@ static void complete(struct emu_dir *d, uint64_t n, uint32_t status, uint64_t le
 	ka_store_release(&c->seq, emu_seq(n));
 }
 
+/* The rest goes as zeros, so that the stream stays in step, and the receive is in error. */
+static void lose_source(struct emu_link *l)
+{
+	struct emu_cell *c = &l->region->to[1 - l->side].cell[(l->tx_next - 1) % EMU_DEPTH];
+
+	l->source_gone = true;
+	ka_store_relaxed(&c->status, ka_load_relaxed(&c->status) | VIP_STATUS_PARTIAL_ERROR);
+}
+
 enum emu_sent emu_send_more(struct emu_link *l)
 {
 	struct emu_dir *d = &l->region->to[1 - l->side];
 	uint64_t tail = ka_load_acquire(&d->rx.land_tail), used = l->land_head - tail, n;
 
-	/* the rest goes as zeros, so that the stream stays in step, and the receive is in error */
-	if (!l->source_gone && !source_ok(l)) {
-		struct emu_cell *c = &d->cell[(l->tx_next - 1) % EMU_DEPTH];
-
-		l->source_gone = true;
-		ka_store_relaxed(&c->status, ka_load_relaxed(&c->status) | VIP_STATUS_PARTIAL_ERROR);
-	}
+	if (!l->source_gone && !source_ok(l))
+		lose_source(l);
 	/* a tail that the peer made up gives no room rather than too much */
 	n = used > EMU_LAND ? 0 : min64(EMU_LAND - used, l->stream_left);
 	while (n) {
@@ -177,10 +216,10 @@ enum emu_sent emu_send_more(struct emu_link *l)
 
 		/* in portions, so that the receiver copies one while we write the next */
 		part = min64(part, EMU_LAND / 8);
+		if (!l->source_gone && !gather(l, d->land + at, part))
+			lose_source(l);
 		if (l->source_gone)
 			__builtin_memset(d->land + at, 0, part);
-		else
-			gather(l, d->land + at, part);
 		l->land_head += part;
 		l->stream_left -= part;
 		n -= part;
@@ -199,10 +238,15 @@ enum emu_sent emu_send_start(struct emu_link *l, const struct emu_send *s)
 	enum emu_sent r;
 	uint32_t i, bad, status;
 
+	l->tx_nsegs = 0;
 	for (i = 0; i < s->nsegs; i++) {
-		if (!own_ok(l, &s->seg[i], 0))
-			return EMU_BAD_SOURCE;
+		if (s->seg[i].len)
+			l->tx_seg[l->tx_nsegs++] = s->seg[i];
 	}
+	l->tx_at = l->tx_off = 0;
+	l->source_gone = false;
+	if (!source_ok(l))
+		return EMU_BAD_SOURCE;
 	if (emu_down(l))
 		return EMU_IS_DOWN;
 	if (!ka_load_acquire(&l->region->ctl.side[1 - l->side].ready))
@@ -217,23 +261,23 @@ enum emu_sent emu_send_start(struct emu_link *l, const struct emu_send *s)
 		complete(d, n, status | bad, 0, s->imm);
 		return EMU_BAD_RECEIVE;
 	}
-	l->tx_nsegs = 0;
-	for (i = 0; i < s->nsegs; i++) {
-		if (s->seg[i].len)
-			l->tx_seg[l->tx_nsegs++] = s->seg[i];
-	}
-	l->tx_at = l->tx_off = 0;
-	l->source_gone = false;
-
 	if (t.in_place) { /* also: nothing to move */
 		r = put_in_place(l, &t, s->total);
-		if (r != EMU_SENT)
+		if (r == EMU_IS_DOWN)
 			return r;
+		if (r != EMU_SENT) {
+			bad = r == EMU_BAD_RECEIVE ? VIP_STATUS_PROTECTION_ERROR : VIP_STATUS_PARTIAL_ERROR;
+			complete(d, n, status | bad, 0, s->imm);
+			return r;
+		}
 		complete(d, n, status | EMU_IN_PLACE, s->total, s->imm);
 		return finish(l, s->total);
 	}
 	if (s->total <= EMU_CELL_DATA) {
-		gather(l, d->cell[n % EMU_DEPTH].data, s->total);
+		if (!gather(l, d->cell[n % EMU_DEPTH].data, s->total)) {
+			l->tx_next--; /* nobody has seen anything */
+			return EMU_BAD_SOURCE;
+		}
 		complete(d, n, status | EMU_IN_CELL, s->total, s->imm);
 		finish(l, s->total);
 		return EMU_SENT_UNREAPED;
@@ -269,12 +313,13 @@ void emu_post_recv(struct emu_link *l, const struct emu_seg *seg, uint32_t nsegs
  * segments, which are checked again here: the owner may have deregistered them
  * since.
  */
-static bool scatter(const struct emu_link *l, const struct emu_seg *seg, uint32_t nsegs, uint64_t at,
+static bool scatter(struct emu_link *l, const struct emu_seg *seg, uint32_t nsegs, uint64_t at,
 		    const uint8_t *from, uint64_t n)
 {
 	uint32_t i;
 
 	for (i = 0; i < nsegs && n; i++) {
+		bool direct = !*l->rx_careful;
 		uint64_t part;
 
 		if (at >= seg[i].len) {
@@ -282,9 +327,12 @@ static bool scatter(const struct emu_link *l, const struct emu_seg *seg, uint32_
 			continue;
 		}
 		part = min64(n, seg[i].len - at);
-		if (!own_ok(l, &seg[i], KA_R_WRITE))
+		if (!own_ok(l, &seg[i], KA_R_WRITE, &direct))
 			return false;
-		MEMCPY((uint8_t *)own(seg[i].addr) + at, from, part);
+		if (direct)
+			MEMCPY((uint8_t *)own(seg[i].addr) + at, from, part);
+		else if (!l->host->put(l, &seg[i], at, from, part))
+			return false;
 		from += part;
 		n -= part;
 		at = 0;

@@ -17,6 +17,15 @@ struct emu_link;
 struct emu_host {
 	/* The own address space's view of a byte of an object, or NULL: it cannot be mapped here. */
 	void *(*map)(struct emu_link *link, const struct ka_tpt_entry *e);
+	/*
+	 * Copy between @to / @from and bytes [off, off + n) of own memory that may
+	 * have gone (no KA_R_DIRECT, or *careful): false: it has.
+	 */
+	bool (*get)(struct emu_link *link, const struct emu_seg *s, uint64_t off, void *to, uint64_t n);
+	bool (*put)(struct emu_link *link, const struct emu_seg *s, uint64_t off, const void *from,
+		    uint64_t n);
+	/* Return when *revoking is 0: the TPT says what has gone. */
+	void (*settle)(void);
 };
 
 /* One end of a connection, in the end's private memory. */
@@ -25,6 +34,10 @@ struct emu_link {
 	const struct ka_tpt_entry *own_tpt;
 	const struct ka_tpt_entry *peer_tpt;
 	const struct emu_host *host;
+	const uint32_t *revoking;      /* own memory goes away right now; not the peer's to write */
+	const uint32_t *peer_revoking; /* the peer's does: it looks for itself */
+	const bool *tx_careful;	       /* whoever works on this half touches own memory with care */
+	const bool *rx_careful;
 	uint32_t side; /* own: 0 or 1 */
 	uint32_t own_tag;
 	uint32_t peer_tag;
@@ -38,7 +51,8 @@ struct emu_link {
 	struct emu_seg tx_seg[EMU_MAX_SEGS]; /* its source */
 	uint32_t tx_nsegs, tx_at;	     /* where it stands: segment, and ... */
 	uint32_t tx_off;		     /* ... byte in it */
-	bool source_gone;		     /* it was deregistered while the message was under way */
+	bool tx_direct;			     /* all of it may be touched without care */
+	bool source_gone;		     /* it went away while the message was under way */
 
 	/* rx half */
 	uint64_t rx_posted; /* receives put into the ring */
@@ -63,12 +77,13 @@ enum emu_sent {
 	EMU_NO_RECEIVE,	   /* no receive is posted */
 	EMU_BAD_RECEIVE,   /* the receive was consumed in error */
 	EMU_BAD_SOURCE,	   /* protection error in the own segments */
+	EMU_SOURCE_GONE,   /* they went away under way; the receive was consumed in error */
 	EMU_IS_DOWN	   /* the connection has ended */
 };
 
 /*
  * emu_send_start - one send against the peer's next receive.
- * On EMU_SENT*, EMU_STREAMING and EMU_BAD_RECEIVE one receive of the peer is
+ * On EMU_SENT*, EMU_STREAMING, EMU_BAD_RECEIVE and EMU_SOURCE_GONE one receive of the peer is
  * used up and its owner must be told.
  */
 enum emu_sent emu_send_start(struct emu_link *l, const struct emu_send *s);

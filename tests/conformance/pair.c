@@ -16,12 +16,15 @@
 
 #include <cmocka.h>
 
+const char *check_doing;
+
 void check_eq(long long is, long long want, const char *what, const char *file, int line)
 {
 	if (is == want)
 		return;
-	fprintf(stderr, "%s:%d: %s is %lld (0x%llx), wanted %lld (0x%llx); last cause: %s\n", file, line,
-		what, is, (unsigned long long)is, want, (unsigned long long)want, VipxErrorText());
+	fprintf(stderr, "%s:%d: %s is %lld (0x%llx), wanted %lld (0x%llx); last cause: %s; %s\n", file, line,
+		what, is, (unsigned long long)is, want, (unsigned long long)want, VipxErrorText(),
+		check_doing ? check_doing : "");
 	_exit(1);
 }
 

@@ -19,6 +19,9 @@
 #define CHECK_EQ(is, want) check_eq((long long)(is), (long long)(want), #is, __FILE__, __LINE__)
 #define CHECK(cond)	   CHECK_EQ(!!(cond), 1)
 
+/* Told when a check fails: what is being done; may be NULL. */
+extern const char *check_doing;
+
 void check_eq(long long is, long long want, const char *what, const char *file, int line);
 
 #define BLOCK (6u << 20) /* bytes of registered private memory that an end has */

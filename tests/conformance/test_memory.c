@@ -269,7 +269,7 @@ static void limit_child(void)
 {
 	struct rlimit lim = {64 << 10, 64 << 10};
 	uint8_t *p = mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), *s;
-	VIP_MEM_HANDLE a, b;
+	VIP_MEM_HANDLE a, b, c;
 	VIP_NIC_HANDLE n;
 	int id;
 
@@ -282,12 +282,20 @@ static void limit_child(void)
 	CHECK(strstr(VipxErrorText(), "RLIMIT_MEMLOCK") && strstr(VipxErrorText(), "64 KiB"));
 	CHECK(strstr(VipxErrorText(), "ulimit -l"));
 	CHECK_EQ(vm_lck_kib(), 32);
-	/* a part of a segment fits, the whole does not: the registration is undone */
+	/* a part of a segment fits, the whole does not: it is locked page by page */
 	id = shmget(IPC_PRIVATE, 256 << 10, 0600);
 	s = shmat(id, NULL, 0);
 	shmctl(id, IPC_RMID, NULL);
-	CHECK_EQ(VipRegisterMem(n, s, 4096, NULL, &b), VIP_ERROR_RESOURCE);
+	CHECK_EQ(VipRegisterMem(n, s, 4096, NULL, &b), VIP_SUCCESS);
+	CHECK_EQ(vm_lck_kib(), 36);
+	CHECK_EQ(VipRegisterMem(n, s, 64 << 10, NULL, &c), VIP_ERROR_RESOURCE);
 	CHECK(strstr(VipxErrorText(), "RLIMIT_MEMLOCK"));
+	CHECK_EQ(vm_lck_kib(), 36);
+	CHECK_EQ(VipRegisterMem(n, s + 4096, 8192, NULL, &c), VIP_SUCCESS);
+	CHECK_EQ(vm_lck_kib(), 44);
+	CHECK_EQ(VipDeregisterMem(n, s, b), VIP_SUCCESS);
+	CHECK_EQ(vm_lck_kib(), 40);
+	CHECK_EQ(VipDeregisterMem(n, s + 4096, c), VIP_SUCCESS);
 	CHECK_EQ(vm_lck_kib(), 32);
 	CHECK_EQ(VipDeregisterMem(n, p, a), VIP_SUCCESS);
 	CHECK_EQ(vm_lck_kib(), 0);

@@ -59,26 +59,92 @@ uint32_t ka_host_random(void)
 	return (uint32_t)fake_rand(&state);
 }
 
-int ka_host_resolve(void *proc, uint64_t start, uint64_t length, struct ka_map *map, char *text)
+static struct lmm_run private_run(uint64_t start, uint64_t end, bool writable)
 {
-	uint64_t n = start < SEG_AT(1) ? 0 : (start - SEG_AT(0)) / (SEG_AT(1) - SEG_AT(0));
+	return (struct lmm_run){
+		.start = start, .end = end, .kind = LMM_PRIVATE, .offset = start, .writable = writable};
+}
+
+static struct lmm_run object_run(uint64_t start, uint64_t pages, uint32_t kind, uint64_t object)
+{
+	uint64_t offset = kind == LMM_SHMEM ? 2 * PAGE : 0;
+
+	return (struct lmm_run){.start = start,
+				.end = start + pages * PAGE,
+				.kind = kind,
+				.dev = kind == LMM_SHMEM  ? SHMEM_DEV
+				       : kind == LMM_FILE ? FILE_DEV
+							  : 0,
+				.object = object,
+				.offset = offset,
+				.object_bytes = pages * PAGE + offset,
+				.seg_start = start,
+				.seg_end = start + pages * PAGE,
+				.writable = true,
+				.can_shrink = kind == LMM_FILE};
+}
+
+/* The mapping that contains @addr; false: there is none. */
+static bool mapping_at(uint64_t addr, struct lmm_run *run)
+{
+	const struct lmm_run mixed[] = {
+		private_run(MIXED_AT, MIXED_AT + 4 * PAGE, true),
+		object_run(MIXED_AT + 4 * PAGE, 4, LMM_SYSV, 101),
+		private_run(MIXED_AT + 8 * PAGE, MIXED_AT + 10 * PAGE, false),
+		private_run(MIXED_AT + 10 * PAGE, MIXED_AT + 12 * PAGE, true),
+		object_run(MIXED_AT + 12 * PAGE, 4, LMM_SHMEM, 102),
+		object_run(MIXED_AT + 16 * PAGE, 4, LMM_FILE, 103),
+		object_run(MIXED_AT + 20 * PAGE, 4, LMM_SYSV, 104),
+		private_run(MIXED_AT + 24 * PAGE, MIXED_AT + 32 * PAGE, true),
+	};
+	const uint64_t stride = SEG_AT(1) - SEG_AT(0);
+	uint64_t n = (addr & (SHMEM_AT(0) - SEG_AT(0) - 1)) / stride, at;
+	uint32_t i, kind;
+
+	*run = private_run(PRIVATE_AT, READ_ONLY_AT, true);
+	if (addr >= PRIVATE_AT && addr < READ_ONLY_AT)
+		return true;
+	*run = private_run(READ_ONLY_AT, SEG_AT(0), false);
+	if (addr >= READ_ONLY_AT && addr < SEG_AT(0))
+		return true;
+	for (i = 0; i < 3 && n >= 1 && n <= SEGS; i++) {
+		at = i == 0 ? SEG_AT(n) : i == 1 ? SHMEM_AT(n) : FILE_AT(n);
+		kind = i == 0 ? LMM_SYSV : i == 1 ? LMM_SHMEM : LMM_FILE;
+		*run = object_run(at, SEG_BYTES / PAGE, kind, n);
+		if (addr >= run->start && addr < run->end)
+			return true;
+	}
+	for (i = 0; i < sizeof(mixed) / sizeof(mixed[0]); i++) {
+		*run = mixed[i];
+		if (addr >= run->start && addr < run->end)
+			return true;
+	}
+	n = (addr - MANY_AT) / PAGE;
+	*run = object_run(MANY_AT + n * PAGE, 1, LMM_SHMEM, 1000 + n);
+	return addr >= MANY_AT && n < MANY_PAGES;
+}
+
+int ka_host_resolve(void *proc, uint64_t start, uint64_t end, struct lmm_run *runs, uint32_t max, char *text)
+{
+	struct lmm_run run;
+	uint32_t n = 0;
 
 	(void)proc;
-	*map = (struct ka_map){.kind = KA_OBJ_PRIVATE, .writable = start < READ_ONLY_AT};
-	if (start >= PRIVATE_AT && start < SEG_AT(0) && length <= SEG_AT(0) - start)
-		return 0;
-	if (n >= 1 && n <= SEGS && start + length <= SEG_AT(n) + SEG_BYTES) {
-		*map = (struct ka_map){.kind = KA_OBJ_SYSV,
-				       .writable = true,
-				       .object = n,
-				       .att_start = SEG_AT(n),
-				       .att_length = SEG_BYTES,
-				       .offset = start - SEG_AT(n),
-				       .object_bytes = SEG_BYTES};
-		return 0;
+	for (; start < end; start = run.end) {
+		if (!mapping_at(start, &run)) {
+			ka_text(text, KA_TEXT, "nothing is mapped at 0x%llx", (unsigned long long)start);
+			return -EINVAL;
+		}
+		if (n == max) {
+			ka_text(text, KA_TEXT, "more than %u mappings; register in parts", max);
+			return -E2BIG;
+		}
+		run.offset += start - run.start;
+		run.start = start;
+		run.end = run.end < end ? run.end : end;
+		runs[n++] = run;
 	}
-	ka_text(text, KA_TEXT, "nothing is mapped at 0x%llx", (unsigned long long)start);
-	return -EINVAL;
+	return (int)n;
 }
 
 int ka_host_nic_create(struct ka_nicmem *mem)

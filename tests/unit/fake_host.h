@@ -7,9 +7,15 @@
  * The made-up address space, the same for each process:
  *   from PRIVATE_AT     private memory, writable
  *   from READ_ONLY_AT   private memory, not writable
- *   from SEG_AT(n)      an attachment of segment n (1 ..), SEG_BYTES long
+ *   from SEG_AT(n)      an attachment of System V segment n (1 ..), SEG_BYTES long
+ *   from SHMEM_AT(n)    one of memfd n, from its page 2 on
+ *   from FILE_AT(n)     one of file n, which may be truncated
+ *   from MIXED_AT       one after the other, by pages: 4 private, 4 of segment
+ *                       101, 2 private read-only, 2 private, 4 of memfd 102,
+ *                       4 of file 103, 4 of segment 104, 8 private; then nothing
+ *   from MANY_AT        MANY_PAGES pages, each of a memfd of its own
  *   anything else       nothing
- * Each of the first two is 1 << 36 bytes long.
+ * Each of the first two is 1 << 36 bytes long.  n goes up to SEGS.
  */
 #ifndef FAKE_HOST_H
 #define FAKE_HOST_H
@@ -22,6 +28,13 @@
 #define SEG_AT(n)    ((3ull << 36) + (n) * (1ull << 24))
 #define SEGS	     64ull
 #define SEG_BYTES    (16 * PAGE)
+#define SHMEM_AT(n)  (SEG_AT(n) + (1ull << 32))
+#define FILE_AT(n)   (SEG_AT(n) + (2ull << 32))
+#define MIXED_AT     (4ull << 36)
+#define MANY_AT	     (5ull << 36)
+#define MANY_PAGES   (LMM_MAX_RUNS + 1ull)
+#define SHMEM_DEV    7u
+#define FILE_DEV     8u
 
 /* One event, with what was given. */
 struct fake_event {

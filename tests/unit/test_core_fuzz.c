@@ -52,6 +52,13 @@ static struct ka_vi_attr any_attr(const struct known *k)
 				   .wake_recv = pick(KA_WAKE_WORDS)};
 }
 
+static uint64_t any_place(void)
+{
+	const uint64_t places[] = {PRIVATE_AT, SEG_AT(1), SEG_AT(2), SHMEM_AT(1), FILE_AT(1), MIXED_AT};
+
+	return places[pick(sizeof(places) / sizeof(places[0]))];
+}
+
 static struct ka_req any_request(const struct known *k)
 {
 	struct ka_req req;
@@ -60,7 +67,7 @@ static struct ka_req any_request(const struct known *k)
 
 	for (i = 0; i < sizeof(req); i++)
 		byte[i] = (unsigned char)fake_rand(&rnd);
-	req.op = pick(20);
+	req.op = pick(KA_OP_INSPECT + 1);
 	req.nic = k->nic;
 	if (req.op == KA_OP_CLOSE && pick(20) != 0)
 		req.op = KA_OP_VI_CREATE;
@@ -70,14 +77,21 @@ static struct ka_req any_request(const struct known *k)
 	case KA_OP_PTAG_DESTROY:
 		req.u.ptag.tag = k->tag;
 		break;
+	case KA_OP_MEM_GONE:
+		if (pick(10) != 0)
+			req.op = KA_OP_MEM_REG;
+		/* fall through */
 	case KA_OP_MEM_REG:
 	case KA_OP_MEM_UNCOVERED:
-		req.u.reg.start = (pick(2) ? PRIVATE_AT : SEG_AT(pick(3))) + pick(20 * 4096);
+		req.u.reg.start = any_place() + pick(20 * 4096);
 		req.u.reg.length = pick(12 * 4096);
+		req.u.reg.level = pick(30) == 0 ? pick(9) : pick(3);
+		req.u.reg.watched = pick(2);
 		req.u.reg.tag = k->tag;
 		req.u.reg.rdma = pick(4) * 2;
 		break;
 	case KA_OP_MEM_DEREG:
+	case KA_OP_MEM_REFUSED:
 	case KA_OP_MEM_SET:
 		req.u.mem.handle = k->handle;
 		req.u.mem.start = k->start;
@@ -109,7 +123,7 @@ static struct ka_req any_request(const struct known *k)
 		req.u.accept.vi = k->vi;
 		break;
 	case KA_OP_INSPECT:
-		req.u.inspect.kind = pick(7);
+		req.u.inspect.kind = pick(VIPX_STAT + 2);
 		req.u.inspect.cursor = pick(2) ? pick(1000) : 0;
 		break;
 	}
@@ -133,12 +147,28 @@ static void learn(struct known *k, const struct ka_req *req)
 	}
 }
 
+/* Each region whose memory is there has an area, and nothing else has. */
+static void check(const struct ka_proc *proc)
+{
+	struct lmm_counts counts;
+	const struct ka_nic *nic;
+	uint32_t i, areas = 0;
+
+	for (nic = proc->nics; nic != NULL; nic = nic->next)
+		for (i = 0; i < KA_TPT_ENTRIES; i++)
+			areas += nic->mem.tpt[i].handle != 0 && nic->mem.tpt[i].tag != 0;
+	lmm_get_counts(proc->lmm, &counts);
+	assert_int_equal(counts.areas, areas);
+	assert_int_equal(counts.lmas > 0, areas > 0);
+	assert_int_equal(proc->regions != NULL, areas > 0);
+}
+
 static void test_fuzz(void **state)
 {
 	struct known known[PROCS] = {0};
 	struct ka_proc *procs[PROCS] = {0};
 	uint64_t now = 5, seed = 0xfeedbeef1234567ull;
-	uint32_t round, i, connections = 0, deregs = 0;
+	uint32_t round, i, connections = 0, deregs = 0, gone = 0;
 	const struct fake_event *ev;
 	struct ka_req req;
 
@@ -165,6 +195,7 @@ static void test_fuzz(void **state)
 			    ans.rep.nrecs <= KA_MAX_RECS);
 		assert_int_equal(ans.rep.err != 0, ans.rep.text[0] != '\0');
 		connections += req.op == KA_OP_CONN_ACCEPT && ans.rep.err == 0;
+		gone += req.op == KA_OP_MEM_SET && ans.rep.err == -EFAULT;
 		deregs += req.op == KA_OP_MEM_DEREG && ans.rep.err == 0;
 		learn(&known[i], &req);
 		ev = fake_last(&procs[i]);
@@ -172,14 +203,17 @@ static void test_fuzz(void **state)
 			known[i].conn = ans.event.conn;
 		else if (ev != NULL && ev->event.type == KA_EV_WAIT && ev->event.err == 0)
 			known[i].conn = ev->event.conn;
+		if (pick(500) == 0)
+			check(procs[i]);
 		if (pick(50) == 0) {
 			now += pick(100);
 			ka_core_tick(&core, now);
 			assert_true(ka_core_deadline(&core) > now);
 		}
 	}
-	print_message("%u connections, %u deregistrations\n", connections, deregs);
-	assert_true(connections > 100 && deregs > 100);
+	print_message("%u connections, %u deregistrations, %u times memory that had gone\n", connections,
+		      deregs, gone);
+	assert_true(connections > 100 && deregs > 100 && gone > 10);
 	while (core.procs != NULL)
 		ka_core_exit(&core, core.procs);
 	assert_null(core.waits);

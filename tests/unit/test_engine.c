@@ -38,7 +38,39 @@ static void *map_here(struct emu_link *l, const struct ka_tpt_entry *e)
 	return mappable ? (void *)(uintptr_t)e->start : NULL;
 }
 
-static const struct emu_host host = {.map = map_here};
+/* Memory that is touched with care: it has gone from `alive` bytes on. */
+static uint64_t alive;
+static unsigned int with_care, settled;
+static uint32_t revoking[2];
+static bool careful[2];
+
+static bool get(struct emu_link *l, const struct emu_seg *from, uint64_t off, void *to, uint64_t n)
+{
+	(void)l;
+	with_care++;
+	if (off + n > alive)
+		return false;
+	memcpy(to, (void *)(uintptr_t)(from->addr + off), n);
+	return true;
+}
+
+static bool put(struct emu_link *l, const struct emu_seg *to, uint64_t off, const void *from, uint64_t n)
+{
+	(void)l;
+	with_care++;
+	if (off + n > alive)
+		return false;
+	memcpy((void *)(uintptr_t)(to->addr + off), from, n);
+	return true;
+}
+
+static void settle(void)
+{
+	settled++;
+	revoking[0] = revoking[1] = 0;
+}
+
+static const struct emu_host host = {.map = map_here, .get = get, .put = put, .settle = settle};
 
 static uint8_t *buf(int side)
 {
@@ -54,20 +86,28 @@ static int setup(void **state)
 	if (region == MAP_FAILED)
 		return -1;
 	memset(s, 0, sizeof(s));
+	memset(revoking, 0, sizeof(revoking));
+	memset(careful, 0, sizeof(careful));
+	alive = BUF;
+	with_care = settled = 0;
 	for (i = 0; i < 2; i++) {
 		memset(s[i].memory, 0xcc, sizeof(s[i].memory));
 		s[i].tpt[0] = (struct ka_tpt_entry){.handle = 0x10000,
 						    .tag = TAG,
 						    .start = (uintptr_t)buf(i),
 						    .length = BUF,
-						    .rights = KA_R_WRITE,
-						    .object_kind = KA_OBJ_SYSV,
+						    .rights = KA_R_WRITE | KA_R_DIRECT,
+						    .kind = LMM_SYSV,
 						    .object = 1,
 						    .object_bytes = BUF};
 		s[i].l = (struct emu_link){.region = region,
 					   .own_tpt = s[i].tpt,
 					   .peer_tpt = s[1 - i].tpt,
 					   .host = &host,
+					   .revoking = &revoking[i],
+					   .peer_revoking = &revoking[1 - i],
+					   .tx_careful = &careful[i],
+					   .rx_careful = &careful[i],
 					   .side = (uint32_t)i,
 					   .own_tag = TAG,
 					   .peer_tag = TAG,
@@ -145,10 +185,117 @@ static void test_errors(void **state)
 	assert_int_equal(send_from(0, 0, 10), EMU_BAD_RECEIVE);
 	assert_true(emu_recv_take(&s[1].l, &to, 1, &r, &moved));
 	assert_int_equal(r.status & VIP_STATUS_ERROR_MASK, VIP_STATUS_PROTECTION_ERROR);
-	s[1].tpt[0].rights = KA_R_WRITE;
+	s[1].tpt[0].rights = KA_R_WRITE | KA_R_DIRECT;
 	emu_set_down(&s[1].l, KA_DOWN_DISCONNECT);
 	assert_int_equal(send_from(0, 0, 10), EMU_IS_DOWN);
 	assert_int_equal(emu_down(&s[0].l), KA_DOWN_DISCONNECT | 1 << 8);
+}
+
+/* Without KA_R_DIRECT, or by a thread that is careful, own memory is touched through the host alone. */
+static void test_with_care(void **state)
+{
+	static const uint32_t sizes[] = {100, 50000};
+	struct emu_seg to = seg(1, 0, 60000);
+	struct emu_recv r;
+	bool moved;
+	size_t i;
+
+	(void)state;
+	mappable = 0;
+	for (i = 0; i < 4; i++) {
+		uint32_t size = sizes[i % 2];
+
+		with_care = 0;
+		careful[0] = careful[1] = i < 2;
+		s[0].tpt[0].rights = s[1].tpt[0].rights =
+			(uint16_t)(i < 2 ? KA_R_WRITE | KA_R_DIRECT : KA_R_WRITE);
+		memset(buf(0), (int)i + 1, size);
+		emu_post_recv(&s[1].l, &to, 1, false);
+		assert_int_equal(send_from(0, 0, size), EMU_SENT_UNREAPED);
+		assert_int_not_equal(with_care, 0);
+		with_care = 0;
+		assert_true(emu_recv_take(&s[1].l, &to, 1, &r, &moved));
+		assert_int_not_equal(with_care, 0);
+		assert_int_equal(r.length, size);
+		assert_memory_equal(buf(1), buf(0), size);
+	}
+}
+
+/* Memory that goes: under the receiver, under the sender before and in the middle of a message. */
+static void test_gone(void **state)
+{
+	struct emu_seg to = seg(1, 0, 60000);
+	struct emu_recv r;
+	bool moved;
+
+	(void)state;
+	s[0].tpt[0].rights = s[1].tpt[0].rights = KA_R_WRITE;
+	mappable = 0;
+	/* in a cell: nothing has happened, and the receive is not used up */
+	emu_post_recv(&s[1].l, &to, 1, false);
+	alive = 50;
+	assert_int_equal(send_from(0, 0, 100), EMU_BAD_SOURCE);
+	alive = BUF;
+	assert_int_equal(send_from(0, 0, 100), EMU_SENT_UNREAPED);
+	assert_true(emu_recv_take(&s[1].l, &to, 1, &r, &moved));
+	assert_int_equal(r.status & VIP_STATUS_ERROR_MASK, 0);
+	/* in the landing ring: the receiver hears of it */
+	emu_post_recv(&s[1].l, &to, 1, false);
+	alive = 40000;
+	assert_int_equal(send_from(0, 0, 50000), EMU_SENT_UNREAPED);
+	assert_true(s[0].l.source_gone);
+	alive = BUF;
+	assert_true(emu_recv_take(&s[1].l, &to, 1, &r, &moved));
+	assert_int_equal(r.status & VIP_STATUS_ERROR_MASK, VIP_STATUS_PARTIAL_ERROR);
+	/* in place */
+	mappable = 1;
+	emu_post_recv(&s[1].l, &to, 1, false);
+	alive = 0;
+	assert_int_equal(send_from(0, 0, 50000), EMU_SOURCE_GONE);
+	assert_int_equal(region->ctl.side[0].busy % 2, 0);
+	assert_true(emu_recv_take(&s[1].l, &to, 1, &r, &moved));
+	assert_int_equal(r.status & VIP_STATUS_ERROR_MASK, VIP_STATUS_PARTIAL_ERROR);
+	/* under the receiver */
+	mappable = 0;
+	alive = BUF;
+	emu_post_recv(&s[1].l, &to, 1, false);
+	assert_int_equal(send_from(0, 0, 50000), EMU_SENT_UNREAPED);
+	alive = 40000;
+	assert_true(emu_recv_take(&s[1].l, &to, 1, &r, &moved));
+	assert_int_equal(r.status & VIP_STATUS_ERROR_MASK, VIP_STATUS_PROTECTION_ERROR);
+	assert_int_equal(r.length, 0);
+	/* and the next one is as good as any */
+	alive = BUF;
+	emu_post_recv(&s[1].l, &to, 1, false);
+	assert_int_equal(send_from(0, 0, 50000), EMU_SENT_UNREAPED);
+	assert_true(emu_recv_take(&s[1].l, &to, 1, &r, &moved));
+	assert_int_equal(r.status & VIP_STATUS_ERROR_MASK, 0);
+}
+
+/* While an end's memory is being taken out of its TPT, it waits, and its peer leaves writing to it. */
+static void test_revoking(void **state)
+{
+	struct emu_seg to = seg(1, 0, 60000);
+	struct emu_recv r;
+	bool moved;
+
+	(void)state;
+	mappable = 1;
+	emu_post_recv(&s[1].l, &to, 1, false);
+	revoking[0] = 1;
+	assert_int_equal(send_from(0, 0, 100), EMU_SENT);
+	assert_int_equal(settled, 1);
+	assert_true(emu_recv_take(&s[1].l, &to, 1, &r, &moved));
+	emu_post_recv(&s[1].l, &to, 1, false);
+	memset(buf(1), 0x22, 100);
+	revoking[1] = 1;
+	assert_int_equal(send_from(0, 0, 100), EMU_SENT_UNREAPED);
+	assert_int_equal(buf(1)[0], 0x22);
+	s[1].tpt[0].tag = 0; /* it has gone */
+	assert_true(emu_recv_take(&s[1].l, &to, 1, &r, &moved));
+	assert_int_equal(settled, 2);
+	assert_int_equal(r.status & VIP_STATUS_ERROR_MASK, VIP_STATUS_PROTECTION_ERROR);
+	assert_int_equal(buf(1)[0], 0x22);
 }
 
 static uint32_t any(void)
@@ -244,6 +391,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_three_places, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_errors, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_with_care, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_gone, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_revoking, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_hostile, setup, teardown),
 	};
 

@@ -23,9 +23,15 @@ static int setup(void **state)
 	return 0;
 }
 
-static uint32_t enter(uint64_t start, uint64_t length, uint32_t tag, uint32_t rights)
+static uint32_t enter(uint64_t start, uint64_t length, uint32_t tag, uint16_t rights)
 {
-	struct ka_tpt_entry e = {.start = start, .length = length, .tag = tag, .rights = rights, .offset = 7};
+	struct ka_tpt_entry e = {.start = start,
+				 .length = length,
+				 .tag = tag,
+				 .rights = rights,
+				 .kind = LMM_SHMEM,
+				 .dev = 9,
+				 .offset = 7};
 
 	return tpt_publish(&tpt, &e);
 }
@@ -60,7 +66,7 @@ static void test_bounds(void **state)
 static void test_rights_and_tag(void **state)
 {
 	uint32_t h = enter(1000, 100, 5, KA_R_WRITE | KA_R_RDMA_READ);
-	struct ka_tpt_entry e;
+	struct ka_tpt_entry e = {0};
 
 	(void)state;
 	assert_true(may(h, 1000, 1, 5, KA_R_WRITE));
@@ -74,7 +80,26 @@ static void test_rights_and_tag(void **state)
 	assert_false(may(h, 1000, 1, 6, KA_R_WRITE));
 	assert_true(ka_tpt_get(table, h, &e));
 	assert_int_equal(e.offset, 7);
+	assert_int_equal(e.kind, LMM_SHMEM);
+	assert_int_equal(e.dev, 9);
 	assert_int_equal(e.seq % 2, 0);
+}
+
+/* Memory that has gone: the handle stays, and nobody's tag matches. */
+static void test_gone(void **state)
+{
+	uint32_t h = enter(1000, 100, 5, KA_R_WRITE);
+	struct ka_tpt_entry e = {0};
+
+	(void)state;
+	tpt_set(&tpt, h, 0, 0);
+	assert_non_null(tpt_find(&tpt, h));
+	assert_false(may(h, 1000, 1, 5, 0));
+	assert_false(may(h, 1000, 1, 0, KA_R_WRITE));
+	assert_true(ka_tpt_get(table, h, &e));
+	assert_int_equal(e.length, 100);
+	tpt_clear(&tpt, h);
+	assert_null(tpt_find(&tpt, h));
 }
 
 static void test_being_changed(void **state)
@@ -154,6 +179,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(test_bounds, setup),
 		cmocka_unit_test_setup(test_rights_and_tag, setup),
+		cmocka_unit_test_setup(test_gone, setup),
 		cmocka_unit_test_setup(test_being_changed, setup),
 		cmocka_unit_test_setup(test_stale, setup),
 		cmocka_unit_test_setup(test_nonsense_handles, setup),

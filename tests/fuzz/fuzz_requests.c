@@ -1,0 +1,798 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * fuzz_requests.c - how an input is read and carried out.
+ *
+ * An input is a sequence of steps.  The first byte of each says which step
+ * (low four bits) and of which process (high four bits); what follows depends
+ * on the step.  An input that ends within a step is continued with zeros.
+ *
+ *   0 .. 7  SEND     op, use, which, n, then n bytes: a request with this op,
+ *                    whose union begins with these bytes, and in which `use`
+ *                    puts numbers that the agent has given out, and values
+ *                    that are allowed
+ *   8       RAW      n, then n bytes: a message of just these
+ *   9       CONNECT  how: bits 0, 1 whether the daemon serves the process,
+ *                    bit 2 it never reads its events, bit 3 it says no HELLO
+ *                    by itself
+ *   10      LEAVE
+ *   11      TIME     two bytes, milliseconds
+ *   12      FAULT    bits 0 .. 5 allocations that succeed, bit 6 no files,
+ *                    bit 7 no process, if they are not all 0: at the next message
+ *   13      MAP      first page, number of pages, what, offset: something else
+ *                    is mapped there; bit 7 of what: read-only, bit 6: the
+ *                    agent is told so
+ *   14      REPEAT   n: the last message up to 8 times more, or MANY if n is 255:
+ *                    limits can be reached, but seldom are
+ *   15      SCRIBBLE where (2 bytes), value (4 bytes): into memory that the
+ *                    agent shares with the processes
+ *
+ * A process that is not connected connects when it is to send something.
+ */
+#include "tests/fuzz/fuzz.h"
+
+#include <stdarg.h>
+
+/* What SEND puts into a request. */
+enum use {
+	USE_NIC = 1,	/* a NIC handle */
+	USE_TAG = 2,	/* a protection tag */
+	USE_OBJ = 4,	/* a VI, a region, a connection request or a cursor, by the request */
+	USE_PLACE = 8,	/* memory that is there; addresses of this host */
+	USE_SMALL = 16, /* rights, levels, timeouts that are allowed */
+	USE_DEAD = 32,	/* numbers of what is no longer there */
+	USE_OTHER = 64, /* the numbers are the next process's */
+};
+
+#define MAX_REQUESTS 5000u /* of one input */
+#define MANY	     256u
+
+bool fuzz_trace;
+unsigned long fuzz_answered[32];
+
+static struct ka_core core;
+static struct ka_answer answer;
+static uint64_t now;
+static uint64_t digest; /* of the core's state when it was looked at last */
+static bool looked;	/* and that was after the last message */
+static bool hurry;	/* one of many that are alike: not each needs to be looked at */
+static uint32_t nrequests;
+static uint32_t npids;
+static uint64_t ncookies;
+
+/* ---- the input ---- */
+
+struct input {
+	const uint8_t *at;
+	size_t left;
+};
+
+static uint32_t take(struct input *in, unsigned int bytes)
+{
+	uint32_t value = 0;
+	unsigned int i;
+
+	for (i = 0; i < bytes && in->left > 0; i++, in->at++, in->left--)
+		value |= (uint32_t)*in->at << 8 * i;
+	return value;
+}
+
+static void take_bytes(struct input *in, void *to, size_t n)
+{
+	size_t have = n < in->left ? n : in->left;
+
+	memset(to, 0, n);
+	memcpy(to, in->at, have);
+	in->at += have;
+	in->left -= have;
+}
+
+/* ---- telling ---- */
+
+void trace(const char *fmt, ...)
+{
+	va_list ap;
+
+	if (!fuzz_trace)
+		return;
+	va_start(ap, fmt);
+	vprintf(fmt, ap);
+	va_end(ap);
+}
+
+void wrong(const char *fmt, ...)
+{
+	va_list ap;
+
+	fflush(stdout);
+	fprintf(stderr, "fuzz_requests: ");
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fputc('\n', stderr);
+	abort();
+}
+
+const char *op_name(uint32_t op)
+{
+	static const char *const names[] = {
+		[KA_OP_HELLO] = "HELLO",
+		[KA_OP_OPEN] = "OPEN",
+		[KA_OP_CLOSE] = "CLOSE",
+		[KA_OP_PTAG_CREATE] = "PTAG_CREATE",
+		[KA_OP_PTAG_DESTROY] = "PTAG_DESTROY",
+		[KA_OP_MEM_REG] = "MEM_REG",
+		[KA_OP_MEM_DEREG] = "MEM_DEREG",
+		[KA_OP_MEM_SET] = "MEM_SET",
+		[KA_OP_MEM_UNCOVERED] = "MEM_UNCOVERED",
+		[KA_OP_MEM_REFUSED] = "MEM_REFUSED",
+		[KA_OP_MEM_GONE] = "MEM_GONE",
+		[KA_OP_VI_CREATE] = "VI_CREATE",
+		[KA_OP_VI_SET] = "VI_SET",
+		[KA_OP_VI_DESTROY] = "VI_DESTROY",
+		[KA_OP_CONN_WAIT] = "CONN_WAIT",
+		[KA_OP_CONN_REQUEST] = "CONN_REQUEST",
+		[KA_OP_CONN_ACCEPT] = "CONN_ACCEPT",
+		[KA_OP_CONN_REJECT] = "CONN_REJECT",
+		[KA_OP_DISCONNECT] = "DISCONNECT",
+		[KA_OP_INSPECT] = "INSPECT",
+	};
+
+	return op < sizeof(names) / sizeof(names[0]) ? names[op] : NULL;
+}
+
+static void trace_message(const struct client *c, const struct ka_req *req, size_t bytes)
+{
+	const uint8_t *b = (const uint8_t *)&req->u;
+	size_t i, last = 0;
+
+	if (!fuzz_trace)
+		return;
+	printf("%5u process %u: ", nrequests, (unsigned int)(c - clients));
+	if (bytes != sizeof(*req)) {
+		printf("a message of %zu bytes\n", bytes);
+		return;
+	}
+	if (op_name(req->op) != NULL)
+		printf("%s", op_name(req->op));
+	else
+		printf("request %u", req->op);
+	printf(" nic %u:", req->nic);
+	for (i = 0; i < sizeof(req->u); i++)
+		last = b[i] != 0 ? i + 1 : last;
+	for (i = 0; i < last; i++)
+		printf(i % 4 == 0 ? " %02x" : "%02x", b[i]);
+	printf("\n");
+}
+
+static void trace_answer(void)
+{
+	if (!fuzz_trace)
+		return;
+	if (answer.rep.err != 0)
+		printf("      error %d: %s\n", answer.rep.err, answer.rep.text);
+	else
+		printf("      answer %u %u, %u ranges, %u rows\n", answer.rep.u.mem.handle,
+		       answer.rep.u.mem.verdict, answer.rep.nranges, answer.rep.nrecs);
+}
+
+/* ---- numbers that the agent has given out ---- */
+
+#define KNOWN 16u /* of one sort, the last ones */
+
+struct known {
+	uint64_t id;
+	uint64_t start, length; /* of a region */
+	uint32_t nic;
+	bool dead;
+};
+
+struct list {
+	struct known v[KNOWN];
+	uint32_t n; /* ever */
+};
+
+static struct numbers {
+	struct list nics, tags, vis, regions, conns;
+	uint64_t cursor;
+} numbers[PROCS];
+
+static void learn(struct list *l, const struct known *k)
+{
+	l->v[l->n++ % KNOWN] = *k;
+}
+
+/* @nic 0: of any; a NIC handle's own entry has it as its id. */
+static void bury(struct list *l, uint32_t nic, uint64_t id)
+{
+	uint32_t i;
+
+	for (i = 0; i < KNOWN; i++)
+		if (l->v[i].nic == nic && (id == 0 || l->v[i].id == id))
+			l->v[i].dead = true;
+}
+
+/* The one that came @back ones before the last, going round; all 0: there is none. */
+static struct known recall(const struct list *l, bool dead, uint32_t nic, uint32_t back)
+{
+	const struct known *match[KNOWN];
+	uint32_t i, n = 0;
+
+	for (i = l->n; i > 0 && i + KNOWN > l->n; i--) {
+		const struct known *k = &l->v[(i - 1) % KNOWN];
+
+		if (k->dead == dead && (nic == 0 || k->nic == nic))
+			match[n++] = k;
+	}
+	return n > 0 ? *match[back % n] : (struct known){0};
+}
+
+static void learn_answer(const struct client *c, const struct ka_req *req)
+{
+	struct numbers *k = &numbers[c - clients];
+	const struct ka_rep *rep = &answer.rep;
+
+	switch (req->op) {
+	case KA_OP_OPEN:
+		learn(&k->nics, &(struct known){.id = rep->u.open.nic, .nic = rep->u.open.nic});
+		learn(&k->tags, &(struct known){.id = rep->u.open.tag, .nic = rep->u.open.nic});
+		break;
+	case KA_OP_CLOSE:
+		bury(&k->nics, req->nic, 0);
+		bury(&k->tags, req->nic, 0);
+		bury(&k->vis, req->nic, 0);
+		bury(&k->regions, req->nic, 0);
+		bury(&k->conns, req->nic, 0);
+		break;
+	case KA_OP_PTAG_CREATE:
+		learn(&k->tags, &(struct known){.id = rep->u.ptag.tag, .nic = req->nic});
+		break;
+	case KA_OP_PTAG_DESTROY:
+		bury(&k->tags, req->nic, req->u.ptag.tag);
+		break;
+	case KA_OP_MEM_REG:
+		learn(&k->regions, &(struct known){rep->u.mem.handle, req->u.reg.start, req->u.reg.length,
+						   req->nic, false});
+		break;
+	case KA_OP_MEM_DEREG:
+		bury(&k->regions, req->nic, req->u.mem.handle);
+		break;
+	case KA_OP_VI_CREATE:
+		learn(&k->vis, &(struct known){.id = rep->u.vi.vi, .nic = req->nic});
+		break;
+	case KA_OP_VI_DESTROY:
+		bury(&k->vis, req->nic, req->u.vi.vi);
+		break;
+	case KA_OP_CONN_ACCEPT:
+	case KA_OP_CONN_REJECT:
+		bury(&k->conns, req->nic, req->u.accept.conn);
+		break;
+	case KA_OP_INSPECT:
+		k->cursor = rep->u.inspect.cursor;
+		break;
+	}
+}
+
+static void event_to(struct client *c, const struct ka_event *ev, const struct ka_give *give)
+{
+	host_event_checked(c, ev, give);
+	if (ev->type == KA_EV_WAIT && ev->err == 0)
+		learn(&numbers[c - clients].conns, &(struct known){.id = ev->conn, .nic = ev->nic});
+	if (c->deaf)
+		c->doomed = true;
+}
+
+void ka_host_event(void *proc, const struct ka_event *event, const struct ka_give *give)
+{
+	struct client *c = proc;
+
+	if (c < clients || c >= clients + PROCS || c->proc == NULL)
+		wrong("an event to a process that is not there");
+	event_to(c, event, give);
+}
+
+/* ---- messages ---- */
+
+static void release(struct client *c)
+{
+	trace("      process %u is gone\n", (unsigned int)(c - clients));
+	host_forget(c);
+	if (c->proc != NULL)
+		ka_core_exit(&core, c->proc);
+	*c = (struct client){0};
+}
+
+static void look(void)
+{
+	digest = check_state(&core);
+	looked = true;
+}
+
+/* As the daemon does when all is answered: the end of one may doom others. */
+static void release_doomed(void)
+{
+	struct client *c = clients;
+
+	while (c < clients + PROCS) {
+		if (!c->doomed) {
+			c++;
+			continue;
+		}
+		release(c);
+		look();
+		c = clients;
+	}
+}
+
+static void set_cookie(struct ka_req *req)
+{
+	if (req->op == KA_OP_CONN_WAIT)
+		req->u.wait.cookie = ++ncookies;
+	else if (req->op == KA_OP_CONN_REQUEST)
+		req->u.request.cookie = ++ncookies;
+}
+
+/* A client locks what it registers first, if such a range can be. */
+static void lock_first(struct client *c, const struct ka_req *req)
+{
+	uint64_t start = req->u.reg.start, length = req->u.reg.length;
+
+	if (req->op == KA_OP_MEM_REG && start < 0 - PAGE && length <= 0 - PAGE - start)
+		space_lock(&c->space, start, length, true);
+}
+
+/* What a client does that obeys. */
+static void obey(struct client *c, const struct ka_req *req)
+{
+	const struct ka_rep *rep = &answer.rep;
+	uint32_t i;
+
+	if (req->op == KA_OP_MEM_GONE && rep->err == 0)
+		space_lock(&c->space, req->u.reg.start, req->u.reg.length, false);
+	if (rep->nranges == 0 && rep->u.mem.verdict == LMM_MLOCK_LOCK && req->op == KA_OP_MEM_REG)
+		space_lock(&c->space, rep->u.mem.seg.start, rep->u.mem.seg.length, true);
+	for (i = 0; i < rep->nranges; i++)
+		space_lock(&c->space, answer.ranges[i].start, answer.ranges[i].length, false);
+	/* What did not fit into the answer stays locked, and what could not be locked is not. */
+	if (!hurry || rep->nranges == KA_MAX_RANGES || req->op == KA_OP_MEM_REFUSED)
+		check_locks(c,
+			    rep->nranges == KA_MAX_RANGES || (req->op == KA_OP_MEM_REFUSED && rep->err == 0));
+}
+
+static void expect_event(struct client *c, const struct ka_req *req)
+{
+	bool wait = req->op == KA_OP_CONN_WAIT;
+
+	if (answer.rep.err != 0 || (!wait && req->op != KA_OP_CONN_REQUEST))
+		return;
+	host_expect(c, wait ? KA_EV_WAIT : KA_EV_CONN, req->nic,
+		    wait ? req->u.wait.cookie : req->u.request.cookie);
+	if (answer.has_event)
+		event_to(c, &answer.event, &(struct ka_give){NULL, NULL});
+}
+
+static void greet(struct client *c, const struct ka_req *req)
+{
+	ka_core_request(&core, NULL, req, now + 1, &answer);
+	trace_answer();
+	check_answer(c, req, &answer);
+	if (answer.rep.err == 0) {
+		c->proc = ka_core_enter(&core, c, c->pid, "fuzz fuzz fuzz fuzz");
+		fuzz_answered[KA_OP_HELLO]++;
+	}
+	c->doomed = c->proc == NULL;
+	look();
+}
+
+/* A request that fails changes nothing; but one that was given up is forgotten once its server has been told.
+ */
+static void look_after(const struct ka_req *req)
+{
+	uint64_t before = digest;
+	bool compare = looked && answer.rep.err != 0 &&
+		       !(req->op == KA_OP_CONN_ACCEPT && answer.rep.err == -ETIMEDOUT);
+
+	if (hurry) {
+		looked = false;
+		return;
+	}
+	look();
+	if (compare && digest != before)
+		wrong("a request failed with error %d and has changed something", answer.rep.err);
+}
+
+static void serve(struct client *c, const struct ka_req *req)
+{
+	lock_first(c, req);
+	ka_core_request(&core, c->proc, req, now + 1, &answer);
+	trace_answer();
+	check_answer(c, req, &answer);
+	expect_event(c, req);
+	look_after(req);
+	if ((req->op >= KA_OP_MEM_REG && req->op <= KA_OP_MEM_GONE) || req->op == KA_OP_CLOSE)
+		obey(c, req);
+	if (answer.rep.err != 0)
+		return;
+	if (req->op < sizeof(fuzz_answered) / sizeof(fuzz_answered[0]))
+		fuzz_answered[req->op]++;
+	if (req->op == KA_OP_CLOSE &&
+	    host_pending(c, KA_EV_WAIT, req->nic) + host_pending(c, KA_EV_CONN, req->nic) > 0)
+		wrong("NIC handle %u is closed, and not all that was pending has ended", req->nic);
+	learn_answer(c, req);
+}
+
+/* A message as it came from the socket. */
+static void message(struct client *c, const struct ka_req *req, size_t bytes)
+{
+	enum message what;
+
+	check_prepare(&answer);
+	what = message_decode(req, bytes, c->proc != NULL, c->refused, &answer.rep);
+	if (what == MESSAGE_BAD) {
+		trace_answer();
+		check_answer(c, NULL, &answer);
+		if (answer.rep.err == 0)
+			wrong("a message is refused without a cause");
+		c->doomed = true;
+	} else if (what == MESSAGE_HELLO) {
+		greet(c, req);
+	} else {
+		serve(c, req);
+	}
+}
+
+/* The last message, for REPEAT. */
+static struct {
+	struct client *client;
+	struct ka_req req;
+	size_t bytes;
+} last;
+
+static void send_message(struct client *c, const struct ka_req *req, size_t bytes)
+{
+	size_t there = bytes < sizeof(*req) ? bytes : sizeof(*req);
+	struct ka_req *copy;
+
+	if (nrequests == MAX_REQUESTS)
+		return;
+	nrequests++;
+	last.client = c;
+	last.req = *req;
+	last.bytes = bytes;
+	if (bytes == sizeof(*req))
+		set_cookie(&last.req);
+	trace_message(c, &last.req, bytes);
+	if (bytes == 0) { /* it has closed its socket */
+		c->doomed = true;
+	} else {
+		copy = malloc(there); /* so that not a byte more can be read */
+		if (copy == NULL)
+			wrong("no memory, really");
+		memcpy(copy, &last.req, there);
+		message(c, copy, bytes);
+		free(copy);
+		faults = no_faults;
+	}
+	release_doomed();
+}
+
+static void connect_client(struct client *c, uint32_t how)
+{
+	static const int refused[] = {0, -EPERM, -ENOSPC, -ESRCH};
+	struct ka_req hello = {.op = KA_OP_HELLO, .u.hello = {KA_MAGIC, KA_VERSION}};
+
+	if (c->connected)
+		return;
+	trace("      process %u connects%s\n", (unsigned int)(c - clients), (how & 4) != 0 ? ", deaf" : "");
+	numbers[c - clients] = (struct numbers){0};
+	*c = (struct client){
+		.pid = ++npids, .refused = refused[how & 3], .connected = true, .deaf = (how & 4) != 0};
+	space_init(&c->space, (uint32_t)(c - clients));
+	if ((how & 8) == 0)
+		send_message(c, &hello, sizeof(hello));
+}
+
+/* ---- SEND ---- */
+
+static void put_memory(struct ka_req *req, const struct space *s)
+{
+	uint64_t at = req->u.reg.start, length = req->u.reg.length;
+	bool big = (at >> 56) % 8 == 7;
+
+	req->u.reg.start = big ? BIG_AT + at % BIG_BYTES : s->base + at % (SPACE_BYTES + PAGE);
+	req->u.reg.length = length % (big ? 2 * KA_MAX_BLOCK_BYTES : SPACE_BYTES + PAGE);
+}
+
+static void put_addr(struct ka_addr *a)
+{
+	*a = (struct ka_addr){.host_len = KA_NIC_ADDR_LEN,
+			      .disc_len = a->disc_len % 3,
+			      .bytes = {KA_NIC_ADDR, a->bytes[1] % 2}};
+}
+
+/* Memory that is there, most of it; addresses that can be reached. */
+static void put_places(struct ka_req *req, const struct space *s)
+{
+	switch (req->op) {
+	case KA_OP_MEM_REG:
+	case KA_OP_MEM_UNCOVERED:
+	case KA_OP_MEM_GONE:
+		put_memory(req, s);
+		break;
+	case KA_OP_CONN_WAIT:
+		put_addr(&req->u.wait.local);
+		break;
+	case KA_OP_CONN_REQUEST:
+		put_addr(&req->u.request.local);
+		put_addr(&req->u.request.remote);
+		break;
+	}
+}
+
+static void put_small_attr(struct ka_vi_attr *attr)
+{
+	attr->level = 1u << attr->level % 3;
+	attr->max_transfer %= 2;
+	attr->qos %= 2;
+	attr->rdma &= KA_R_RDMA_WRITE | KA_R_RDMA_READ;
+	attr->wake_send %= KA_WAKE_WORDS;
+	attr->wake_recv %= KA_WAKE_WORDS;
+}
+
+/* 0: for ever. */
+static uint32_t small_time(uint32_t ms)
+{
+	return ms % 512 == 0 ? KA_INFINITE : ms % 512 - 1;
+}
+
+static void put_small(struct ka_req *req)
+{
+	switch (req->op) {
+	case KA_OP_MEM_REG:
+	case KA_OP_MEM_UNCOVERED:
+	case KA_OP_MEM_GONE:
+		req->u.reg.rdma &= KA_R_RDMA_WRITE | KA_R_RDMA_READ;
+		req->u.reg.level %= LMM_PINNED + 1;
+		req->u.reg.watched %= 2;
+		break;
+	case KA_OP_MEM_SET:
+		req->u.mem.rdma &= KA_R_RDMA_WRITE | KA_R_RDMA_READ;
+		break;
+	case KA_OP_VI_CREATE:
+	case KA_OP_VI_SET:
+		put_small_attr(&req->u.vi.attr);
+		break;
+	case KA_OP_CONN_WAIT:
+		req->u.wait.timeout_ms = small_time(req->u.wait.timeout_ms);
+		break;
+	case KA_OP_CONN_REQUEST:
+		req->u.request.timeout_ms = small_time(req->u.request.timeout_ms);
+		req->u.request.grace_ms = small_time(req->u.request.grace_ms);
+		break;
+	case KA_OP_INSPECT:
+		req->u.inspect.kind = req->u.inspect.kind % VIPX_STAT + 1;
+		break;
+	}
+}
+
+static void put_tag(struct ka_req *req, const struct numbers *k, bool dead, uint32_t back)
+{
+	uint32_t tag = (uint32_t)recall(&k->tags, dead, dead ? 0 : req->nic, back).id;
+
+	switch (req->op) {
+	case KA_OP_PTAG_DESTROY:
+		req->u.ptag.tag = tag;
+		break;
+	case KA_OP_MEM_REG:
+		req->u.reg.tag = tag;
+		break;
+	case KA_OP_MEM_SET:
+		req->u.mem.tag = tag;
+		break;
+	case KA_OP_VI_CREATE:
+	case KA_OP_VI_SET:
+		req->u.vi.attr.tag = tag;
+		break;
+	}
+}
+
+/* The object that the request names; its NIC handle, or 0. */
+static uint32_t put_object(struct ka_req *req, const struct numbers *k, bool dead, uint32_t back)
+{
+	struct known region = recall(&k->regions, dead, 0, back);
+	struct known vi = recall(&k->vis, dead, 0, back);
+	struct known conn = recall(&k->conns, dead, 0, back);
+
+	switch (req->op) {
+	case KA_OP_MEM_GONE:
+	case KA_OP_MEM_UNCOVERED:
+		req->u.reg.start += region.start;
+		req->u.reg.length += region.length;
+		return region.nic;
+	case KA_OP_MEM_DEREG:
+	case KA_OP_MEM_SET:
+	case KA_OP_MEM_REFUSED:
+		req->u.mem.start += region.start;
+		req->u.mem.handle = (uint32_t)region.id;
+		return region.nic;
+	case KA_OP_VI_SET:
+	case KA_OP_VI_DESTROY:
+	case KA_OP_DISCONNECT:
+		req->u.vi.vi = (uint32_t)vi.id;
+		return vi.nic;
+	case KA_OP_CONN_REQUEST:
+		req->u.request.vi = (uint32_t)vi.id;
+		return vi.nic;
+	case KA_OP_CONN_ACCEPT:
+		req->u.accept.conn = conn.id;
+		req->u.accept.vi = (uint32_t)recall(&k->vis, dead, conn.nic, back).id;
+		return conn.nic;
+	case KA_OP_CONN_REJECT:
+		req->u.accept.conn = conn.id;
+		return conn.nic;
+	case KA_OP_INSPECT:
+		req->u.inspect.cursor = k->cursor;
+		return 0;
+	}
+	return 0;
+}
+
+static void step_send(struct client *c, struct input *in)
+{
+	struct ka_req req = {.op = take(in, 1)};
+	uint32_t use = take(in, 1), which = take(in, 1), n = take(in, 1), nic = 0;
+	bool dead = (use & USE_DEAD) != 0;
+	const struct numbers *k;
+
+	take_bytes(in, &req.u, n < sizeof(req.u) ? n : sizeof(req.u));
+	connect_client(c, 0);
+	k = &numbers[((uint32_t)(c - clients) + ((use & USE_OTHER) != 0)) % PROCS];
+	if ((use & USE_PLACE) != 0)
+		put_places(&req, &c->space);
+	if ((use & USE_SMALL) != 0)
+		put_small(&req);
+	if ((use & USE_OBJ) != 0)
+		nic = put_object(&req, k, dead, which % 16);
+	if ((use & USE_NIC) != 0)
+		req.nic = nic != 0 ? nic : (uint32_t)recall(&k->nics, dead, 0, which % 16).id;
+	if ((use & USE_TAG) != 0)
+		put_tag(&req, k, dead, which / 16);
+	send_message(c, &req, sizeof(req));
+}
+
+/* ---- the other steps ---- */
+
+static void step_raw(struct client *c, struct input *in)
+{
+	uint32_t n = take(in, 1);
+	struct ka_req req = {0};
+
+	connect_client(c, 8);
+	take_bytes(in, &req, n < sizeof(req) ? n : sizeof(req));
+	send_message(c, &req, n);
+}
+
+static void step_time(struct input *in)
+{
+	now += take(in, 2);
+	trace("      it is %" PRIu64 " ms\n", now);
+	ka_core_tick(&core, now);
+	if (ka_core_deadline(&core) <= now)
+		wrong("something has timed out and is still there");
+	look();
+	release_doomed();
+}
+
+static void step_fault(struct input *in)
+{
+	uint32_t how = take(in, 1);
+
+	if (how == 0)
+		return;
+	trace("      next: %u allocations%s%s\n", how & 63, (how & 64) != 0 ? ", no files" : "",
+	      (how & 128) != 0 ? ", no process" : "");
+	faults = (struct faults){(how & 63) != 0 ? (int)(how & 63) - 1 : -1, (how & 64) != 0,
+				 (how & 128) != 0};
+}
+
+static void step_map(struct client *c, struct input *in)
+{
+	uint32_t first = take(in, 1), n = take(in, 1) % SPACE_PAGES + 1, what = take(in, 1);
+	struct ka_req gone = {.op = KA_OP_MEM_GONE};
+
+	connect_client(c, 0);
+	if (c->proc == NULL)
+		return;
+	trace("      process %u maps %u at %u pages from %u on\n", (unsigned int)(c - clients), what & 63, n,
+	      first);
+	space_map(&c->space, first, n, what & 63, take(in, 1), (what & 128) != 0);
+	gone.u.reg.start = c->space.base + first * PAGE;
+	gone.u.reg.length = (n < SPACE_PAGES - first ? n : SPACE_PAGES - first) * PAGE;
+	if ((what & 64) != 0)
+		send_message(c, &gone, sizeof(gone));
+}
+
+static void step_repeat(struct input *in)
+{
+	struct ka_req req = last.req;
+	uint32_t n = take(in, 1);
+
+	n = n == 255 ? MANY : n % 8 + 1;
+	/* Unless it leads to its sender's end. */
+	while (n-- > 0 && last.client != NULL && last.client->connected) {
+		hurry = n > 1; /* the last two show whether one that fails changes something */
+		send_message(last.client, &req, last.bytes);
+	}
+	hurry = false;
+}
+
+static void step(struct input *in)
+{
+	uint32_t first = take(in, 1);
+	struct client *c = &clients[first / 16 % PROCS];
+
+	switch (first % 16) {
+	default:
+		step_send(c, in);
+		break;
+	case 8:
+		step_raw(c, in);
+		break;
+	case 9:
+		connect_client(c, take(in, 1));
+		break;
+	case 10:
+		c->doomed = c->connected;
+		release_doomed();
+		break;
+	case 11:
+		step_time(in);
+		break;
+	case 12:
+		step_fault(in);
+		break;
+	case 13:
+		step_map(c, in);
+		break;
+	case 14:
+		step_repeat(in);
+		break;
+	case 15:
+		first = take(in, 2);
+		host_scribble(first, take(in, 4));
+		break;
+	}
+}
+
+/* Few frames of where memory came from, and a small quarantine, are twice the speed. */
+const char *__asan_default_options(void);
+const char *__asan_default_options(void)
+{
+	return "malloc_context_size=4:quarantine_size_mb=8";
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct input in = {data, size};
+	uint32_t i;
+
+	host_init();
+	ka_core_init(&core, PAGE, 42);
+	memset(numbers, 0, sizeof(numbers));
+	memset(&last, 0, sizeof(last));
+	now = 5;
+	nrequests = npids = 0;
+	ncookies = 0;
+	look();
+	while (in.left > 0 && nrequests < MAX_REQUESTS)
+		step(&in);
+	faults = no_faults;
+	for (i = 0; i < PROCS; i++) {
+		clients[i].doomed = clients[i].connected;
+		release_doomed();
+	}
+	if (core.procs != NULL || core.waits != NULL || core.requests != NULL || core.openers != 0)
+		wrong("all processes have gone, and the core holds something");
+	if (host_live() != 0)
+		wrong("all processes have gone, and %ld allocations live", host_live());
+	return 0;
+}

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * hold.c - see hold.h.
+ *
+ * The level is found by trying: a page is locked, a page is pinned.  What a
+ * container or a limit forbids shows as the error of the attempt, and that is
+ * what vip_info tells.
+ */
+#include "vipl/hold.h"
+
+#include <errno.h>
+#include <liburing.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "vipl/internal.h"
+
+#define PINS	 16384u	      /* the kernel's limit of buffers in one ring */
+#define PIN_MOST (1ull << 30) /* and of bytes in a buffer */
+
+static pthread_mutex_t open_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct vipx_hold found;
+static bool opened;
+static bool ring_there;
+static struct io_uring ring;
+static uint64_t used[PINS / 64]; /* bit 0 of word 0: no slot, "none" */
+
+static void *at(uint64_t addr)
+{
+	return (void *)(uintptr_t)addr; /* NOLINT(performance-no-int-to-ptr) */
+}
+
+static int pin_into(uint32_t slot, uint64_t start, uint64_t length)
+{
+	struct iovec iov = {at(start), length};
+	__u64 tag = 0;
+	int n = io_uring_register_buffers_update_tag(&ring, slot, &iov, &tag, 1);
+
+	return n < 0 ? n : 0;
+}
+
+/* Both probes use one page of our own. */
+static int try_lock(uint64_t page, uint64_t bytes)
+{
+	if (mlock(at(page), bytes))
+		return -errno;
+	munlock(at(page), bytes);
+	return 0;
+}
+
+static int try_pin(uint64_t page, uint64_t bytes)
+{
+	int err = io_uring_queue_init(1, &ring, 0);
+
+	if (err)
+		return err;
+	io_uring_ring_dontfork(&ring);
+	err = io_uring_register_buffers_sparse(&ring, PINS);
+	if (!err)
+		err = pin_into(0, page, bytes);
+	if (err) {
+		io_uring_queue_exit(&ring);
+		return err;
+	}
+	pin_into(0, 0, 0);
+	ring_there = true;
+	return 0;
+}
+
+static int wanted(uint32_t *level)
+{
+	static const char *const names[] = {"mapped", "locked", "pinned"};
+	const char *name = getenv("VIPL_LOCK_LEVEL");
+
+	found.chosen = name && *name;
+	for (*level = LMM_MAPPED; found.chosen && *level <= LMM_PINNED; ++*level) {
+		if (strcmp(name, names[*level]) == 0)
+			return 0;
+	}
+	*level = LMM_PINNED;
+	if (!found.chosen)
+		return 0;
+	vip_why("VIPL_LOCK_LEVEL is '%.32s': it may be mapped, locked or pinned; without it the best that "
+		"holds is taken",
+		name);
+	return -EINVAL;
+}
+
+static int probe(uint32_t level)
+{
+	uint64_t bytes = (uint64_t)sysconf(_SC_PAGESIZE);
+	void *page = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	int err;
+
+	if (page == MAP_FAILED) {
+		vip_why("no memory for a page: %s", strerror(errno));
+		return -ENOMEM;
+	}
+	found.level = LMM_MAPPED;
+	snprintf(found.level_why, sizeof(found.level_why), "VIPL_LOCK_LEVEL asks for no more");
+	if (level >= LMM_LOCKED) {
+		err = try_lock((uintptr_t)page, bytes);
+		if (err)
+			snprintf(found.level_why, sizeof(found.level_why),
+				 "mlock of one page: %s; the limit is RLIMIT_MEMLOCK ('ulimit -l')",
+				 strerror(-err));
+		else
+			found.level = LMM_LOCKED;
+	}
+	if (level == LMM_PINNED && found.level == LMM_LOCKED) {
+		err = try_pin((uintptr_t)page, bytes);
+		if (err)
+			snprintf(found.level_why, sizeof(found.level_why),
+				 "locked by mlock; pinning by io_uring: %s", strerror(-err));
+		else
+			found.level = LMM_PINNED;
+		if (!err)
+			snprintf(found.level_why, sizeof(found.level_why),
+				 "pinned by io_uring's registered buffers, and locked by mlock");
+	}
+	munmap(page, bytes);
+	if (!found.chosen || found.level == level)
+		return 0;
+	vip_why("VIPL_LOCK_LEVEL cannot be had: %s", found.level_why);
+	if (ring_there)
+		io_uring_queue_exit(&ring);
+	ring_there = false;
+	return -ENOTSUP;
+}
+
+int vip_hold_open(void)
+{
+	uint32_t level;
+	int err = 0;
+
+	pthread_mutex_lock(&open_lock);
+	if (!opened) {
+		err = wanted(&level);
+		if (!err)
+			err = probe(level);
+		opened = !err;
+		used[0] = 1;
+	}
+	pthread_mutex_unlock(&open_lock);
+	return err;
+}
+
+/* The child has neither the parent's locks nor its pins; its descriptor of the ring would keep the pins. */
+void vip_hold_forked(void)
+{
+	pthread_mutex_init(&open_lock, NULL);
+	if (ring_there)
+		close(ring.ring_fd);
+	ring_there = opened = false;
+	memset(used, 0, sizeof(used));
+}
+
+enum lmm_level vip_hold_level(void)
+{
+	return (enum lmm_level)found.level;
+}
+
+bool vip_hold_strict(void)
+{
+	return found.chosen;
+}
+
+void vip_hold_tell(struct vipx_hold *hold)
+{
+	hold->level = found.level;
+	hold->chosen = found.chosen;
+	memcpy(hold->level_why, found.level_why, sizeof(hold->level_why));
+}
+
+int vip_hold_lock(uint64_t start, uint64_t length)
+{
+	if (found.level >= LMM_LOCKED)
+		return mlock(at(start), length) ? -errno : 0;
+	/* read-only memory can only be read in */
+	if (madvise(at(start), length, MADV_POPULATE_WRITE) && madvise(at(start), length, MADV_POPULATE_READ))
+		return -errno;
+	return 0;
+}
+
+void vip_hold_unlock(uint64_t start, uint64_t length)
+{
+	if (found.level >= LMM_LOCKED)
+		munlock(at(start), length);
+}
+
+int vip_hold_pin(uint64_t start, uint64_t length, uint16_t *slot)
+{
+	uint32_t i, n;
+	int err;
+
+	if (length > PIN_MOST)
+		return -EFBIG;
+	for (i = 0; i < PINS / 64 && !~used[i]; i++)
+		;
+	if (i == PINS / 64)
+		return -ENOSPC;
+	n = i * 64 + (uint32_t)__builtin_ctzll(~used[i]);
+	err = pin_into(n, start, length);
+	if (err)
+		return err;
+	used[i] |= 1ull << n % 64;
+	*slot = (uint16_t)n;
+	return 0;
+}
+
+void vip_hold_unpin(uint16_t slot)
+{
+	if (!slot || !ring_there)
+		return;
+	pin_into(slot, 0, 0);
+	used[slot / 64] &= ~(1ull << slot % 64);
+}
