@@ -6,6 +6,8 @@
 #ifndef SOFTVIA_VIPL_EXT_H
 #define SOFTVIA_VIPL_EXT_H
 
+#include <stddef.h>
+
 #include "vipl.h"
 
 #ifdef __cplusplus
@@ -131,6 +133,14 @@ struct vipx_rec {
  */
 VIP_RETURN VipxInspect(VIP_NIC_HANDLE NicHandle, int Kind,
 		       void (*Row)(void *Context, const struct vipx_rec *Rec), void *Context);
+
+/*
+ * VipxAgentRuns - does the kernel agent run that this process would meet?  It
+ * is not started.
+ * @Dir: out, the agent's directory, cut at @Bytes of room.
+ * Returns 1 or 0.
+ */
+int VipxAgentRuns(char *Dir, size_t Bytes);
 
 /* How this process holds registered memory, and learns that some has gone. */
 struct vipx_hold {

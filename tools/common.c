@@ -8,9 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -94,35 +91,6 @@ const char *tool_bytes_text(uint64_t bytes, char text[TOOL_BYTES_TEXT])
 	snprintf(text, TOOL_BYTES_TEXT, "%.*f %s", value - (double)(unsigned int)value >= 0.05, value,
 		 units[unit]);
 	return text;
-}
-
-/* As the library finds it (kagent/client/start.c), which has no call that only looks. */
-bool tool_agent_runs(char *dir, size_t n)
-{
-	struct sockaddr_un sa = {.sun_family = AF_UNIX};
-	const char *env = getenv("VIPL_AGENT_DIR");
-	struct stat st;
-	int fd, length;
-	bool runs;
-
-	if (env && *env) {
-		snprintf(dir, n, "%s", env);
-	} else {
-		snprintf(dir, n, "/run/user/%u", geteuid());
-		if (stat(dir, &st) == 0 && S_ISDIR(st.st_mode) && st.st_uid == geteuid())
-			snprintf(dir, n, "/run/user/%u/softvia", geteuid());
-		else
-			snprintf(dir, n, "/tmp/softvia-%u", geteuid());
-	}
-	length = snprintf(sa.sun_path, sizeof(sa.sun_path), "%s/agent.sock", dir);
-	if (length >= (int)sizeof(sa.sun_path))
-		return false;
-	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return false;
-	runs = connect(fd, (const struct sockaddr *)&sa, sizeof(sa)) == 0;
-	close(fd);
-	return runs;
 }
 
 uint64_t tool_now_ns(void)

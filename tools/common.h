@@ -42,12 +42,6 @@ const char *tool_level_name(VIP_RELIABILITY_LEVEL level);
 #define TOOL_BYTES_TEXT 24
 const char *tool_bytes_text(uint64_t bytes, char text[TOOL_BYTES_TEXT]);
 
-/*
- * Does an agent of this user listen?  Starts none.
- * @dir: where it would be (VIPL_AGENT_DIR, or the default), @n bytes of room.
- */
-bool tool_agent_runs(char *dir, size_t n);
-
 /* Nanoseconds of a clock that only goes forward. */
 uint64_t tool_now_ns(void);
 

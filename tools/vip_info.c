@@ -231,7 +231,7 @@ static int ask(struct info *info, const char *device)
 {
 	VIP_RETURN rc;
 
-	info->was_running = tool_agent_runs(info->dir, sizeof(info->dir));
+	info->was_running = VipxAgentRuns(info->dir, sizeof(info->dir));
 	if (getrlimit(RLIMIT_MEMLOCK, &info->memlock))
 		return vnic_fault(&info->n, "getrlimit: %s", strerror(errno));
 	if (vnic_open(&info->n, device))

@@ -405,5 +405,6 @@ static int run(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+	prctl(PR_SET_NAME, "vip_pingpong"); /* the local server is started as /proc/self/exe */
 	return tool_finish("vip_pingpong", run(argc, argv));
 }

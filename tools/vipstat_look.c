@@ -86,7 +86,7 @@ int look_take(struct look *l, unsigned int kinds, uint32_t pid)
 	int err;
 
 	empty(l);
-	l->running = tool_agent_runs(l->dir, sizeof(l->dir));
+	l->running = VipxAgentRuns(l->dir, sizeof(l->dir));
 	if (!l->running)
 		return 0;
 	/*
@@ -107,7 +107,7 @@ int look_take(struct look *l, unsigned int kinds, uint32_t pid)
 		return 0;
 	}
 	empty(l);
-	l->running = tool_agent_runs(l->dir, sizeof(l->dir));
+	l->running = VipxAgentRuns(l->dir, sizeof(l->dir));
 	if (!l->running)
 		return 0; /* it has left meanwhile: no failure */
 	snprintf(l->fault, sizeof(l->fault), "%s", n.fault);

@@ -276,3 +276,8 @@ VIP_EXPORT VIP_RETURN VipxInspect(VIP_NIC_HANDLE h, int kind,
 	free(recs);
 	return r;
 }
+
+VIP_EXPORT int VipxAgentRuns(char *dir, size_t bytes)
+{
+	return dir && ka_agent_runs(dir, bytes);
+}

@@ -16,6 +16,7 @@
 #include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -212,5 +213,6 @@ static int run(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+	prctl(PR_SET_NAME, "shared_receive"); /* the roles are started as /proc/self/exe */
 	return tool_finish("shared_receive", run(argc, argv));
 }

@@ -57,6 +57,8 @@ void ka_agent_forked(void);
 
 /* start.c: a connected socket to the user's agent, started on demand (*@started tells). */
 int ka_agent_connect(bool *started, char *why, size_t n);
+/* start.c: does an agent listen where this process would meet it?  @dir: its directory, @n bytes of room. */
+bool ka_agent_runs(char *dir, size_t n);
 /* start.c: the agent that was started has ended at once: remove what it left. */
 void ka_agent_clean_up(void);
 

@@ -282,6 +282,22 @@ int ka_agent_connect(bool *started, char *why, size_t n)
 		    at.sa.sun_path, TRIES);
 }
 
+bool ka_agent_runs(char *dir, size_t n)
+{
+	struct place at;
+	int fd;
+
+	if (find_place(&at)) {
+		snprintf(dir, n, "VIPL_AGENT_DIR, which is too long");
+		return false;
+	}
+	snprintf(dir, n, "%s", at.dir);
+	fd = try_connect(&at.sa);
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}
+
 void ka_agent_clean_up(void)
 {
 	struct place at;
