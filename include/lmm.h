@@ -112,12 +112,16 @@ struct lmm_host {
 
 struct lmm; /* the manager of one process */
 
-/* A locked area (the paper's la_handle); never 0, and a stale one is refused. */
+/*
+ * A locked area (the paper's la_handle, section 2.1); never 0, and a stale one
+ * is refused.  It means something to the manager that gave it alone.
+ */
 typedef uint64_t lmm_handle;
 
 /*
  * lmm_create - a manager without areas.
- * @host: stays valid; @ctx: given to its functions; @page: bytes of a page.
+ * @host: stays valid; @ctx: given to its functions; @page: bytes of a page, a
+ * power of 2.
  * Returns NULL when there is no memory.
  */
 struct lmm *lmm_create(const struct lmm_host *host, void *ctx, uint64_t page);
@@ -133,8 +137,8 @@ void lmm_destroy(struct lmm *m);
  * @handle: out, on success.  @text: LMM_TEXT bytes for the cause of a failure,
  * or NULL.
  * Returns LMM_MLOCK_NOP or LMM_MLOCK_LOCK; -EINVAL: length 0, the range wraps,
- * or see resolve; -E2BIG: more than LMM_MAX_RUNS pieces; -ENOMEM; or what
- * host->lock said.  On failure the parts that no area covers were unlocked.
+ * no such level, or see resolve; -E2BIG: more than LMM_MAX_RUNS pieces;
+ * -ESRCH: the process has gone; -ENOMEM; or what host->lock said.  On failure the parts that no area covers were unlocked.
  */
 int lmm_lock_area(struct lmm *m, uint64_t start, uint64_t length, enum lmm_level level, lmm_handle *handle,
 		  char *text);
@@ -160,7 +164,8 @@ int lmm_undo(struct lmm *m, uint64_t start, uint64_t length);
 /*
  * lmm_segment_refused - the attachment behind a LMM_MLOCK_LOCK verdict could
  * not be locked as a whole (its size is above the process's limit): from now
- * on its areas are locked page by page, as private memory is.
+ * on its areas are locked page by page, as private memory is.  (Not in the
+ * paper, whose processes had no limit.)
  * Returns 0; -EINVAL: no such area.
  */
 int lmm_segment_refused(struct lmm *m, lmm_handle handle);
@@ -168,7 +173,7 @@ int lmm_segment_refused(struct lmm *m, lmm_handle handle);
 /*
  * lmm_gone - the process no longer has the memory [@start, @end) of the area:
  * release it.  host->unlock is called for nothing inside these bounds, where
- * something else may be mapped by now.
+ * something else may be mapped by now.  (Not in the paper.)
  * Returns as lmm_unlock_area.
  */
 int lmm_gone(struct lmm *m, lmm_handle handle, uint64_t start, uint64_t end);
@@ -191,7 +196,7 @@ struct lmm_area_info {
 	struct lmm_run first; /* first.kind is LMM_MIXED when nruns is above 1 */
 };
 
-/* lmm_get_area - Returns 0; -EINVAL: no such area. */
+/* lmm_get_area - what the area is.  Returns 0; -EINVAL: no such area.  (Not in the paper.) */
 int lmm_get_area(const struct lmm *m, lmm_handle handle, struct lmm_area_info *info);
 
 /* A page of an area. */
@@ -233,6 +238,7 @@ int lmm_get_blocks(struct lmm *m, lmm_handle handle, uint64_t from, struct lmm_b
 
 /* ---- for people and tests ---- */
 
+/* A locked memory area (section 2.2). */
 struct lmm_lma {
 	uint64_t start;
 	uint64_t end;
@@ -244,6 +250,7 @@ struct lmm_lma {
 	bool physical; /* physically locked: by itself, not by the attachment's lock */
 };
 
+/* An attachment with its lock counter (section 4.1.2). */
 struct lmm_segment {
 	uint64_t start; /* of the attachment */
 	uint64_t end;
@@ -254,7 +261,11 @@ struct lmm_segment {
 	bool whole;	/* the whole attachment is locked */
 };
 
-/* lmm_walk - call @lma for each LMA and @seg for each attachment; either may be NULL. */
+/*
+ * lmm_walk - call @lma for each LMA and @seg for each attachment; either may be
+ * NULL.  LMAs of private memory come first, in ascending order; then each
+ * attachment, and its LMAs.  The callbacks must not call the manager.
+ */
 void lmm_walk(const struct lmm *m, void (*lma)(void *arg, const struct lmm_lma *lma),
 	      void (*seg)(void *arg, const struct lmm_segment *seg), void *arg);
 
@@ -268,6 +279,7 @@ struct lmm_counts {
 	uint64_t bytes;	  /* covered by LMAs now */
 };
 
+/* lmm_get_counts - for statistics. */
 void lmm_get_counts(const struct lmm *m, struct lmm_counts *counts);
 
 /* lmm_holds - does the process hold areas of the object? */

@@ -42,7 +42,13 @@ enum vipx_object {
 	VIPX_OBJ_MIXED = 4    /* mappings of several kinds */
 };
 
-enum vipx_rights { VIPX_R_WRITE = 1, VIPX_R_RDMA_WRITE = 2, VIPX_R_RDMA_READ = 4, VIPX_R_DIRECT = 8 };
+enum vipx_rights {
+	VIPX_R_WRITE = 1, /* the process itself may write there */
+	VIPX_R_RDMA_WRITE = 2,
+	VIPX_R_RDMA_READ = 4,
+	/* the software NIC touches it without looking first: its loss would be noticed */
+	VIPX_R_DIRECT = 8
+};
 
 /* How well memory is held (lmm.h). */
 enum vipx_level { VIPX_MAPPED = 0, VIPX_LOCKED = 1, VIPX_PINNED = 2 };
@@ -94,7 +100,7 @@ struct vipx_rec {
 			uint32_t object_kind; /* enum vipx_object */
 			uint32_t level;	      /* enum vipx_level */
 			uint64_t object;      /* shmid or inode */
-			uint64_t offset;      /* bytes from the object's start */
+			uint64_t offset;      /* bytes from the object's start; the address when private */
 			uint32_t dev;
 			uint32_t pad;
 		} tpt;

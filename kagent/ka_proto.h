@@ -108,7 +108,8 @@ struct ka_req {
 		/* MEM_REG: the caller has locked the area already.  Answer `mem`.
 		 * -EINVAL: length 0, wraps, or memory that no NIC may reach; -E2BIG:
 		 * more than LMM_MAX_RUNS mappings; -ENOSPC: regions or bytes; -EFBIG:
-		 * block too large; -ENOKEY: no such tag.  On failure too the verdict
+		 * block too large; -ENOKEY: no such tag.  Ranges are to be unlocked
+		 * whatever the verdict is.  On failure too the verdict
 		 * and the ranges undo the caller's lock: LMM_MLOCK_UNLOCK with the
 		 * ranges that no registration covers. */
 		struct {

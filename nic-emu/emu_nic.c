@@ -328,6 +328,13 @@ static int mem_query(struct vip_nic *nic, uint32_t handle, uint64_t addr, uint32
 	return 0;
 }
 
+static bool mem_alive(const struct vip_nic *nic, uint32_t handle)
+{
+	struct ka_tpt_entry e;
+
+	return ka_tpt_get(emu_nic(nic)->tpt, handle, &e) && e.tag != 0;
+}
+
 static uint32_t mem_kind(struct vip_nic *nic, uint32_t handle)
 {
 	return ka_load_relaxed(&emu_nic(nic)->tpt[(handle & 0xffff) % KA_TPT_ENTRIES].kind);
@@ -339,10 +346,13 @@ static void quiet_vi(void *obj, void *arg)
 
 	if (vi->nic != arg)
 		return;
+	/* nor any thread of ours, which has looked before */
+	pthread_mutex_lock(&vi->q[VIP_SQ].lock);
 	pthread_mutex_lock(&vi->q[VIP_RQ].lock);
 	if (vi->link)
 		emu_quiet(vi->link);
 	pthread_mutex_unlock(&vi->q[VIP_RQ].lock);
+	pthread_mutex_unlock(&vi->q[VIP_SQ].lock);
 }
 
 static void mem_quiet(struct vip_nic *nic)
@@ -363,6 +373,7 @@ const struct nic_ops nic_emu_ops = {
 	.query = emu_query,
 	.mem_check = mem_check,
 	.mem_query = mem_query,
+	.mem_alive = mem_alive,
 	.mem_kind = mem_kind,
 	.mem_quiet = mem_quiet,
 	.revoking = revoking,

@@ -16,10 +16,13 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "kagent/host/limit.h"
 #include "vipl/internal.h"
 
 #define PINS	 16384u	      /* the kernel's limit of buffers in one ring */
 #define PIN_MOST (1ull << 30) /* and of bytes in a buffer */
+
+static const char *const names[] = {"mapped", "locked", "pinned"};
 
 static pthread_mutex_t open_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct vipx_hold found;
@@ -72,7 +75,6 @@ static int try_pin(uint64_t page, uint64_t bytes)
 
 static int wanted(uint32_t *level)
 {
-	static const char *const names[] = {"mapped", "locked", "pinned"};
 	const char *name = getenv("VIPL_LOCK_LEVEL");
 
 	found.chosen = name && *name;
@@ -89,42 +91,70 @@ static int wanted(uint32_t *level)
 	return -EINVAL;
 }
 
+/* The limit as a text can name it. */
+static const char *limit_text(char *text, size_t n)
+{
+	uint64_t kib = limit_kib();
+
+	if (kib == UINT64_MAX)
+		snprintf(text, n, "RLIMIT_MEMLOCK is unlimited");
+	else
+		snprintf(text, n, "RLIMIT_MEMLOCK is %llu KiB: raise it with 'ulimit -l'",
+			 (unsigned long long)kib);
+	return text;
+}
+
+static void try_level(uint32_t level, uint64_t page, uint64_t bytes)
+{
+	size_t n = sizeof(found.level_why);
+	char limit[80];
+	int err;
+
+	found.level = LMM_MAPPED;
+	snprintf(found.level_why, n, "VIPL_LOCK_LEVEL asks for no more");
+	if (level == LMM_MAPPED)
+		return;
+	err = try_lock(page, bytes);
+	if (err) {
+		snprintf(found.level_why, n, "mlock of one page: %s; %s", strerror(-err),
+			 limit_text(limit, sizeof(limit)));
+		return;
+	}
+	found.level = LMM_LOCKED;
+	if (level == LMM_LOCKED)
+		return;
+	err = try_pin(page, bytes);
+	if (!err) {
+		found.level = LMM_PINNED;
+		snprintf(found.level_why, n, "pinned by io_uring's registered buffers, and locked by mlock");
+	} else if (err == -ENOMEM) {
+		snprintf(found.level_why, n,
+			 "locked by mlock; no pin by io_uring: %s; pins are charged apart from locks, and %s",
+			 strerror(ENOMEM), limit_text(limit, sizeof(limit)));
+	} else {
+		snprintf(
+			found.level_why, n,
+			"locked by mlock; no pin by io_uring: %s; is kernel.io_uring_disabled set, or does a "
+			"container forbid it?",
+			strerror(-err));
+	}
+}
+
 static int probe(uint32_t level)
 {
 	uint64_t bytes = (uint64_t)sysconf(_SC_PAGESIZE);
 	void *page = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	int err;
 
 	if (page == MAP_FAILED) {
 		vip_why("no memory for a page: %s", strerror(errno));
 		return -ENOMEM;
 	}
-	found.level = LMM_MAPPED;
-	snprintf(found.level_why, sizeof(found.level_why), "VIPL_LOCK_LEVEL asks for no more");
-	if (level >= LMM_LOCKED) {
-		err = try_lock((uintptr_t)page, bytes);
-		if (err)
-			snprintf(found.level_why, sizeof(found.level_why),
-				 "mlock of one page: %s; the limit is RLIMIT_MEMLOCK ('ulimit -l')",
-				 strerror(-err));
-		else
-			found.level = LMM_LOCKED;
-	}
-	if (level == LMM_PINNED && found.level == LMM_LOCKED) {
-		err = try_pin((uintptr_t)page, bytes);
-		if (err)
-			snprintf(found.level_why, sizeof(found.level_why),
-				 "locked by mlock; pinning by io_uring: %s", strerror(-err));
-		else
-			found.level = LMM_PINNED;
-		if (!err)
-			snprintf(found.level_why, sizeof(found.level_why),
-				 "pinned by io_uring's registered buffers, and locked by mlock");
-	}
+	try_level(level, (uintptr_t)page, bytes);
 	munmap(page, bytes);
 	if (!found.chosen || found.level == level)
 		return 0;
-	vip_why("VIPL_LOCK_LEVEL cannot be had: %s", found.level_why);
+	vip_why("VIPL_LOCK_LEVEL=%s cannot be had (%s); unset it, or ask for %s", names[level],
+		found.level_why, names[found.level]);
 	if (ring_there)
 		io_uring_queue_exit(&ring);
 	ring_there = false;
@@ -185,10 +215,20 @@ int vip_hold_lock(uint64_t start, uint64_t length)
 	return 0;
 }
 
+int vip_hold_segment(uint64_t start, uint64_t length)
+{
+	return found.level >= LMM_LOCKED && mlock2(at(start), length, MLOCK_ONFAULT) ? -errno : 0;
+}
+
 void vip_hold_unlock(uint64_t start, uint64_t length)
 {
-	if (found.level >= LMM_LOCKED)
-		munlock(at(start), length);
+	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), end = start + length;
+
+	if (found.level < LMM_LOCKED || munlock(at(start), length) == 0)
+		return;
+	/* it stops at the first hole */
+	for (; start < end; start += page)
+		munlock(at(start), page);
 }
 
 int vip_hold_pin(uint64_t start, uint64_t length, uint16_t *slot)

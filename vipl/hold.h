@@ -33,6 +33,8 @@ void vip_hold_tell(struct vipx_hold *hold);
 
 /* Whole pages.  lock at LMM_MAPPED: make them present. */
 int vip_hold_lock(uint64_t start, uint64_t length);
+/* A whole attachment, of which the areas are locked: what is not there is locked when it comes. */
+int vip_hold_segment(uint64_t start, uint64_t length);
 void vip_hold_unlock(uint64_t start, uint64_t length);
 
 /*

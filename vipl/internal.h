@@ -20,6 +20,7 @@
 
 #include "kagent/client/agent.h"
 #include "vipl/nic.h"
+#include "vipl/touch.h"
 #include "vipl_ext.h"
 
 #define VIP_EXPORT __attribute__((visibility("default")))
@@ -164,7 +165,7 @@ struct vip_region {
 	uint64_t start, length; /* whole pages; length 0: none */
 	struct ka_range seg;	/* the attachment that was locked for it */
 	uint16_t pin;		/* hold.h */
-	uint8_t look;		/* enum vip_look (touch.h): before it is touched with care */
+	struct vip_seen seen;
 };
 
 struct vip_nic {
@@ -177,6 +178,7 @@ struct vip_nic {
 	uint32_t default_tag; /* what a NULL protection tag means */
 	VIP_NIC_ATTRIBUTES attr;
 	struct vip_region *region; /* KA_TPT_ENTRIES; for the object's life */
+	uint32_t looks;		   /* regions that must be looked at (touch.h); under mem_lock */
 	uint32_t ncq;
 	uint32_t ns_ready;
 	uint32_t dead;	   /* its agent died */
@@ -241,8 +243,15 @@ bool vip_mem_put(const struct vip_nic *nic, uint32_t handle, void *user, const v
 void vip_mem_gone(struct ka_agent *agent, uint64_t start, uint64_t end);
 void vip_mem_later(uint64_t start, uint64_t length);
 bool vip_mem_untidy(void);
+/* Give watch.c's thread the time to unlock what it has left. */
+void vip_mem_wait_tidy(void);
 void vip_mem_tidy(struct ka_agent *agent);
+
+/* ptag.c */
 uint32_t vip_tag_of(struct vip_nic *nic, VIP_PROTECTION_HANDLE ptag); /* 0: not a tag of this handle */
+/* A region's attributes as the agent wants them, for @call; NULL: docs/spec-choices.md K-16. */
+VIP_RETURN vip_mem_attr(const char *call, struct vip_nic *nic, const VIP_MEM_ATTRIBUTES *a, uint32_t *tag,
+			uint32_t *rdma);
 
 /* A request with its answer; keeps the agent's text as the cause. */
 int vip_call(struct vip_nic *nic, struct ka_req *req, struct ka_rep *rep, int fds[KA_MAX_FDS]);

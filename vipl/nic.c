@@ -152,7 +152,11 @@ VIP_EXPORT VIP_RETURN VipOpenNic(const VIP_CHAR *name, VIP_NIC_HANDLE *out)
 		r = vip_fail(VIP_ERROR_RESOURCE, NULL);
 		goto close_nic;
 	}
-	vip_watch_nic_add(nic->agent, nic->ops->revoking(nic));
+	if (!vip_watch_nic_add(nic->agent, nic->ops->revoking(nic))) {
+		r = vip_fail(VIP_ERROR_RESOURCE, "too many NIC handles: close those whose agent has died");
+		nic->ops->close(nic);
+		goto close_nic;
+	}
 	memset(&nic->attr, 0, sizeof(nic->attr));
 	nic->ops->query(nic, &nic->attr);
 	*out = vip_obj_publish(nic);
@@ -218,6 +222,7 @@ VIP_EXPORT VIP_RETURN VipCloseNic(VIP_NIC_HANDLE h)
 	vip_obj_each(VIP_T_CQ, close_cq, nic);
 	vip_obj_each(VIP_T_PTAG, close_ptag, nic);
 	vip_mem_close(nic);
+	vip_mem_wait_tidy();
 	/* threads that slept on our words, or waited for a connection, were woken, and leave */
 	while (__atomic_load_n(&nic->sleepers, __ATOMIC_SEQ_CST))
 		sched_yield();

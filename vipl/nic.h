@@ -56,6 +56,8 @@ struct nic_ops {
 	/* The region behind @handle, when @addr lies in it. */
 	int (*mem_query)(struct vip_nic *nic, uint32_t handle, uint64_t addr, uint32_t *tag,
 			 uint32_t *rights);
+	/* Is the region still there, and its memory? */
+	bool (*mem_alive)(const struct vip_nic *nic, uint32_t handle);
 	/* What memory is behind the valid @handle: enum lmm_kind. */
 	uint32_t (*mem_kind)(struct vip_nic *nic, uint32_t handle);
 	/* After a region was taken out: return when no peer is writing there any more. */

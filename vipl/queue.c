@@ -127,6 +127,12 @@ static VIP_RETURN post(VIP_VI_HANDLE h, int queue, VIP_DESCRIPTOR *d, VIP_MEM_HA
 		pthread_mutex_unlock(&q->lock);
 		return vip_fail_at(VIP_LOG_INFO, call, VIP_INVALID_PARAMETER, "not a VI handle");
 	}
+	if (q->tail - q->head >= q->depth) {
+		pthread_mutex_unlock(&q->lock);
+		return vip_fail_at(VIP_LOG_WARN, call, VIP_ERROR_RESOURCE,
+				   "the queue holds %u descriptors, its maximum: dequeue some first",
+				   q->depth);
+	}
 	how = desc_check(vi, queue, d, mem);
 	if (((uintptr_t)d & (VIP_DESCRIPTOR_ALIGNMENT - 1)) || how < 0 ||
 	    (how == 1 && !vip_mem_put(vi->nic, mem, &d->CS.Status, &none, sizeof(none), false))) {
@@ -134,12 +140,6 @@ static VIP_RETURN post(VIP_VI_HANDLE h, int queue, VIP_DESCRIPTOR *d, VIP_MEM_HA
 		/* docs/spec-choices.md K-4: the call succeeds, the error is asynchronous */
 		vip_async(vi->nic, vi, VIP_ERROR_POST_DESC, VIP_RESOURCE_DESCRIPTOR, d);
 		return VIP_SUCCESS;
-	}
-	if (q->tail - q->head >= q->depth) {
-		pthread_mutex_unlock(&q->lock);
-		return vip_fail_at(VIP_LOG_WARN, call, VIP_ERROR_RESOURCE,
-				   "the queue holds %u descriptors, its maximum: dequeue some first",
-				   q->depth);
 	}
 	if (how == 0)
 		d->CS.Status = none;

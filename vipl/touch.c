@@ -5,10 +5,12 @@
 #include "vipl/touch.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "kagent/host/vma.h"
 #include "vipl/internal.h"
 
 #define ROOM (64u << 10)
@@ -17,6 +19,7 @@
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static int file = -1;
 static uint8_t *room;
+static int maps = -1; /* /proc/self/maps */
 
 void vip_touch_forked(void)
 {
@@ -24,85 +27,154 @@ void vip_touch_forked(void)
 	if (file >= 0) {
 		close(file);
 		munmap(room, ROOM);
+		close(maps); /* the parent's */
 	}
-	file = -1;
+	file = maps = -1;
 }
 
-static bool prepare(void)
+int vip_touch_open(void)
 {
+	int err = 0;
+
+	pthread_mutex_lock(&lock);
 	if (file >= 0)
-		return true;
+		goto out;
+	maps = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
+	if (maps < 0) {
+		err = -errno;
+		vip_why("cannot open /proc/self/maps: %s", strerror(-err));
+		goto out;
+	}
 	file = memfd_create("vipl-touch", MFD_CLOEXEC);
-	if (file < 0)
-		return false;
-	room = ftruncate(file, ROOM) == 0
-		       ? mmap(NULL, ROOM, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, file, 0)
-		       : MAP_FAILED;
-	if (room != MAP_FAILED)
-		return true;
-	close(file);
-	file = -1;
-	return false;
+	if (file >= 0 && ftruncate(file, ROOM) == 0)
+		room = mmap(NULL, ROOM, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, file, 0);
+	else
+		room = MAP_FAILED;
+	if (room == MAP_FAILED) {
+		err = -errno;
+		vip_why("cannot make a file in memory: %s", strerror(-err));
+		close(maps);
+		if (file >= 0)
+			close(file);
+		file = maps = -1;
+	}
+out:
+	pthread_mutex_unlock(&lock);
+	return err;
 }
 
 /* MADV_COLD does nothing that a program can see; on locked memory the kernel refuses it. */
-static bool still_locked(uintptr_t user, size_t n, enum vip_look look)
+static bool still_locked(uintptr_t user, size_t n)
 {
-	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), at = user & ~(page - 1),
-		  end = look == VIP_LOOK_ONE ? at + 1 : user + n;
+	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), at = user & ~(page - 1);
 
-	for (; look != VIP_LOOK_NOT && at < end; at += page) {
+	for (; at < user + n; at += page) {
 		if (madvise((void *)at, page, MADV_COLD) == 0 || errno != EINVAL) /* NOLINT */
 			return false;
 	}
 	return true;
 }
 
-bool vip_touch_read(void *to, uintptr_t user, size_t n, enum vip_look look, bool foreign)
+void vip_touch_see(uintptr_t user, size_t n, struct vip_seen *seen)
 {
-	bool ok = still_locked(user, n, look);
+	static _Thread_local bool text; /* the kernel answers no questions */
+	struct vma_look look;
+	uint64_t at = user;
+	struct vma v;
 
-	if (!foreign) {
-		if (ok)
-			memcpy(to, (const void *)user, n); /* NOLINT */
-		return ok;
+	seen->uniform = true;
+	vma_look_begin(&look, maps, &text);
+	while (seen->uniform && at < user + n) {
+		seen->uniform = vma_find(&look, at, false, &v) == 0 && v.start <= at;
+		if (!seen->uniform)
+			break;
+		if (at == user) {
+			seen->dev = v.dev;
+			seen->inode = v.inode;
+			seen->address = v.inode ? v.start - v.offset : 0;
+		}
+		seen->uniform = v.dev == seen->dev && v.inode == seen->inode &&
+				(v.inode ? v.start - v.offset : 0) == seen->address;
+		at = v.end;
 	}
+	vma_look_end(&look);
+}
+
+uint64_t vip_touch_extent(uint64_t at, uint64_t least)
+{
+	bool text = false;
+	struct vma_look look;
+	struct vma v;
+	bool there;
+
+	vma_look_begin(&look, maps, &text);
+	there = vma_ask(&look, at, &v) == 0 && v.start <= at;
+	vma_look_end(&look);
+	return there && v.end - at > least ? v.end - at : least;
+}
+
+static bool same_file(uintptr_t user, size_t n, const struct vip_seen *seen)
+{
+	struct vip_seen now;
+
+	vip_touch_see(user, n, &now);
+	return now.uniform && now.dev == seen->dev && now.inode == seen->inode &&
+	       now.address == seen->address;
+}
+
+bool vip_touch_same(uintptr_t user, size_t n, const struct vip_seen *seen)
+{
+	switch ((enum vip_look)seen->look) {
+	case VIP_LOOK_NOT:
+		return true;
+	case VIP_LOOK_ONE:
+		return still_locked(user, 1);
+	case VIP_LOOK_ALL:
+		return still_locked(user, n) && (!seen->uniform || same_file(user, n, seen));
+	case VIP_LOOK_MAP:
+		return same_file(user, n, seen);
+	case VIP_LOOK_GONE:
+		break;
+	}
+	return false;
+}
+
+void vip_touch_begin(void)
+{
 	pthread_mutex_lock(&lock);
-	ok = ok && prepare();
-	while (ok && n) {
+}
+
+void vip_touch_end(void)
+{
+	pthread_mutex_unlock(&lock);
+}
+
+bool vip_touch_read(void *to, uintptr_t user, size_t n)
+{
+	while (n) {
 		size_t part = n < ROOM ? n : ROOM;
 
-		ok = pwrite(file, (const void *)user, part, 0) == (ssize_t)part; /* NOLINT */
-		if (ok)
-			memcpy(to, room, part);
+		if (pwrite(file, (const void *)user, part, 0) != (ssize_t)part) /* NOLINT */
+			return false;
+		memcpy(to, room, part);
 		to = (uint8_t *)to + part;
 		user += part;
 		n -= part;
 	}
-	pthread_mutex_unlock(&lock);
-	return ok;
+	return true;
 }
 
-bool vip_touch_write(uintptr_t user, const void *from, size_t n, enum vip_look look, bool foreign)
+bool vip_touch_write(uintptr_t user, const void *from, size_t n)
 {
-	bool ok = still_locked(user, n, look);
-
-	if (!foreign) {
-		if (ok)
-			memcpy((void *)user, from, n); /* NOLINT */
-		return ok;
-	}
-	pthread_mutex_lock(&lock);
-	ok = ok && prepare();
-	while (ok && n) {
+	while (n) {
 		size_t part = n < ROOM ? n : ROOM;
 
 		memcpy(room, from, part);
-		ok = pread(file, (void *)user, part, 0) == (ssize_t)part; /* NOLINT */
+		if (pread(file, (void *)user, part, 0) != (ssize_t)part) /* NOLINT */
+			return false;
 		from = (const uint8_t *)from + part;
 		user += part;
 		n -= part;
 	}
-	pthread_mutex_unlock(&lock);
-	return ok;
+	return true;
 }

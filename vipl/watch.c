@@ -23,7 +23,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "vipl/hold.h"
 #include "vipl/internal.h"
+#include "vipl/touch.h"
 
 /* Newer than Debian's headers. */
 #ifndef UFFD_USER_MODE_ONLY
@@ -36,13 +38,15 @@
 #define UFFD_FEATURE_WP_ASYNC (1 << 15)
 #endif
 
-#define EVENTS	 16 /* read in one go */
-#define RETRY_MS 5  /* what could not be unlocked at once is tried again after */
+#define EVENTS	 16		   /* read in one go */
+#define NICS	 (2 * KA_MAX_NICS) /* handles of a dead agent may still be open */
+#define RETRY_MS 5		   /* what could not be unlocked at once is tried again after */
 
 static pthread_mutex_t open_lock = PTHREAD_MUTEX_INITIALIZER;
 static unsigned int holders;
 static int uffd = -1;
 static int quit = -1; /* eventfd */
+static bool shared;   /* some memory is watched by another userfaultfd; under mem_lock */
 static pthread_t thread;
 static char why[sizeof(((struct vipx_hold *)0)->watched_why)] = "no NIC handle is open";
 
@@ -51,14 +55,14 @@ static pthread_mutex_t nics_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct {
 	struct ka_agent *agent;
 	uint32_t *word; /* NULL: free */
-} nics[KA_MAX_NICS];
+} nics[NICS];
 
 /* nics_lock held. */
 static void set_words(uint32_t value)
 {
 	size_t i;
 
-	for (i = 0; i < KA_MAX_NICS; i++) {
+	for (i = 0; i < NICS; i++) {
 		if (nics[i].word)
 			__atomic_store_n(nics[i].word, value, __ATOMIC_SEQ_CST);
 	}
@@ -70,7 +74,7 @@ static void each_agent(void (*fn)(struct ka_agent *agent, uint64_t start, uint64
 {
 	size_t i, j;
 
-	for (i = 0; i < KA_MAX_NICS; i++) {
+	for (i = 0; i < NICS; i++) {
 		for (j = 0; j < i && (!nics[j].word || nics[j].agent != nics[i].agent); j++)
 			;
 		if (nics[i].word && j == i)
@@ -78,16 +82,19 @@ static void each_agent(void (*fn)(struct ka_agent *agent, uint64_t start, uint64
 	}
 }
 
-void vip_watch_nic_add(struct ka_agent *agent, uint32_t *word)
+bool vip_watch_nic_add(struct ka_agent *agent, uint32_t *word)
 {
 	size_t i;
 
 	pthread_mutex_lock(&nics_lock);
-	for (i = 0; i < KA_MAX_NICS - 1 && nics[i].word; i++)
+	for (i = 0; i < NICS && nics[i].word; i++)
 		;
-	nics[i].agent = agent;
-	nics[i].word = word;
+	if (i < NICS) {
+		nics[i].agent = agent;
+		nics[i].word = word;
+	}
 	pthread_mutex_unlock(&nics_lock);
+	return i < NICS;
 }
 
 void vip_watch_nic_remove(const uint32_t *word)
@@ -95,7 +102,7 @@ void vip_watch_nic_remove(const uint32_t *word)
 	size_t i;
 
 	pthread_mutex_lock(&nics_lock);
-	for (i = 0; i < KA_MAX_NICS; i++) {
+	for (i = 0; i < NICS; i++) {
 		if (nics[i].word == word)
 			nics[i].word = NULL;
 	}
@@ -104,8 +111,16 @@ void vip_watch_nic_remove(const uint32_t *word)
 
 void vip_watch_settle(void)
 {
-	while (ka_load_acquire(&vip_revoking))
-		sched_yield();
+	static const struct timespec moment = {.tv_nsec = 50000};
+	int i;
+
+	/* as a rule for as long as a request to the agent takes */
+	for (i = 0; ka_load_acquire(&vip_revoking); i++) {
+		if (i < 100)
+			sched_yield();
+		else
+			nanosleep(&moment, NULL);
+	}
 }
 
 /* Read what has happened and take it out of the TPT. */
@@ -118,6 +133,8 @@ static void take_events(void)
 	__atomic_fetch_add(&vip_revoking, 1, __ATOMIC_SEQ_CST);
 	pthread_mutex_lock(&nics_lock);
 	set_words(1);
+	vip_touch_begin(); /* who looked before is done */
+	vip_touch_end();
 	do {
 		n = read(uffd, msg, sizeof(msg)); /* whoever unmapped goes on from here */
 		for (i = 0; n > 0 && i < (size_t)n / sizeof(msg[0]); i++) {
@@ -128,7 +145,8 @@ static void take_events(void)
 					 len = msg[i].arg.remap.len;
 
 				each_agent(vip_mem_gone, from, from + len);
-				vip_mem_later(to, len); /* it took lock and watch along */
+				/* it took lock and watch along, and may have grown */
+				vip_mem_later(to, vip_touch_extent(to, len));
 			}
 		}
 	} while (n == (ssize_t)sizeof(msg));
@@ -212,10 +230,13 @@ void vip_watch_open(void)
 	}
 	if (!err)
 		goto out;
-	snprintf(why, sizeof(why),
-		 "userfaultfd: %s; each use of private memory asks the kernel whether it is still there, "
-		 "which is slower",
-		 err == -ECANCELED ? "switched off by VIPL_WATCH=0" : strerror(-err));
+	snprintf(
+		why, sizeof(why), "userfaultfd: %s; %s",
+		err == -ECANCELED ? "switched off by VIPL_WATCH=0" : strerror(-err),
+		vip_hold_level() == LMM_MAPPED
+			? "memory that is not locked cannot be known again, and is not registered"
+			: "each use of registered memory asks the kernel whether it is still there, which is "
+			  "slower");
 	vip_log(VIP_LOG_INFO, "%s", why);
 	if (uffd >= 0)
 		close(uffd);
@@ -283,6 +304,8 @@ bool vip_watch_add(uint64_t start, uint64_t length)
 		return false;
 	if (ioctl(uffd, UFFDIO_REGISTER, &r) == 0)
 		return true;
+	if (errno == EBUSY) /* the program watches it itself */
+		shared = true;
 	r.range = widened(start, length);
 	return errno == EINVAL && ioctl(uffd, UFFDIO_REGISTER, &r) == 0;
 }
@@ -291,7 +314,11 @@ void vip_watch_remove(uint64_t start, uint64_t length)
 {
 	struct uffdio_range r = {start, length};
 
-	/* of huge pages, those that end here stay watched until the last NIC handle closes */
-	if (uffd >= 0)
+	/*
+	 * Of huge pages, those that end here stay watched until the last NIC handle
+	 * closes; so does everything when the program has a userfaultfd of its
+	 * own, for older kernels would end its watch as well.
+	 */
+	if (uffd >= 0 && !shared)
 		ioctl(uffd, UFFDIO_UNREGISTER, &r);
 }

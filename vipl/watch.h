@@ -40,9 +40,9 @@ void vip_watch_settle(void);
 /*
  * A NIC handle whose memory may go away: @agent is told, and @word, which the
  * NIC's peers can see, is not 0 as long as vip_revoking is.  After _remove
- * neither is used any more.
+ * neither is used any more.  False: there are too many.
  */
-void vip_watch_nic_add(struct ka_agent *agent, uint32_t *word);
+bool vip_watch_nic_add(struct ka_agent *agent, uint32_t *word);
 void vip_watch_nic_remove(const uint32_t *word);
 
 #endif

@@ -218,6 +218,14 @@ static struct lmm_seg *new_seg(struct lmm *m, const struct lmm_run *r)
 	return s;
 }
 
+/* Does @r go on where part @p, which begins with run @first, ends: in the same memory? */
+static bool continues(const struct lmm_run *first, const struct lmm_part *p, const struct lmm_run *r)
+{
+	if (r->kind == LMM_PRIVATE || first->kind == LMM_PRIVATE)
+		return r->kind == first->kind;
+	return is_seg(p->seg, r) && r->offset == p->offset + (r->start - p->start);
+}
+
 /*
  * Turn the @n runs into parts, each with its attachment, and let run i be that
  * of part i; attachments that are new go to @fresh.  Returns how many, -ENOMEM.
@@ -231,7 +239,7 @@ static int make_parts(struct lmm *m, uint32_t n, struct lmm_seg **fresh)
 	for (i = 0; i < n; i++) {
 		r = &m->runs[i];
 		s = NULL;
-		if (r->kind == LMM_PRIVATE && k > 0 && m->parts[k - 1].seg == NULL) {
+		if (k > 0 && continues(&m->runs[k - 1], &m->parts[k - 1], r)) {
 			m->parts[k - 1].end = r->end;
 			continue;
 		}
@@ -263,25 +271,41 @@ static void count_part(struct lmm *m, uint32_t i, enum lmm_level level)
 	} else if (m->runs[i].seg_end > s->node.end) {
 		/* Only grows: the process may have locked all of it. */
 		itree_resize(&m->segs, &s->node, s->node.start, m->runs[i].seg_end);
+		s->grown = s->whole;
 	}
 	s->count += enters(m->parts, i);
 	lma_count_up(m, &s->lmas, p->start, p->end, level);
 }
 
-/* Lock the attachments that the area is the first in. */
-static int lock_fresh(struct lmm *m, struct lmm_seg *fresh, lmm_handle handle)
+/* Lock @s, which is new or has grown, as a whole, if that is its way.  Returns the verdict. */
+static int lock_seg(struct lmm *m, struct lmm_seg *s, lmm_handle handle)
+{
+	bool grown = s->grown;
+
+	s->grown = false;
+	if (!s->whole)
+		return LMM_MLOCK_NOP;
+	s->whole = m->host->lock(m->ctx, s->node.start, s->node.end, LMM_SEGMENT) == 0;
+	if (!s->whole) {
+		if (grown) /* what it was locked for so far */
+			undo(m, s->node.start, s->node.end);
+		return LMM_MLOCK_NOP;
+	}
+	s->first = handle;
+	return LMM_MLOCK_LOCK;
+}
+
+/* Lock the attachments that the area of @k parts is the first in, or that have grown. */
+static int lock_segs(struct lmm *m, uint32_t k, struct lmm_seg *fresh, lmm_handle handle)
 {
 	int verdict = LMM_MLOCK_NOP;
+	uint32_t i;
 
-	for (; fresh != NULL; fresh = fresh->next) {
-		if (!fresh->whole)
-			continue;
-		fresh->whole = m->host->lock(m->ctx, fresh->node.start, fresh->node.end, LMM_SEGMENT) == 0;
-		if (!fresh->whole)
-			continue;
-		fresh->first = handle;
-		verdict = LMM_MLOCK_LOCK;
-	}
+	for (; fresh != NULL; fresh = fresh->next)
+		verdict |= lock_seg(m, fresh, handle);
+	for (i = 0; i < k; i++)
+		if (m->parts[i].seg != NULL && m->parts[i].seg->grown)
+			verdict |= lock_seg(m, m->parts[i].seg, handle);
 	return verdict;
 }
 
@@ -320,7 +344,7 @@ static int enter_area(struct lmm *m, uint32_t n, enum lmm_level level, lmm_handl
 	m->nparts += (uint32_t)k;
 	for (i = 0; i < (uint32_t)k; i++)
 		count_part(m, i, level);
-	return lock_fresh(m, fresh, *handle);
+	return lock_segs(m, (uint32_t)k, fresh, *handle);
 
 no_memory:
 	for (; fresh != NULL; fresh = next) {

@@ -41,7 +41,8 @@ struct lmm_seg {
 	uint32_t dev;
 	lmm_handle first; /* the area that got LMM_MLOCK_LOCK for it */
 	uint32_t count;	  /* lock counter: areas in it */
-	bool whole;	  /* held by the lock of the whole attachment */
+	bool whole;	  /* held by the lock of the whole attachment, */
+	bool grown;	  /* which has become too small for it just now */
 };
 
 /* A piece of an area: of private memory, or of one attachment. */

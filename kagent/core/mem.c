@@ -47,7 +47,8 @@ static void host_unlock(void *ctx, uint64_t start, uint64_t end, enum lmm_what w
 
 	if (ans == NULL)
 		return;
-	ans->rep.u.mem.verdict = LMM_MLOCK_UNLOCK;
+	if (ans->rep.u.mem.verdict != LMM_MLOCK_LOCK) /* which has to be obeyed, too */
+		ans->rep.u.mem.verdict = LMM_MLOCK_UNLOCK;
 	if (what == LMM_SEGMENT)
 		ans->rep.u.mem.seg = (struct ka_range){start, end - start};
 	for (i = ans->rep.nranges; i > 0 && i + LOOK_BACK > ans->rep.nranges; i--) {

@@ -14,17 +14,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
+#include "kagent/host/limit.h"
 #include "kagent/host/maps.h"
 
 #ifndef MADV_POPULATE_READ
 #define MADV_POPULATE_READ  22
 #define MADV_POPULATE_WRITE 23
 #endif
-
-#define CAP_IPC_LOCK_BIT 14
 
 struct self {
 	struct self *next;
@@ -64,29 +62,6 @@ static int self_resolve(void *ctx, uint64_t start, uint64_t end, struct lmm_run 
 	return maps_resolve(&s->maps, start, end, runs, max, text);
 }
 
-/* Bytes locked, and whether the process may lock without a limit. */
-static bool lock_state(uint64_t *locked, bool *unlimited)
-{
-	FILE *f = fopen("/proc/self/status", "re");
-	unsigned long long value;
-	int found = 0;
-	char line[128];
-
-	if (f == NULL)
-		return false;
-	while (fgets(line, sizeof(line), f) != NULL) {
-		if (sscanf(line, "VmLck: %llu kB", &value) == 1) {
-			*locked = value * 1024;
-			found++;
-		} else if (sscanf(line, "CapEff: %llx", &value) == 1) {
-			*unlimited = (value >> CAP_IPC_LOCK_BIT & 1) != 0;
-			found++;
-		}
-	}
-	fclose(f);
-	return found == 2;
-}
-
 /*
  * Pages could not be locked: say why.  Returns the error, which is -EINVAL
  * rather than the kernel's when the memory itself is to blame.
@@ -95,25 +70,16 @@ static int explain(struct self *s, int err, uint64_t start, uint64_t end)
 {
 	struct lmm_run runs[LMM_MAX_RUNS];
 	unsigned long long bytes = end - start;
-	struct rlimit limit;
-	uint64_t locked = 0;
-	bool unlimited = false;
 
 	if (maps_resolve(&s->maps, start, end, runs, LMM_MAX_RUNS, why) == -EINVAL)
 		return -EINVAL;
-	if (s->level == LMM_LOCKED && getrlimit(RLIMIT_MEMLOCK, &limit) == 0 &&
-	    lock_state(&locked, &unlimited) && !unlimited && locked + bytes > limit.rlim_cur)
-		snprintf(why, sizeof(why),
-			 "cannot lock %llu bytes: RLIMIT_MEMLOCK is %llu bytes, of which %llu are in use; "
-			 "raise it "
-			 "(ulimit -l, LimitMEMLOCK=) or give the program CAP_IPC_LOCK",
-			 bytes, (unsigned long long)limit.rlim_cur, (unsigned long long)locked);
-	else
-		snprintf(why, sizeof(why),
-			 "cannot make %llu bytes at 0x%llx present (%s): no memory is left for them, or the "
-			 "file "
-			 "ends before them",
-			 bytes, (unsigned long long)start, strerror(-err));
+	if (s->level == LMM_LOCKED && limit_exceeded(bytes, why, sizeof(why)))
+		return err;
+	snprintf(
+		why, sizeof(why),
+		"cannot make %llu bytes at 0x%llx present (%s): no memory is left for them, or the file ends "
+		"before them",
+		bytes, (unsigned long long)start, strerror(-err));
 	return err;
 }
 
@@ -142,8 +108,10 @@ static int self_lock(void *ctx, uint64_t start, uint64_t end, enum lmm_what what
 	}
 	if (s->level == LMM_MAPPED)
 		err = what == LMM_AREA ? populate(mem, bytes) : 0;
-	else
+	else if (what == LMM_AREA)
 		err = mlock(mem, bytes) == 0 ? 0 : -errno;
+	else /* the areas are there; the rest of the object need not be made for it */
+		err = mlock2(mem, bytes, MLOCK_ONFAULT) == 0 ? 0 : -errno;
 	return err == 0 ? 0 : explain(s, err, start, end);
 }
 
@@ -152,9 +120,11 @@ static void self_unlock(void *ctx, uint64_t start, uint64_t end, enum lmm_what w
 	const struct self *s = ctx;
 
 	(void)what;
-	/* Fails for pages that are mapped no longer, and so locked no longer. */
-	if (s->level == LMM_LOCKED && is_own(s))
-		munlock((void *)(uintptr_t)start, end - start);
+	if (s->level != LMM_LOCKED || !is_own(s) || munlock((void *)(uintptr_t)start, end - start) == 0)
+		return;
+	/* It stops at the first hole. */
+	for (; start < end; start += s->page)
+		munlock((void *)(uintptr_t)start, s->page);
 }
 
 /* The kernel shows the number to CAP_SYS_ADMIN alone, and 0 to others. */

@@ -212,3 +212,8 @@ int vma_find(struct vma_look *l, uint64_t addr, bool named, struct vma *v)
 	}
 	return look_up(l, addr, v);
 }
+
+int vma_ask(struct vma_look *l, uint64_t addr, struct vma *v)
+{
+	return query(l, addr, false, v);
+}

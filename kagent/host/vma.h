@@ -48,6 +48,9 @@ void vma_look_end(struct vma_look *l);
  */
 int vma_find(struct vma_look *l, uint64_t addr, bool named, struct vma *v);
 
+/* vma_ask - the same by PROCMAP_QUERY or not at all; allocates nothing. */
+int vma_ask(struct vma_look *l, uint64_t addr, struct vma *v);
+
 /*
  * vma_read_all - the text of a file in /proc, from its beginning, ended by NUL.
  * @text: out, for free().  Returns its length or negative errno.

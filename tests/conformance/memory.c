@@ -287,7 +287,7 @@ bool under_valgrind(void)
 
 static void say(const char *fmt, va_list ap)
 {
-	printf("skipped: ");
+	printf("SKIP: ");
 	vprintf(fmt, ap);
 	printf("\n");
 	fflush(stdout);
@@ -416,6 +416,10 @@ static bool attach(struct area *a, const struct kind *k)
 	int huge = k->flags & HUGE_PAGES ? SHM_HUGETLB | 21 << MAP_HUGE_SHIFT : 0;
 	void *written;
 
+	if (huge && under_valgrind()) { /* which ignores SHM_HUGETLB */
+		errno = ENOTSUP;
+		return false;
+	}
 	a->id = shmget(IPC_PRIVATE, a->len, 0600 | huge);
 	if (a->id < 0)
 		return false;

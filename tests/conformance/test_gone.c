@@ -16,6 +16,7 @@
 #include <stddef.h>
 #include <sys/mman.h>
 #include <sys/shm.h>
+#include <sys/wait.h>
 
 #include <cmocka.h>
 
@@ -38,15 +39,16 @@ enum way {
 	WAYS
 };
 
-static bool watched;
-static char what[48];
+static bool watched, locked_level;
+static char what[64];
 
 /* A region, and what has come in its place. */
 struct lost {
 	uint8_t *mem;
 	VIP_MEM_HANDLE handle;
-	uint8_t *instead; /* pattern 2, BYTES; NULL: nothing */
-	uint8_t *moved;	  /* the old memory, elsewhere; pattern 1 */
+	uint8_t *instead;     /* pattern 2, BYTES; NULL: nothing */
+	VIP_MEM_HANDLE again; /* it is registered, too; 0: it is not */
+	uint8_t *moved;	      /* the old memory, elsewhere; pattern 1 */
 	int fd, shmid;
 	bool attached;
 };
@@ -95,7 +97,8 @@ static void make(struct end *e, struct lost *x, enum way way)
 	CHECK_EQ(VipRegisterMem(e->nic, x->mem, BYTES, NULL, &x->handle), VIP_SUCCESS);
 }
 
-static void lose(struct lost *x, enum way way)
+/* @again: what comes instead is registered, too, so that it is locked as the old memory was. */
+static void lose(struct end *e, struct lost *x, enum way way, bool again)
 {
 	switch (way) {
 	case UNMAP_AND_MAP:
@@ -135,13 +138,16 @@ static void lose(struct lost *x, enum way way)
 		x->shmid = -1;
 		break;
 	default:
-		/* locked memory is not given up */
-		CHECK_EQ(madvise(x->mem, BYTES, MADV_DONTNEED), -1);
-		CHECK_EQ(errno, EINVAL);
+		/* locked memory is not given up; other memory is new, and as good */
+		CHECK_EQ(madvise(x->mem, BYTES, MADV_DONTNEED), locked_level ? -1 : 0);
+		CHECK(!locked_level || errno == EINVAL);
+		fill_pattern(x->mem, BYTES, 1);
 		break;
 	}
 	if (x->instead)
 		fill_pattern(x->instead, BYTES, 2);
+	if (x->instead && again)
+		CHECK_EQ(VipRegisterMem(e->nic, x->instead, BYTES, NULL, &x->again), VIP_SUCCESS);
 }
 
 /* What is in the region's place, and what was moved away, is as it was. */
@@ -157,6 +163,8 @@ static void end_lost(struct end *e, struct lost *x, enum way way)
 {
 	CHECK_EQ(VipDeregisterMem(e->nic, x->mem, x->handle), VIP_SUCCESS);
 	CHECK_EQ(VipDeregisterMem(e->nic, x->mem, x->handle), VIP_INVALID_PARAMETER);
+	if (x->again)
+		CHECK_EQ(VipDeregisterMem(e->nic, x->instead, x->again), VIP_SUCCESS);
 	look(x);
 	if (x->moved)
 		munmap(x->moved, BYTES);
@@ -262,24 +270,29 @@ static void stop_traffic(struct traffic *t)
 
 static const uint32_t sizes[] = {64, 4096, 100000};
 
-static void receive_once(struct end *e, enum way way, uint32_t size)
+static void receive_once(struct end *e, enum way way, uint32_t size, bool again)
 {
 	VIP_DESCRIPTOR *d;
 	struct lost x;
 	VIP_RETURN r;
 
 	check_doing = what;
-	snprintf(what, sizeof(what), "way %d, %u bytes", way, size);
+	snprintf(what, sizeof(what), "way %d, %u bytes%s", way, size, again ? ", registered again" : "");
 	make(e, &x, way);
 	d = end_fill(e, 0, x.mem, size, x.handle);
 	CHECK_EQ(VipPostRecv(e->vi, d, e->mem), VIP_SUCCESS);
-	lose(&x, way);
+	lose(e, &x, way, again);
 	end_sync(e); /* he sends */
 	CHECK(end_recv(e, &r) == d);
 	look(&x);
 	if (takes_away(way) && (r != VIP_SUCCESS || !may_succeed(way))) {
 		CHECK_EQ(r, VIP_DESCRIPTOR_ERROR);
 		CHECK_EQ(d->CS.Status & VIP_STATUS_PROTECTION_ERROR, VIP_STATUS_PROTECTION_ERROR);
+	} else if (way == DETACH) {
+		uint8_t *seg = shmat(x.shmid, NULL, SHM_RDONLY);
+
+		CHECK_EQ(diff_pattern(seg, size, 3), -1);
+		shmdt(seg);
 	} else if (!takes_away(way)) {
 		CHECK_EQ(r, VIP_SUCCESS);
 		CHECK_EQ(diff_pattern(x.mem, size, 3), -1);
@@ -287,17 +300,17 @@ static void receive_once(struct end *e, enum way way, uint32_t size)
 	end_lost(e, &x, way);
 }
 
-static void send_once(struct end *e, enum way way, uint32_t size)
+static void send_once(struct end *e, enum way way, uint32_t size, bool again)
 {
 	VIP_DESCRIPTOR *d;
 	struct lost x;
 	VIP_RETURN r;
 
 	check_doing = what;
-	snprintf(what, sizeof(what), "way %d, %u bytes", way, size);
+	snprintf(what, sizeof(what), "way %d, %u bytes%s", way, size, again ? ", registered again" : "");
 	make(e, &x, way);
 	d = end_fill(e, 0, x.mem, size, x.handle);
-	lose(&x, way);
+	lose(e, &x, way, again);
 	end_sync(e); /* two receives are posted */
 	CHECK_EQ(VipPostSend(e->vi, d, e->mem), VIP_SUCCESS);
 	CHECK(end_sent(e, &r) == d);
@@ -367,7 +380,7 @@ static void server(struct end *e)
 	for (i = 0; i < ROUNDS; i++) {
 		for (way = 0; way < WAYS; way++) {
 			for (s = 0; s < nsizes; s++)
-				receive_once(e, (enum way)way, sizes[s]);
+				receive_once(e, (enum way)way, sizes[s], i % 2);
 		}
 	}
 	check_locked(locked);
@@ -411,7 +424,7 @@ static void client(struct end *e)
 	for (i = 0; i < ROUNDS; i++) {
 		for (way = 0; way < WAYS; way++) {
 			for (s = 0; s < nsizes; s++)
-				send_once(e, (enum way)way, sizes[s]);
+				send_once(e, (enum way)way, sizes[s], i % 2);
 		}
 	}
 	check_locked(locked);
@@ -420,30 +433,111 @@ static void client(struct end *e)
 	end_close(e);
 }
 
-static void test_watched(void **state)
+static void run_at(const char *level, const char *watch)
 {
-	VIP_NIC_HANDLE nic;
 	struct vipx_hold hold;
+	VIP_NIC_HANDLE nic;
+	pid_t pid;
+	int fd[2];
 
-	(void)state;
-	assert_int_equal(VipOpenNic("emu0", &nic), VIP_SUCCESS);
-	assert_int_equal(VipxHold(nic, &hold), VIP_SUCCESS);
-	assert_int_equal(VipCloseNic(nic), VIP_SUCCESS);
-	if (!hold.watched) {
-		print_message("skipped: %s\n", hold.watched_why);
+	/* in a process of its own: the level is found once for each */
+	setenv("VIPL_LOCK_LEVEL", level, 1);
+	setenv("VIPL_WATCH", watch, 1);
+	assert_int_equal(pipe(fd), 0);
+	pid = fork();
+	if (pid == 0) {
+		CHECK_EQ(VipOpenNic("emu0", &nic), VIP_SUCCESS);
+		CHECK_EQ(VipxHold(nic, &hold), VIP_SUCCESS);
+		CHECK_EQ(write(fd[1], &hold, sizeof(hold)), sizeof(hold));
+		CHECK_EQ(VipCloseNic(nic), VIP_SUCCESS);
+		_exit(0);
+	}
+	assert_int_equal(read(fd[0], &hold, sizeof(hold)), sizeof(hold));
+	close(fd[0]);
+	close(fd[1]);
+	waitpid(pid, NULL, 0);
+	watched = hold.watched;
+	locked_level = hold.level >= VIPX_LOCKED;
+	if (*watch == '1' && !watched) {
+		print_message("SKIP: %s\n", hold.watched_why);
 		skip();
 	}
-	watched = true;
 	run_pair(server, client, VIP_SERVICE_UNRELIABLE, 100);
+}
+
+static void test_watched(void **state)
+{
+	(void)state;
+	run_at("locked", "1");
+}
+
+static void test_mapped(void **state)
+{
+	(void)state;
+	run_at("mapped", "1");
 }
 
 static void test_not_watched(void **state)
 {
 	(void)state;
-	watched = false;
-	setenv("VIPL_WATCH", "0", 1);
-	run_pair(server, client, VIP_SERVICE_UNRELIABLE, 100);
+	run_at("locked", "0");
+}
+
+/* As it was before a test changed it, whether that one passed or not. */
+static int restore(void **state)
+{
+	(void)state;
+	unsetenv("VIPL_LOCK_LEVEL");
 	unsetenv("VIPL_WATCH");
+	return 0;
+}
+
+/* The same address again and again: the old region is lost, the new one is as good as any. */
+static void again_child(struct end *e)
+{
+	VIP_MEM_HANDLE old, fresh;
+	VIP_MEM_ATTRIBUTES attr;
+	uint8_t *p;
+	int i;
+
+	end_nic(e);
+	for (i = 0; i < 1000; i++) {
+		p = map(NULL, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+		CHECK_EQ(VipRegisterMem(e->nic, p, BYTES, NULL, &old), VIP_SUCCESS);
+		munmap(p, BYTES);
+		CHECK(map(p, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1) == p);
+		CHECK_EQ(VipRegisterMem(e->nic, p, BYTES, NULL, &fresh), VIP_SUCCESS);
+		CHECK_EQ(VipQueryMem(e->nic, p, old, &attr), VIP_INVALID_PARAMETER);
+		CHECK_EQ(VipQueryMem(e->nic, p, fresh, &attr), VIP_SUCCESS);
+		CHECK_EQ(VipSetMemAttributes(e->nic, p, old, &attr), VIP_INVALID_PARAMETER);
+		CHECK_EQ(VipSetMemAttributes(e->nic, p, fresh, &attr), VIP_SUCCESS);
+		CHECK_EQ(VipDeregisterMem(e->nic, p, old), VIP_SUCCESS);
+		CHECK_EQ(VipDeregisterMem(e->nic, p, fresh), VIP_SUCCESS);
+		munmap(p, BYTES);
+	}
+	/* the heap's end */
+	p = sbrk(0);
+	p += -(uintptr_t)p & 4095;
+	CHECK_EQ(brk(p + BYTES), 0);
+	memset(p, 1, BYTES);
+	CHECK_EQ(VipRegisterMem(e->nic, p, BYTES, NULL, &old), VIP_SUCCESS);
+	if (sbrk(0) == p + BYTES) { /* nobody has moved it since */
+		CHECK_EQ(brk(p + 4096), 0);
+		CHECK_EQ(VipQueryMem(e->nic, p, old, &attr), VIP_INVALID_PARAMETER);
+	}
+	CHECK_EQ(VipDeregisterMem(e->nic, p, old), VIP_SUCCESS);
+	end_close(e);
+}
+
+static void nobody(struct end *e)
+{
+	close(e->sock);
+}
+
+static void test_again(void **state)
+{
+	(void)state;
+	run_pair(again_child, nobody, VIP_SERVICE_UNRELIABLE, 60);
 }
 
 /*
@@ -466,7 +560,7 @@ static void stream_server(struct end *e)
 		CHECK_EQ(VipPostRecv(e->vi, end_fill(e, 0, x.mem, BYTES, x.handle), e->mem), VIP_SUCCESS);
 		end_sync(e);
 		usleep((useconds_t)(i * 7 % 200)); /* somewhere on the way */
-		lose(&x, way);
+		lose(e, &x, way, i & 1);
 		d = end_recv(e, &r);
 		CHECK(d == end_desc(e, 0));
 		if (r != VIP_SUCCESS) /* it may have been in time */
@@ -503,10 +597,13 @@ static void test_under_way(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_watched),
-		cmocka_unit_test(test_not_watched),
+		cmocka_unit_test_teardown(test_watched, restore),
+		cmocka_unit_test_teardown(test_mapped, restore),
+		cmocka_unit_test_teardown(test_not_watched, restore),
+		cmocka_unit_test(test_again),
 		cmocka_unit_test(test_under_way),
 	};
 
+	setenv("VIPL_LOG", "none", 1); /* each stale handle is worth a line */
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -78,7 +78,7 @@ static void told_child(void)
 	h = hold_of(nic);
 	CHECK_EQ(h.chosen, asked && *asked);
 	CHECK(h.level <= VIPX_PINNED);
-	if (h.chosen)
+	if (asked && *asked)
 		CHECK_EQ(strcmp(names[h.level], asked), 0);
 	CHECK(h.level_why[0] && memchr(h.level_why, 0, sizeof(h.level_why)));
 	CHECK(h.watched_why[0] && memchr(h.watched_why, 0, sizeof(h.watched_why)));

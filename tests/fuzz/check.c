@@ -434,12 +434,6 @@ uint64_t check_state(const struct ka_core *core)
 
 /* ---- locks ---- */
 
-struct cover {
-	const struct space *space;
-	bool area[SPACE_PAGES];
-	bool any[SPACE_PAGES]; /* also by a segment that is locked as a whole */
-};
-
 static void cover_area(void *arg, const struct lmm_lma *l)
 {
 	struct cover *cover = arg;
@@ -460,13 +454,19 @@ static void cover_whole(void *arg, const struct lmm_segment *s)
 			cover->any[i] = true;
 }
 
+void check_cover(const struct client *c, struct cover *cover)
+{
+	*cover = (struct cover){.space = &c->space};
+	lmm_walk(c->proc->lmm, cover_area, cover_whole, cover);
+}
+
 void check_locks(struct client *c, bool forgive)
 {
-	struct cover cover = {.space = &c->space};
 	struct page *page = c->space.page;
+	struct cover cover;
 	uint32_t i;
 
-	lmm_walk(c->proc->lmm, cover_area, cover_whole, &cover);
+	check_cover(c, &cover);
 	for (i = 0; i < SPACE_PAGES; i++, page++) {
 		if (!cover.any[i] && (page->loose || forgive))
 			page->loose = page->locked = false;

@@ -5,9 +5,12 @@
  * they send.  Everything around them is made up and checks what it is told.
  *
  *   fuzz_requests.c  the program: how an input is read and carried out
+ *   numbers.c        what a request is filled with, so that it names something
  *   space.c          address spaces, and which of their pages are locked
  *   host.c           the core's host: memory, events, and what may be pending
  *   check.c          what must be true after each request
+ *   effect.c         what each request must have done
+ *   tell.c           what is done, for people, and what is wrong
  *   run.c            a main() that runs given files; libFuzzer has its own
  *
  * Time, memory and random numbers come from the input or a fixed sequence, so
@@ -126,22 +129,64 @@ void check_answer(const struct client *c, const struct ka_req *req, const struct
  * states that a client could tell apart have different ones.
  */
 uint64_t check_state(const struct ka_core *core);
+/* What of a space the manager says that it holds. */
+struct cover {
+	const struct space *space;
+	bool area[SPACE_PAGES];
+	bool any[SPACE_PAGES]; /* also by a segment that is locked as a whole */
+};
+
+void check_cover(const struct client *c, struct cover *cover);
 /*
  * check_locks - are the pages of @c locked that must be, and no others?
  * @forgive: others are, and that is right.
  */
 void check_locks(struct client *c, bool forgive);
 
-/* ---- fuzz_requests.c ---- */
+/* ---- effect.c ---- */
 
-extern bool fuzz_trace;			/* print what is done */
-extern unsigned long fuzz_answered[32]; /* by request: those that were answered without error */
+/* check_named - is there what a request about a region names, before it is sent? */
+bool check_named(const struct client *c, const struct ka_req *req);
+/* check_effect - @req was answered without error. */
+void check_effect(const struct ka_core *core, const struct client *c, const struct ka_req *req,
+		  const struct ka_answer *ans);
+
+/* ---- numbers.c ---- */
+
+/* What a request is filled with. */
+enum use {
+	USE_NIC = 1,	/* a NIC handle */
+	USE_TAG = 2,	/* a protection tag */
+	USE_OBJ = 4,	/* a VI, a region, a connection request or a cursor, by the request */
+	USE_PLACE = 8,	/* memory that is there; addresses of this host */
+	USE_SMALL = 16, /* rights, levels, timeouts that are allowed */
+	USE_DEAD = 32,	/* numbers of what is no longer there */
+	USE_OTHER = 64, /* the numbers are the next process's */
+};
+
+/* numbers_fill - @which: bits 0 .. 3 which NIC handle or object, bits 4 .. 7 which tag, from the last one on.
+ */
+void numbers_fill(struct ka_req *req, const struct client *c, uint32_t use, uint32_t which);
+/* numbers_learn - from an answer without error. */
+void numbers_learn(const struct client *c, const struct ka_req *req, const struct ka_rep *rep);
+void numbers_learn_event(const struct client *c, const struct ka_event *ev);
+void numbers_forget(const struct client *c);
+
+/* ---- tell.c ---- */
+
+extern bool fuzz_trace; /* print what is done */
 
 const char *op_name(uint32_t op);
+__attribute__((format(printf, 1, 2))) void trace(const char *fmt, ...);
+/* trace_message - the input's message @number, which @c sends. */
+void trace_message(uint32_t number, const struct client *c, const struct ka_req *req, size_t bytes);
 
 /* wrong - something is not as it must be: say so and abort. */
 __attribute__((noreturn, format(printf, 1, 2))) void wrong(const char *fmt, ...);
-__attribute__((format(printf, 1, 2))) void trace(const char *fmt, ...);
+
+/* ---- fuzz_requests.c ---- */
+
+extern unsigned long fuzz_answered[32]; /* by request: those that were answered without error */
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -7,9 +7,8 @@
  * on the step.  An input that ends within a step is continued with zeros.
  *
  *   0 .. 7  SEND     op, use, which, n, then n bytes: a request with this op,
- *                    whose union begins with these bytes, and in which `use`
- *                    puts numbers that the agent has given out, and values
- *                    that are allowed
+ *                    whose union begins with these bytes, and which is then
+ *                    filled as `use` (enum use) and `which` say
  *   8       RAW      n, then n bytes: a message of just these
  *   9       CONNECT  how: bits 0, 1 whether the daemon serves the process,
  *                    bit 2 it never reads its events, bit 3 it says no HELLO
@@ -30,23 +29,9 @@
  */
 #include "tests/fuzz/fuzz.h"
 
-#include <stdarg.h>
-
-/* What SEND puts into a request. */
-enum use {
-	USE_NIC = 1,	/* a NIC handle */
-	USE_TAG = 2,	/* a protection tag */
-	USE_OBJ = 4,	/* a VI, a region, a connection request or a cursor, by the request */
-	USE_PLACE = 8,	/* memory that is there; addresses of this host */
-	USE_SMALL = 16, /* rights, levels, timeouts that are allowed */
-	USE_DEAD = 32,	/* numbers of what is no longer there */
-	USE_OTHER = 64, /* the numbers are the next process's */
-};
-
 #define MAX_REQUESTS 5000u /* of one input */
 #define MANY	     256u
 
-bool fuzz_trace;
 unsigned long fuzz_answered[32];
 
 static struct ka_core core;
@@ -86,83 +71,7 @@ static void take_bytes(struct input *in, void *to, size_t n)
 	in->left -= have;
 }
 
-/* ---- telling ---- */
-
-void trace(const char *fmt, ...)
-{
-	va_list ap;
-
-	if (!fuzz_trace)
-		return;
-	va_start(ap, fmt);
-	vprintf(fmt, ap);
-	va_end(ap);
-}
-
-void wrong(const char *fmt, ...)
-{
-	va_list ap;
-
-	fflush(stdout);
-	fprintf(stderr, "fuzz_requests: ");
-	va_start(ap, fmt);
-	vfprintf(stderr, fmt, ap);
-	va_end(ap);
-	fputc('\n', stderr);
-	abort();
-}
-
-const char *op_name(uint32_t op)
-{
-	static const char *const names[] = {
-		[KA_OP_HELLO] = "HELLO",
-		[KA_OP_OPEN] = "OPEN",
-		[KA_OP_CLOSE] = "CLOSE",
-		[KA_OP_PTAG_CREATE] = "PTAG_CREATE",
-		[KA_OP_PTAG_DESTROY] = "PTAG_DESTROY",
-		[KA_OP_MEM_REG] = "MEM_REG",
-		[KA_OP_MEM_DEREG] = "MEM_DEREG",
-		[KA_OP_MEM_SET] = "MEM_SET",
-		[KA_OP_MEM_UNCOVERED] = "MEM_UNCOVERED",
-		[KA_OP_MEM_REFUSED] = "MEM_REFUSED",
-		[KA_OP_MEM_GONE] = "MEM_GONE",
-		[KA_OP_VI_CREATE] = "VI_CREATE",
-		[KA_OP_VI_SET] = "VI_SET",
-		[KA_OP_VI_DESTROY] = "VI_DESTROY",
-		[KA_OP_CONN_WAIT] = "CONN_WAIT",
-		[KA_OP_CONN_REQUEST] = "CONN_REQUEST",
-		[KA_OP_CONN_ACCEPT] = "CONN_ACCEPT",
-		[KA_OP_CONN_REJECT] = "CONN_REJECT",
-		[KA_OP_DISCONNECT] = "DISCONNECT",
-		[KA_OP_INSPECT] = "INSPECT",
-	};
-
-	return op < sizeof(names) / sizeof(names[0]) ? names[op] : NULL;
-}
-
-static void trace_message(const struct client *c, const struct ka_req *req, size_t bytes)
-{
-	const uint8_t *b = (const uint8_t *)&req->u;
-	size_t i, last = 0;
-
-	if (!fuzz_trace)
-		return;
-	printf("%5u process %u: ", nrequests, (unsigned int)(c - clients));
-	if (bytes != sizeof(*req)) {
-		printf("a message of %zu bytes\n", bytes);
-		return;
-	}
-	if (op_name(req->op) != NULL)
-		printf("%s", op_name(req->op));
-	else
-		printf("request %u", req->op);
-	printf(" nic %u:", req->nic);
-	for (i = 0; i < sizeof(req->u); i++)
-		last = b[i] != 0 ? i + 1 : last;
-	for (i = 0; i < last; i++)
-		printf(i % 4 == 0 ? " %02x" : "%02x", b[i]);
-	printf("\n");
-}
+/* ---- answers and events ---- */
 
 static void trace_answer(void)
 {
@@ -175,108 +84,10 @@ static void trace_answer(void)
 		       answer.rep.u.mem.verdict, answer.rep.nranges, answer.rep.nrecs);
 }
 
-/* ---- numbers that the agent has given out ---- */
-
-#define KNOWN 16u /* of one sort, the last ones */
-
-struct known {
-	uint64_t id;
-	uint64_t start, length; /* of a region */
-	uint32_t nic;
-	bool dead;
-};
-
-struct list {
-	struct known v[KNOWN];
-	uint32_t n; /* ever */
-};
-
-static struct numbers {
-	struct list nics, tags, vis, regions, conns;
-	uint64_t cursor;
-} numbers[PROCS];
-
-static void learn(struct list *l, const struct known *k)
-{
-	l->v[l->n++ % KNOWN] = *k;
-}
-
-/* @nic 0: of any; a NIC handle's own entry has it as its id. */
-static void bury(struct list *l, uint32_t nic, uint64_t id)
-{
-	uint32_t i;
-
-	for (i = 0; i < KNOWN; i++)
-		if (l->v[i].nic == nic && (id == 0 || l->v[i].id == id))
-			l->v[i].dead = true;
-}
-
-/* The one that came @back ones before the last, going round; all 0: there is none. */
-static struct known recall(const struct list *l, bool dead, uint32_t nic, uint32_t back)
-{
-	const struct known *match[KNOWN];
-	uint32_t i, n = 0;
-
-	for (i = l->n; i > 0 && i + KNOWN > l->n; i--) {
-		const struct known *k = &l->v[(i - 1) % KNOWN];
-
-		if (k->dead == dead && (nic == 0 || k->nic == nic))
-			match[n++] = k;
-	}
-	return n > 0 ? *match[back % n] : (struct known){0};
-}
-
-static void learn_answer(const struct client *c, const struct ka_req *req)
-{
-	struct numbers *k = &numbers[c - clients];
-	const struct ka_rep *rep = &answer.rep;
-
-	switch (req->op) {
-	case KA_OP_OPEN:
-		learn(&k->nics, &(struct known){.id = rep->u.open.nic, .nic = rep->u.open.nic});
-		learn(&k->tags, &(struct known){.id = rep->u.open.tag, .nic = rep->u.open.nic});
-		break;
-	case KA_OP_CLOSE:
-		bury(&k->nics, req->nic, 0);
-		bury(&k->tags, req->nic, 0);
-		bury(&k->vis, req->nic, 0);
-		bury(&k->regions, req->nic, 0);
-		bury(&k->conns, req->nic, 0);
-		break;
-	case KA_OP_PTAG_CREATE:
-		learn(&k->tags, &(struct known){.id = rep->u.ptag.tag, .nic = req->nic});
-		break;
-	case KA_OP_PTAG_DESTROY:
-		bury(&k->tags, req->nic, req->u.ptag.tag);
-		break;
-	case KA_OP_MEM_REG:
-		learn(&k->regions, &(struct known){rep->u.mem.handle, req->u.reg.start, req->u.reg.length,
-						   req->nic, false});
-		break;
-	case KA_OP_MEM_DEREG:
-		bury(&k->regions, req->nic, req->u.mem.handle);
-		break;
-	case KA_OP_VI_CREATE:
-		learn(&k->vis, &(struct known){.id = rep->u.vi.vi, .nic = req->nic});
-		break;
-	case KA_OP_VI_DESTROY:
-		bury(&k->vis, req->nic, req->u.vi.vi);
-		break;
-	case KA_OP_CONN_ACCEPT:
-	case KA_OP_CONN_REJECT:
-		bury(&k->conns, req->nic, req->u.accept.conn);
-		break;
-	case KA_OP_INSPECT:
-		k->cursor = rep->u.inspect.cursor;
-		break;
-	}
-}
-
 static void event_to(struct client *c, const struct ka_event *ev, const struct ka_give *give)
 {
 	host_event_checked(c, ev, give);
-	if (ev->type == KA_EV_WAIT && ev->err == 0)
-		learn(&numbers[c - clients].conns, &(struct known){.id = ev->conn, .nic = ev->nic});
+	numbers_learn_event(c, ev);
 	if (c->deaf)
 		c->doomed = true;
 }
@@ -344,6 +155,7 @@ static void lock_first(struct client *c, const struct ka_req *req)
 static void obey(struct client *c, const struct ka_req *req)
 {
 	const struct ka_rep *rep = &answer.rep;
+	bool forgive;
 	uint32_t i;
 
 	if (req->op == KA_OP_MEM_GONE && rep->err == 0)
@@ -353,9 +165,9 @@ static void obey(struct client *c, const struct ka_req *req)
 	for (i = 0; i < rep->nranges; i++)
 		space_lock(&c->space, answer.ranges[i].start, answer.ranges[i].length, false);
 	/* What did not fit into the answer stays locked, and what could not be locked is not. */
-	if (!hurry || rep->nranges == KA_MAX_RANGES || req->op == KA_OP_MEM_REFUSED)
-		check_locks(c,
-			    rep->nranges == KA_MAX_RANGES || (req->op == KA_OP_MEM_REFUSED && rep->err == 0));
+	forgive = rep->nranges == KA_MAX_RANGES || (req->op == KA_OP_MEM_REFUSED && rep->err == 0);
+	if (!hurry || forgive)
+		check_locks(c, forgive);
 }
 
 static void expect_event(struct client *c, const struct ka_req *req)
@@ -383,8 +195,7 @@ static void greet(struct client *c, const struct ka_req *req)
 	look();
 }
 
-/* A request that fails changes nothing; but one that was given up is forgotten once its server has been told.
- */
+/* What fails changes nothing; but a request that was given up is forgotten once its server was told. */
 static void look_after(const struct ka_req *req)
 {
 	uint64_t before = digest;
@@ -402,22 +213,27 @@ static void look_after(const struct ka_req *req)
 
 static void serve(struct client *c, const struct ka_req *req)
 {
+	bool named = check_named(c, req);
+
 	lock_first(c, req);
 	ka_core_request(&core, c->proc, req, now + 1, &answer);
 	trace_answer();
 	check_answer(c, req, &answer);
+	if (answer.rep.err == 0 && !named)
+		wrong("a request that names nothing is obeyed");
 	expect_event(c, req);
 	look_after(req);
 	if ((req->op >= KA_OP_MEM_REG && req->op <= KA_OP_MEM_GONE) || req->op == KA_OP_CLOSE)
 		obey(c, req);
 	if (answer.rep.err != 0)
 		return;
+	check_effect(&core, c, req, &answer);
 	if (req->op < sizeof(fuzz_answered) / sizeof(fuzz_answered[0]))
 		fuzz_answered[req->op]++;
 	if (req->op == KA_OP_CLOSE &&
 	    host_pending(c, KA_EV_WAIT, req->nic) + host_pending(c, KA_EV_CONN, req->nic) > 0)
 		wrong("NIC handle %u is closed, and not all that was pending has ended", req->nic);
-	learn_answer(c, req);
+	numbers_learn(c, req, &answer.rep);
 }
 
 /* A message as it came from the socket. */
@@ -452,7 +268,7 @@ static void send_message(struct client *c, const struct ka_req *req, size_t byte
 	size_t there = bytes < sizeof(*req) ? bytes : sizeof(*req);
 	struct ka_req *copy;
 
-	if (nrequests == MAX_REQUESTS)
+	if (nrequests == MAX_REQUESTS || !c->connected)
 		return;
 	nrequests++;
 	last.client = c;
@@ -460,7 +276,7 @@ static void send_message(struct client *c, const struct ka_req *req, size_t byte
 	last.bytes = bytes;
 	if (bytes == sizeof(*req))
 		set_cookie(&last.req);
-	trace_message(c, &last.req, bytes);
+	trace_message(nrequests, c, &last.req, bytes);
 	if (bytes == 0) { /* it has closed its socket */
 		c->doomed = true;
 	} else {
@@ -483,7 +299,7 @@ static void connect_client(struct client *c, uint32_t how)
 	if (c->connected)
 		return;
 	trace("      process %u connects%s\n", (unsigned int)(c - clients), (how & 4) != 0 ? ", deaf" : "");
-	numbers[c - clients] = (struct numbers){0};
+	numbers_forget(c);
 	*c = (struct client){
 		.pid = ++npids, .refused = refused[how & 3], .connected = true, .deaf = (how & 4) != 0};
 	space_init(&c->space, (uint32_t)(c - clients));
@@ -491,175 +307,18 @@ static void connect_client(struct client *c, uint32_t how)
 		send_message(c, &hello, sizeof(hello));
 }
 
-/* ---- SEND ---- */
-
-static void put_memory(struct ka_req *req, const struct space *s)
-{
-	uint64_t at = req->u.reg.start, length = req->u.reg.length;
-	bool big = (at >> 56) % 8 == 7;
-
-	req->u.reg.start = big ? BIG_AT + at % BIG_BYTES : s->base + at % (SPACE_BYTES + PAGE);
-	req->u.reg.length = length % (big ? 2 * KA_MAX_BLOCK_BYTES : SPACE_BYTES + PAGE);
-}
-
-static void put_addr(struct ka_addr *a)
-{
-	*a = (struct ka_addr){.host_len = KA_NIC_ADDR_LEN,
-			      .disc_len = a->disc_len % 3,
-			      .bytes = {KA_NIC_ADDR, a->bytes[1] % 2}};
-}
-
-/* Memory that is there, most of it; addresses that can be reached. */
-static void put_places(struct ka_req *req, const struct space *s)
-{
-	switch (req->op) {
-	case KA_OP_MEM_REG:
-	case KA_OP_MEM_UNCOVERED:
-	case KA_OP_MEM_GONE:
-		put_memory(req, s);
-		break;
-	case KA_OP_CONN_WAIT:
-		put_addr(&req->u.wait.local);
-		break;
-	case KA_OP_CONN_REQUEST:
-		put_addr(&req->u.request.local);
-		put_addr(&req->u.request.remote);
-		break;
-	}
-}
-
-static void put_small_attr(struct ka_vi_attr *attr)
-{
-	attr->level = 1u << attr->level % 3;
-	attr->max_transfer %= 2;
-	attr->qos %= 2;
-	attr->rdma &= KA_R_RDMA_WRITE | KA_R_RDMA_READ;
-	attr->wake_send %= KA_WAKE_WORDS;
-	attr->wake_recv %= KA_WAKE_WORDS;
-}
-
-/* 0: for ever. */
-static uint32_t small_time(uint32_t ms)
-{
-	return ms % 512 == 0 ? KA_INFINITE : ms % 512 - 1;
-}
-
-static void put_small(struct ka_req *req)
-{
-	switch (req->op) {
-	case KA_OP_MEM_REG:
-	case KA_OP_MEM_UNCOVERED:
-	case KA_OP_MEM_GONE:
-		req->u.reg.rdma &= KA_R_RDMA_WRITE | KA_R_RDMA_READ;
-		req->u.reg.level %= LMM_PINNED + 1;
-		req->u.reg.watched %= 2;
-		break;
-	case KA_OP_MEM_SET:
-		req->u.mem.rdma &= KA_R_RDMA_WRITE | KA_R_RDMA_READ;
-		break;
-	case KA_OP_VI_CREATE:
-	case KA_OP_VI_SET:
-		put_small_attr(&req->u.vi.attr);
-		break;
-	case KA_OP_CONN_WAIT:
-		req->u.wait.timeout_ms = small_time(req->u.wait.timeout_ms);
-		break;
-	case KA_OP_CONN_REQUEST:
-		req->u.request.timeout_ms = small_time(req->u.request.timeout_ms);
-		req->u.request.grace_ms = small_time(req->u.request.grace_ms);
-		break;
-	case KA_OP_INSPECT:
-		req->u.inspect.kind = req->u.inspect.kind % VIPX_STAT + 1;
-		break;
-	}
-}
-
-static void put_tag(struct ka_req *req, const struct numbers *k, bool dead, uint32_t back)
-{
-	uint32_t tag = (uint32_t)recall(&k->tags, dead, dead ? 0 : req->nic, back).id;
-
-	switch (req->op) {
-	case KA_OP_PTAG_DESTROY:
-		req->u.ptag.tag = tag;
-		break;
-	case KA_OP_MEM_REG:
-		req->u.reg.tag = tag;
-		break;
-	case KA_OP_MEM_SET:
-		req->u.mem.tag = tag;
-		break;
-	case KA_OP_VI_CREATE:
-	case KA_OP_VI_SET:
-		req->u.vi.attr.tag = tag;
-		break;
-	}
-}
-
-/* The object that the request names; its NIC handle, or 0. */
-static uint32_t put_object(struct ka_req *req, const struct numbers *k, bool dead, uint32_t back)
-{
-	struct known region = recall(&k->regions, dead, 0, back);
-	struct known vi = recall(&k->vis, dead, 0, back);
-	struct known conn = recall(&k->conns, dead, 0, back);
-
-	switch (req->op) {
-	case KA_OP_MEM_GONE:
-	case KA_OP_MEM_UNCOVERED:
-		req->u.reg.start += region.start;
-		req->u.reg.length += region.length;
-		return region.nic;
-	case KA_OP_MEM_DEREG:
-	case KA_OP_MEM_SET:
-	case KA_OP_MEM_REFUSED:
-		req->u.mem.start += region.start;
-		req->u.mem.handle = (uint32_t)region.id;
-		return region.nic;
-	case KA_OP_VI_SET:
-	case KA_OP_VI_DESTROY:
-	case KA_OP_DISCONNECT:
-		req->u.vi.vi = (uint32_t)vi.id;
-		return vi.nic;
-	case KA_OP_CONN_REQUEST:
-		req->u.request.vi = (uint32_t)vi.id;
-		return vi.nic;
-	case KA_OP_CONN_ACCEPT:
-		req->u.accept.conn = conn.id;
-		req->u.accept.vi = (uint32_t)recall(&k->vis, dead, conn.nic, back).id;
-		return conn.nic;
-	case KA_OP_CONN_REJECT:
-		req->u.accept.conn = conn.id;
-		return conn.nic;
-	case KA_OP_INSPECT:
-		req->u.inspect.cursor = k->cursor;
-		return 0;
-	}
-	return 0;
-}
+/* ---- steps ---- */
 
 static void step_send(struct client *c, struct input *in)
 {
 	struct ka_req req = {.op = take(in, 1)};
-	uint32_t use = take(in, 1), which = take(in, 1), n = take(in, 1), nic = 0;
-	bool dead = (use & USE_DEAD) != 0;
-	const struct numbers *k;
+	uint32_t use = take(in, 1), which = take(in, 1), n = take(in, 1);
 
 	take_bytes(in, &req.u, n < sizeof(req.u) ? n : sizeof(req.u));
 	connect_client(c, 0);
-	k = &numbers[((uint32_t)(c - clients) + ((use & USE_OTHER) != 0)) % PROCS];
-	if ((use & USE_PLACE) != 0)
-		put_places(&req, &c->space);
-	if ((use & USE_SMALL) != 0)
-		put_small(&req);
-	if ((use & USE_OBJ) != 0)
-		nic = put_object(&req, k, dead, which % 16);
-	if ((use & USE_NIC) != 0)
-		req.nic = nic != 0 ? nic : (uint32_t)recall(&k->nics, dead, 0, which % 16).id;
-	if ((use & USE_TAG) != 0)
-		put_tag(&req, k, dead, which / 16);
+	numbers_fill(&req, c, use, which);
 	send_message(c, &req, sizeof(req));
 }
-
-/* ---- the other steps ---- */
 
 static void step_raw(struct client *c, struct input *in)
 {
@@ -777,7 +436,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	host_init();
 	ka_core_init(&core, PAGE, 42);
-	memset(numbers, 0, sizeof(numbers));
+	for (i = 0; i < PROCS; i++)
+		numbers_forget(&clients[i]);
 	memset(&last, 0, sizeof(last));
 	now = 5;
 	nrequests = npids = 0;

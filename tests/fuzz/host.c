@@ -41,14 +41,21 @@ long host_live(void)
 
 /* ---- memory ---- */
 
+static bool no_memory(void)
+{
+	if (faults.allocs > 0)
+		faults.allocs--;
+	else if (faults.allocs == 0)
+		return true;
+	return false;
+}
+
 void *ka_host_alloc(size_t bytes)
 {
 	void *mem;
 
-	if (faults.allocs == 0)
+	if (no_memory())
 		return NULL;
-	if (faults.allocs > 0)
-		faults.allocs--;
 	mem = calloc(1, bytes);
 	if (mem == NULL)
 		wrong("no memory, really");
@@ -101,7 +108,7 @@ int ka_host_nic_create(struct ka_nicmem *mem)
 
 	if (faults.no_files)
 		return -EMFILE;
-	if (faults.allocs == 0)
+	if (no_memory())
 		return -ENOMEM;
 	at = new_tables();
 	mem->tpt = (struct ka_tpt_entry *)at;
@@ -138,7 +145,7 @@ int ka_host_region_create(struct ka_region *region)
 {
 	if (faults.no_files)
 		return -EMFILE;
-	if (faults.allocs == 0)
+	if (no_memory())
 		return -ENOMEM;
 	if (nregions == MAX_REGIONS)
 		return -EMFILE;

@@ -62,6 +62,8 @@ void space_init(struct space *s, uint32_t number)
 	/* Something else on each page: more pieces than an area may have. */
 	for (; at < SPACE_PAGES; at++)
 		space_map(s, at, 1, at * 5 % OBJECTS, at * 11 % 64, at % 3 == 0);
+	for (i = 0; i < SPACE_PAGES; i++)
+		s->page[i].loose = false;
 	s->moved = false;
 }
 

@@ -55,10 +55,10 @@ static void check_physical(const struct proc *p, const struct lmm_lma *lma, uint
 			 lma->physical ? "" : " not");
 }
 
-static bool counted_alike(const struct proc *p, uint32_t a, uint32_t b)
+static bool counted_alike(const struct proc *p, uint32_t obj, uint32_t a, uint32_t b)
 {
 	for (uint32_t level = 0; level < LEVELS; level++) {
-		if (p->count[level][OBJ_PRIVATE][a] != p->count[level][OBJ_PRIVATE][b])
+		if (p->count[level][obj][a] != p->count[level][obj][b])
 			return false;
 	}
 	return true;
@@ -70,13 +70,17 @@ static void check_order(struct walk *w, const struct lmm_lma *lma, uint32_t obj,
 	const struct proc *p = w->p;
 	const struct lmm_lma *last = &w->last[obj];
 	uint32_t before = (uint32_t)((last->start - p->base) >> p->page_shift);
+	bool meet = w->merge && last->end == lma->start;
 
-	if (last->end == 0) /* it is the first */
+	if (last->end == 0 || (lma->start >= last->end && !meet))
 		return;
-	if (lma->start < last->end &&
-	    (obj == OBJ_PRIVATE || (p->seg_on[obj][first] == 1 && same_segment(p, obj, before, first))))
+	if (obj != OBJ_PRIVATE && (p->seg_on[obj][first] != 1 || p->seg_on[obj][before] != 1 ||
+				   !same_segment(p, obj, before, first)))
+		return;
+	if (lma->start < last->end)
 		disagree("lmm_walk: the LMA at page %u is out of order", first);
-	if (w->merge && obj == OBJ_PRIVATE && last->end == lma->start && counted_alike(p, first - 1, first))
+	/* What meets in the midst of another attachment does not meet. */
+	if (p->seg_on[obj][first - 1] < 2 && counted_alike(p, obj, first - 1, first))
 		disagree("lmm_walk: two LMAs that are alike meet at page %u", first);
 }
 
@@ -218,6 +222,7 @@ void compare(struct proc *p)
 	w.merge = true;
 #endif
 	lmm_walk(p->m, see_lma, see_seg, &w);
+	lmm_walk(p->m, NULL, NULL, NULL);
 	compare_pages(p, &w);
 	if (w.segs != p->nsegs)
 		disagree("lmm_walk: %u attachments, not %u", w.segs, p->nsegs);

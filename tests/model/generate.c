@@ -5,8 +5,6 @@
  */
 #include "model.h"
 
-#define TIDE 700u /* steps for which areas rather come, or rather go */
-
 /* splitmix64 */
 uint64_t random_next(uint64_t *state)
 {
@@ -142,9 +140,13 @@ static uint8_t any_fault(uint64_t *random, bool lock)
 
 static uint8_t any_kind(const struct proc *p, uint32_t id, uint64_t *random)
 {
-	uint32_t kind = random_below(random, 1000), tide = id / TIDE % 4;
+	/* For a while areas rather come, then they rather go. */
+	uint32_t kind = random_below(random, 1000), tide = id / (world->most_areas * 20) % 4;
 	uint32_t come = tide == 0 ? 700 : tide == 1 ? 300 : 500;
 
+	/* What takes many areas at a time is rare where there are to be many. */
+	if (kind >= 110 && world->most_areas > FEW_AREAS && random_below(random, 10))
+		kind = 1000;
 	if (kind < 40)
 		return OP_UNDO;
 	if (kind < 50)
@@ -161,7 +163,7 @@ static uint8_t any_kind(const struct proc *p, uint32_t id, uint64_t *random)
 		return OP_CLEANUP;
 	if (kind < 142)
 		return OP_DIE;
-	if (p->nareas == MAX_AREAS || (p->nareas && random_below(random, 1000) >= come))
+	if (p->nareas >= world->most_areas || (p->nareas && random_below(random, 1000) >= come))
 		return OP_UNLOCK;
 	return OP_LOCK;
 }
@@ -195,7 +197,7 @@ void generate(struct op *op, uint32_t id, uint64_t *random)
 	case OP_STALE:
 		if (id && random_below(random, 8))
 			op->ref = random_below(random, 2) || id < 100 ? random_below(random, id)
-								      : id - random_below(random, 100);
+								      : id - 1 - random_below(random, 100);
 		op->offset = random_below(random, 4) ? 0 : 1 + random_below(random, 64);
 		break;
 	case OP_GONE:

@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -21,7 +22,7 @@
 #define PROGRAM	    "lmm_model"
 #define DISAGREED   9	   /* exit status of the child */
 #define FEW_STEPS   20000u /* in most address spaces */
-#define HANGS_AFTER 300u   /* seconds in one child or address space */
+#define HANGS_AFTER 300u   /* seconds in one address space */
 
 struct world *world;
 struct shared *shared;
@@ -68,7 +69,7 @@ int run_child(void (*work)(bool show), bool show)
 	if (child == 0) {
 		if (!show && (!freopen("/dev/null", "w", stdout) || !freopen("/dev/null", "w", stderr)))
 			_exit(1);
-		alarm(HANGS_AFTER);
+		prctl(PR_SET_PDEATHSIG, SIGKILL); /* who else should end it? */
 		work(show);
 		fflush(stdout);
 		_exit(0);
@@ -159,7 +160,7 @@ static void usage(FILE *to)
 		"  -s, --seed N   of the random numbers (default: another one each time)\n"
 		"  -n, --steps N  steps (default %" PRIu64 ")\n"
 		"  -p, --procs N  processes, 1 to %u (default %u)\n"
-		"  -b, --break N  1: an unlock that does nothing; 2: a model that is wrong;\n"
+		"  -b, --break N  1: each 5th unlock does nothing; 2: a model that is wrong;\n"
 		"                 3: a crash; 4: memory that is lost.  Must be found\n"
 		"  -h, --help     this text\n"
 		"\n"

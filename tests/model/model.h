@@ -35,7 +35,8 @@
 #define PAGES	   320u /* of an address space */
 #define AREA_PAGES 120u /* of the longest area */
 #define MAX_PROCS  8u
-#define MAX_AREAS  32u /* of a process at a time */
+#define MAX_AREAS  200u /* of a process at a time */
+#define FEW_AREAS  32u	/* ... in most address spaces */
 #define MAX_SEGS   (MAX_AREAS * LMM_MAX_RUNS)
 #define MAX_STEPS  200000u /* in an address space, before all is made anew */
 #define LEVELS	   3u
@@ -177,7 +178,7 @@ struct proc {
 	struct page map[PAGES];
 	uint8_t locked[PAGES]; /* as the host sees it */
 	uint64_t live_allocs;
-	uint32_t host_frees;
+	uint32_t host_frees, host_unlocks; /* for --break */
 
 	/* The model. */
 	struct area areas[MAX_AREAS];
@@ -198,14 +199,16 @@ struct proc {
 	/* What follows from that, by page and by object. */
 	uint8_t may[PAGES], must[PAGES]; /* be locked */
 	uint32_t pages_of[OBJECTS];	 /* that areas cover, times the areas */
-	bool surprised;	     /* something was mapped without a word */
+	bool surprised;			 /* something was mapped without a word */
 };
 
 struct world {
 	uint32_t nprocs;
 	uint32_t now; /* number of the step, from 1 */
 	bool thorough, trace;
-	bool surprises; /* generate OP_REMAP */
+	/* For generate(). */
+	bool surprises; /* OP_REMAP too */
+	uint32_t most_areas;
 	struct proc *current;
 	const struct op *op;
 	struct calls calls;

@@ -67,10 +67,11 @@ int space_resolve(const struct proc *p, uint32_t first, uint32_t end, struct lmm
 
 	for (uint32_t i = first; i < end; i++) {
 		const struct page *page = &p->map[i];
-		const struct object *object = &objects[page->obj];
+		const struct object *object;
 
 		if (!mapped(page))
 			return -EINVAL;
+		object = &objects[page->obj];
 		if (i > first && continues(page - 1, page) && page[-1].read_only == page->read_only) {
 			runs[n - 1].end = space_addr(p, i + 1);
 			continue;
@@ -166,10 +167,11 @@ static void *host_alloc(size_t bytes)
 
 static void host_free(void *mem)
 {
-	struct memory *memory = (struct memory *)mem - 1;
+	struct memory *memory;
 
-	if (!mem)
+	if (!mem) /* as free() */
 		return;
+	memory = (struct memory *)mem - 1;
 	if (memory->mark != MARK)
 		disagree("host->free: %p was not allocated, or is free", mem);
 	memory->mark = 0;
@@ -272,6 +274,7 @@ static void host_unlock(void *ctx, uint64_t start, uint64_t end, enum lmm_what w
 {
 	struct proc *p = ctx;
 	uint32_t after, first = range(p, start, end, "host->unlock", &after);
+	bool lost = broken == 1 && ++p->host_unlocks % 5 == 0;
 
 	if (what != LMM_AREA && what != LMM_SEGMENT)
 		disagree("host->unlock: what is %d", (int)what);
@@ -281,8 +284,7 @@ static void host_unlock(void *ctx, uint64_t start, uint64_t end, enum lmm_what w
 	world->calls.any_unlock = true;
 	for (uint32_t i = first; i < after; i++) {
 		world->calls.unlocked[what][i]++;
-		if (broken != 1 || i != 13)
-			p->locked[i] = 0;
+		p->locked[i] = p->locked[i] && lost;
 	}
 }
 

@@ -539,8 +539,8 @@ static void test_attachment_grows(void **state)
 	(void)state;
 	remapped = &run;
 	a = lock(S(0), S(1), LMM_MLOCK_LOCK);
-	run.seg_end = S(6);
-	b = lock(S(0), S(1), LMM_MLOCK_NOP);
+	run.seg_end = S(6); /* the new part wants a lock, too */
+	b = lock(S(0), S(1), LMM_MLOCK_LOCK);
 	run.seg_end = S(2);
 	unlock(lock(S(0), S(1), LMM_MLOCK_NOP), LMM_MLOCK_NOP);
 	unlock(a, LMM_MLOCK_NOP);
