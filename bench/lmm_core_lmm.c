@@ -5,6 +5,7 @@
  */
 #include <malloc.h>
 
+#include "kagent/host/alloc.h"
 #include "lmm_core.h"
 
 #define FEW   100u
@@ -30,7 +31,7 @@ static uint64_t heap_bytes(void *mem)
 
 static void *host_alloc(size_t bytes)
 {
-	void *mem = calloc(1, bytes);
+	void *mem = alloc_zeroed(bytes);
 
 	if (mem)
 		heap += heap_bytes(mem);

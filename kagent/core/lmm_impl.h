@@ -6,6 +6,7 @@
  *   lmm.c       locking and unlocking: areas, attachments, verdicts
  *   lmm_area.c  the table of areas, and what can be asked about them
  *   lmm_lma.c   trees of LMAs, and the memory that LMAs are made of
+ *   lmm_index.c the blocks of LMAs that such a tree consists of, in order
  *
  * Invariants:
  *  - the LMAs of a tree do not overlap, and the count of each is above 0;
@@ -29,7 +30,36 @@
 #define LMM_MERGE 0
 #endif
 
-#define LMA_BLOCK 64u /* LMAs of a node of their tree */
+#define LMA_BLOCK 64u /* LMAs of a block */
+#define LMA_PAGE  32u /* blocks of a page of their index */
+
+struct lma_page;
+
+struct lma {
+	uint64_t end;
+	uint32_t count;	 /* areas that cover it, ... */
+	uint32_t locked; /* ... those of them with LMM_LOCKED, ... */
+	uint32_t pinned; /* ... and with LMM_PINNED */
+	uint32_t pad;
+};
+
+/* A block of LMAs.  Their starts are apart: they are what a search reads. */
+struct lma_block {
+	uint32_t own; /* how many LMAs */
+	uint32_t pad;
+	struct lma_page *page;
+	struct lma_block *next; /* when it is not in use */
+	uint64_t pad2[5];
+	uint64_t start[LMA_BLOCK];
+	struct lma lma[LMA_BLOCK];
+};
+
+/* A node of a tree of LMAs. */
+struct lma_page {
+	struct itree_node node;	  /* `own`: how many blocks */
+	uint64_t start[LMA_PAGE]; /* of the blocks */
+	struct lma_block *block[LMA_PAGE];
+};
 
 /* A process's attachment of an object, of which it has locked parts. */
 struct lmm_seg {
@@ -79,7 +109,7 @@ struct lmm {
 	const struct lmm_host *host;
 	void *ctx;
 	uint64_t page;
-	struct itree_node *priv; /* LMAs of private memory, blocks of them */
+	struct itree_node *priv; /* LMAs of private memory: pages of blocks of them */
 	struct itree_node *segs; /* attachments */
 
 	struct lmm_slots **slots;
@@ -87,7 +117,8 @@ struct lmm {
 	uint32_t slot_room; /* and for how many `slots` has room */
 	struct lmm_area *vacant;
 
-	struct itree_node *spare; /* blocks of LMAs that are not in use, linked by `left` */
+	struct itree_node *spare_pages; /* pages that are not in use, linked by `left` */
+	struct lma_block *spare;	/* blocks that are not in use */
 	uint32_t nspare;
 	uint32_t nblocks; /* all, in use or not */
 	uint32_t nparts;  /* of all areas */
@@ -141,6 +172,23 @@ void lma_walk(struct itree_node *root, struct lmm_lma *row, void (*lma)(void *ar
 
 /* lma_free_all - give the memory of all LMAs back. */
 void lma_free_all(struct lmm *m);
+
+/* ---- lmm_index.c ---- */
+
+/* The first block, the one after @b, the last that starts at @addr or before it; NULL: there is none. */
+struct lma_block *index_first(struct itree_node *root);
+struct lma_block *index_next(struct itree_node *root, const struct lma_block *b);
+struct lma_block *index_last_from(struct itree_node *root, uint64_t addr);
+
+/* index_give - memory for one page, of which each block needs one at most. */
+void index_give(struct lmm *m, struct lma_page *p);
+
+/* index_insert - enter @b, which starts at @start. */
+void index_insert(struct lmm *m, struct itree_node **root, struct lma_block *b, uint64_t start);
+void index_remove(struct lmm *m, struct itree_node **root, struct lma_block *b);
+
+/* index_move - @b starts at another address than it did, which changes no order. */
+void index_move(struct lma_block *b);
 
 /* ---- lmm_area.c ---- */
 

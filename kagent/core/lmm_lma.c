@@ -3,15 +3,12 @@
  * lmm_lma.c - trees of LMAs: counting areas up and down, page by page in
  * effect, LMA by LMA in fact; and the memory that LMAs are made of.
  *
- * A node of the tree is a block of up to LMA_BLOCK LMAs in ascending order.
- * Among very many LMAs a search costs what it misses the cache: with a node
- * for each LMA that would be one line a level, whereas the heads of the blocks
- * are few, and stay in the cache; behind them come one or two lines of a body.
+ * LMAs are kept in blocks of up to LMA_BLOCK, in ascending order.  Among very
+ * many LMAs a search costs what it misses the cache: with a node for each LMA
+ * that would be one line a level.  The index of the blocks (lmm_index.c) is
+ * small; behind it come the lines of one body, together.
  *
  * Invariants:
- *  - node.start is where the block's first LMA starts; node.end is the end of
- *    all addresses, for what is looked for is the last block that starts at
- *    an address or before it: no other can have a LMA that contains it;
  *  - a block in a tree has a LMA, and two neighbours have LMA_BLOCK / 4
  *    together: taking one out puts blocks together;
  *  - blocks come from chunks that the manager keeps until it ends, and giving
@@ -21,29 +18,10 @@
 
 #define LINE	  64u /* bytes of a line of the cache */
 #define CHUNK_MIN 3u  /* blocks of the first chunk */
-#define CHUNK_MAX 60u
+#define CHUNK_MAX 8192u
 
-struct lma {
-	uint64_t end;
-	uint32_t count;	 /* areas that cover it, ... */
-	uint32_t locked; /* ... those of them with LMM_LOCKED, ... */
-	uint32_t pinned; /* ... and with LMM_PINNED */
-	uint32_t pad;
-};
-
-/* The starts are apart: they are what a search reads. */
-struct lma_body {
-	uint64_t start[LMA_BLOCK];
-	struct lma lma[LMA_BLOCK];
-};
-
-struct lma_block {
-	struct itree_node node; /* `own`: how many LMAs */
-	struct lma_body *body;
-};
-
-_Static_assert(sizeof(struct lma_block) <= LINE, "the head of a block in one line");
-_Static_assert((LINE + sizeof(struct lma_body)) / (LMA_BLOCK / 2) <= 128,
+_Static_assert(sizeof(struct lma_block) % LINE == 0, "blocks begin with a line");
+_Static_assert((sizeof(struct lma_block) + sizeof(struct lma_page)) / (LMA_BLOCK / 2) <= 128,
 	       "bytes of a LMA with its tree, in a block that is half full");
 
 /* A LMA, or where one would be put: before the @i-th of the block, or behind its last. */
@@ -52,39 +30,32 @@ struct place {
 	uint32_t i;
 };
 
-static struct lma_block *block_of(struct itree_node *n)
-{
-	return n != NULL ? itree_entry(n, struct lma_block, node) : NULL;
-}
-
 /* ---- memory ---- */
 
 static void put_spare(struct lmm *m, struct lma_block *b)
 {
-	b->node.left = m->spare;
-	m->spare = &b->node;
+	b->next = m->spare;
+	m->spare = b;
 	m->nspare++;
 }
 
-/* A chunk: a pointer to the next one, then heads from the next line on, then as many bodies. */
+/* A chunk: a pointer to the next one, then from the next line on blocks and pages, @n of each. */
 static int add_chunk(struct lmm *m, uint32_t n)
 {
-	void **chunk = m->host->alloc(LINE + n * (LINE + sizeof(struct lma_body)));
-	struct lma_body *bodies;
-	struct lma_block *b;
-	char *heads;
+	void **chunk = m->host->alloc(2 * LINE + n * (sizeof(struct lma_block) + sizeof(struct lma_page)));
+	struct lma_block *blocks;
+	struct lma_page *pages;
 
 	if (chunk == NULL)
 		return -ENOMEM;
 	*chunk = m->chunks;
 	m->chunks = chunk;
-	heads = (char *)(((uintptr_t)(chunk + 1) + LINE - 1) & ~(uintptr_t)(LINE - 1));
-	bodies = (struct lma_body *)(heads + (size_t)n * LINE);
+	blocks = (struct lma_block *)(((uintptr_t)(chunk + 1) + LINE - 1) & ~(uintptr_t)(LINE - 1));
+	pages = (struct lma_page *)(blocks + n);
 	m->nblocks += n;
 	while (n-- > 0) { /* the first one on top */
-		b = (struct lma_block *)(heads + (size_t)n * LINE);
-		b->body = &bodies[n];
-		put_spare(m, b);
+		put_spare(m, &blocks[n]);
+		index_give(m, &pages[n]);
 	}
 	return 0;
 }
@@ -98,7 +69,7 @@ static int reserve(struct lmm *m, uint64_t need)
 	n = n < CHUNK_MIN ? CHUNK_MIN : n > CHUNK_MAX ? CHUNK_MAX : n;
 	if (n < need - m->nspare)
 		n = need - m->nspare;
-	return n < UINT32_MAX / sizeof(struct lma_body) ? add_chunk(m, (uint32_t)n) : -ENOMEM;
+	return n < UINT32_MAX / sizeof(struct lma_block) ? add_chunk(m, (uint32_t)n) : -ENOMEM;
 }
 
 void lma_free_all(struct lmm *m)
@@ -114,61 +85,51 @@ void lma_free_all(struct lmm *m)
 /* Enter an empty block that begins at @start. */
 static struct lma_block *add_block(struct lmm *m, struct itree_node **root, uint64_t start)
 {
-	struct lma_block *b = block_of(m->spare);
+	struct lma_block *b = m->spare;
 
-	m->spare = b->node.left;
+	m->spare = b->next;
 	m->nspare--;
-	b->node.start = start;
-	b->node.end = UINT64_MAX;
-	b->node.own = 0;
-	itree_insert(root, &b->node);
+	b->own = 0;
+	index_insert(m, root, b, start);
 	return b;
 }
 
 static void drop_block(struct lmm *m, struct itree_node **root, struct lma_block *b)
 {
-	itree_remove(root, &b->node);
+	index_remove(m, root, b);
 	put_spare(m, b);
 }
 
 /* ---- finding ---- */
 
-static struct lma_block *first_block(struct itree_node *root)
-{
-	return block_of(itree_first(root, 0, UINT64_MAX));
-}
-
-static struct lma_block *next_block(struct itree_node *root, const struct lma_block *b)
-{
-	return block_of(itree_next(root, &b->node, 0, UINT64_MAX));
-}
-
 static struct lma *lma_at(struct place p)
 {
-	return &p.b->body->lma[p.i];
+	return &p.b->lma[p.i];
 }
 
 static uint64_t start_of(struct place p)
 {
-	return p.b->body->start[p.i];
+	return p.b->start[p.i];
 }
 
 /* Where a LMA that contains @addr is, or would be put. */
 static struct place seek(struct itree_node *root, uint64_t addr)
 {
-	struct place p = {block_of(itree_last_from(root, addr)), 0};
+	struct place p = {index_last_from(root, addr), 0};
 	const uint64_t *start;
 	uint32_t k;
 
 	if (p.b == NULL) {
-		p.b = first_block(root);
+		p.b = index_first(root);
 		return p;
 	}
 	/* All of them: the lines come at once, and not one after the other as with bisection. */
-	start = p.b->body->start;
-	for (k = 0; k < p.b->node.own; k++)
+	start = p.b->start;
+	for (k = 0; k < LMA_BLOCK; k += LINE / sizeof(*start))
+		__builtin_prefetch(&start[k]);
+	for (k = 0; k < p.b->own; k++)
 		p.i += start[k] <= addr;
-	if (p.i > 0 && p.b->body->lma[p.i - 1].end > addr)
+	if (p.i > 0 && p.b->lma[p.i - 1].end > addr)
 		p.i--;
 	return p;
 }
@@ -176,8 +137,8 @@ static struct place seek(struct itree_node *root, uint64_t addr)
 /* The LMA at @p or after it; its `b` is NULL when there is none that starts before @end. */
 static struct place settle(struct itree_node *root, struct place p, uint64_t end)
 {
-	if (p.b != NULL && p.i == p.b->node.own)
-		p = (struct place){next_block(root, p.b), 0};
+	if (p.b != NULL && p.i == p.b->own)
+		p = (struct place){index_next(root, p.b), 0};
 	if (p.b != NULL && start_of(p) >= end)
 		p.b = NULL;
 	return p;
@@ -193,8 +154,8 @@ static struct place find(struct itree_node *root, uint64_t start, uint64_t end)
 
 static void copy(struct lma_block *to, uint32_t at, const struct lma_block *from, uint32_t first, uint32_t n)
 {
-	__builtin_memmove(&to->body->start[at], &from->body->start[first], n * sizeof(uint64_t));
-	__builtin_memmove(&to->body->lma[at], &from->body->lma[first], n * sizeof(struct lma));
+	__builtin_memmove(&to->start[at], &from->start[first], n * sizeof(uint64_t));
+	__builtin_memmove(&to->lma[at], &from->lma[first], n * sizeof(struct lma));
 }
 
 /* Make room in the full block of @p; where @p is then. */
@@ -204,12 +165,12 @@ static struct place make_room(struct lmm *m, struct itree_node **root, struct pl
 	struct lma_block *b;
 
 	/* At the end of all, where memory that is locked in ascending order comes: leave it full. */
-	if (p.i == LMA_BLOCK && next_block(*root, p.b) == NULL)
+	if (p.i == LMA_BLOCK && index_next(*root, p.b) == NULL)
 		return (struct place){add_block(m, root, start), 0};
-	b = add_block(m, root, p.b->body->start[keep]);
+	b = add_block(m, root, p.b->start[keep]);
 	copy(b, 0, p.b, keep, LMA_BLOCK - keep);
-	b->node.own = LMA_BLOCK - keep;
-	p.b->node.own = keep;
+	b->own = LMA_BLOCK - keep;
+	p.b->own = keep;
 	return p.i > keep ? (struct place){b, p.i - keep} : p;
 }
 
@@ -219,13 +180,13 @@ static struct place insert(struct lmm *m, struct itree_node **root, struct place
 {
 	if (p.b == NULL)
 		p = (struct place){add_block(m, root, start), 0};
-	else if (p.b->node.own == LMA_BLOCK)
+	else if (p.b->own == LMA_BLOCK)
 		p = make_room(m, root, p, start);
-	if (start < p.b->node.start) /* before all others */
-		p.b->node.start = start;
-	copy(p.b, p.i + 1, p.b, p.i, p.b->node.own - p.i);
-	p.b->node.own++;
-	p.b->body->start[p.i] = start;
+	copy(p.b, p.i + 1, p.b, p.i, p.b->own - p.i);
+	p.b->own++;
+	p.b->start[p.i] = start;
+	if (p.i == 0)
+		index_move(p.b);
 	like.end = end;
 	*lma_at(p) = like;
 	m->counts.lmas++;
@@ -236,17 +197,17 @@ static struct place insert(struct lmm *m, struct itree_node **root, struct place
 /* Put @b, which has become small, together with a neighbour, if they have room. */
 static void put_together(struct lmm *m, struct itree_node **root, struct lma_block *b)
 {
-	struct lma_block *l = b->node.start > 0 ? block_of(itree_last_from(*root, b->node.start - 1)) : NULL;
+	struct lma_block *l = b->start[0] > 0 ? index_last_from(*root, b->start[0] - 1) : NULL;
 	struct lma_block *r = b;
 
-	if (l == NULL || l->node.own + r->node.own > LMA_BLOCK / 2) {
+	if (l == NULL || l->own + r->own > LMA_BLOCK / 2) {
 		l = b;
-		r = next_block(*root, b);
+		r = index_next(*root, b);
 	}
-	if (r == NULL || l->node.own + r->node.own > LMA_BLOCK / 2)
+	if (r == NULL || l->own + r->own > LMA_BLOCK / 2)
 		return;
-	copy(l, l->node.own, r, 0, r->node.own);
-	l->node.own += r->node.own;
+	copy(l, l->own, r, 0, r->own);
+	l->own += r->own;
 	drop_block(m, root, r);
 }
 
@@ -254,14 +215,15 @@ static void take_out(struct lmm *m, struct itree_node **root, struct place p)
 {
 	m->counts.lmas--;
 	m->counts.bytes -= lma_at(p)->end - start_of(p);
-	p.b->node.own--;
-	copy(p.b, p.i, p.b, p.i + 1, p.b->node.own - p.i);
-	if (p.b->node.own == 0) {
+	p.b->own--;
+	copy(p.b, p.i, p.b, p.i + 1, p.b->own - p.i);
+	if (p.b->own == 0) {
 		drop_block(m, root, p.b);
 		return;
 	}
-	p.b->node.start = p.b->body->start[0]; /* the order of the blocks stays */
-	if (p.b->node.own < LMA_BLOCK / 4)
+	if (p.i == 0)
+		index_move(p.b);
+	if (p.b->own < LMA_BLOCK / 4)
 		put_together(m, root, p.b);
 }
 
@@ -431,12 +393,12 @@ void lma_drain(struct lmm *m, struct itree_node **root,
 	struct lma_block *b;
 	uint32_t i;
 
-	while ((b = first_block(*root)) != NULL) {
-		for (i = 0; i < b->node.own; i++) {
+	while ((b = index_first(*root)) != NULL) {
+		for (i = 0; i < b->own; i++) {
 			m->counts.lmas--;
-			m->counts.bytes -= b->body->lma[i].end - b->body->start[i];
+			m->counts.bytes -= b->lma[i].end - b->start[i];
 			if (freed != NULL)
-				freed(arg, b->body->start[i], b->body->lma[i].end);
+				freed(arg, b->start[i], b->lma[i].end);
 		}
 		drop_block(m, root, b);
 	}
@@ -462,10 +424,10 @@ void lma_walk(struct itree_node *root, struct lmm_lma *row, void (*lma)(void *ar
 	const struct lma *l;
 	uint32_t i;
 
-	for (b = first_block(root); b != NULL; b = next_block(root, b)) {
-		for (i = 0; i < b->node.own; i++) {
-			l = &b->body->lma[i];
-			row->start = b->body->start[i];
+	for (b = index_first(root); b != NULL; b = index_next(root, b)) {
+		for (i = 0; i < b->own; i++) {
+			l = &b->lma[i];
+			row->start = b->start[i];
 			row->end = l->end;
 			row->count = l->count;
 			row->level = l->pinned > 0 ? LMM_PINNED : l->locked > 0 ? LMM_LOCKED : LMM_MAPPED;

@@ -7,6 +7,7 @@
  * writable mapping and no write, and what clients get is opened read-only.
  */
 #include "kagent/daemon/daemon.h"
+#include "kagent/host/alloc.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -29,7 +30,7 @@ enum { REGION_FD };
 
 void *ka_host_alloc(size_t bytes)
 {
-	return calloc(1, bytes);
+	return alloc_zeroed(bytes);
 }
 
 void ka_host_free(void *mem)

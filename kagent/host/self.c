@@ -16,6 +16,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "kagent/host/alloc.h"
 #include "kagent/host/limit.h"
 #include "kagent/host/maps.h"
 
@@ -47,11 +48,6 @@ const char *lmm_self_why(void)
 static bool is_own(const struct self *s)
 {
 	return s->pid == getpid();
-}
-
-static void *self_alloc(size_t bytes)
-{
-	return calloc(1, bytes);
 }
 
 static int self_resolve(void *ctx, uint64_t start, uint64_t end, struct lmm_run *runs, uint32_t max,
@@ -140,7 +136,7 @@ static uint64_t self_frame(void *ctx, uint64_t addr)
 	return entry >> 63 != 0 ? entry & ((UINT64_C(1) << 55) - 1) : 0;
 }
 
-static const struct lmm_host host = {.alloc = self_alloc,
+static const struct lmm_host host = {.alloc = alloc_zeroed,
 				     .free = free,
 				     .resolve = self_resolve,
 				     .lock = self_lock,

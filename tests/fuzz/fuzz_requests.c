@@ -160,7 +160,7 @@ static void obey(struct client *c, const struct ka_req *req)
 
 	if (req->op == KA_OP_MEM_GONE && rep->err == 0)
 		space_lock(&c->space, req->u.reg.start, req->u.reg.length, false);
-	if (rep->nranges == 0 && rep->u.mem.verdict == LMM_MLOCK_LOCK && req->op == KA_OP_MEM_REG)
+	if (rep->u.mem.verdict == LMM_MLOCK_LOCK)
 		space_lock(&c->space, rep->u.mem.seg.start, rep->u.mem.seg.length, true);
 	for (i = 0; i < rep->nranges; i++)
 		space_lock(&c->space, answer.ranges[i].start, answer.ranges[i].length, false);
