@@ -177,8 +177,8 @@ struct vip_nic {
 	uint32_t id;	      /* the agent's number */
 	uint32_t default_tag; /* what a NULL protection tag means */
 	VIP_NIC_ATTRIBUTES attr;
-	struct vip_region *region; /* KA_TPT_ENTRIES; for the object's life */
-	uint32_t looks;		   /* regions that must be looked at (touch.h); under mem_lock */
+	struct vip_region *region;	     /* KA_TPT_ENTRIES; for the object's life */
+	uint64_t looks[KA_TPT_ENTRIES / 64]; /* regions that must be looked at (touch.h): a bit each */
 	uint32_t ncq;
 	uint32_t ns_ready;
 	uint32_t dead;	   /* its agent died */

@@ -194,10 +194,18 @@ static void unlock_alone(const struct vip_nic *nic, uint64_t start, uint64_t len
 	}
 }
 
+static void set_look(struct vip_nic *nic, const struct vip_region *r, bool look)
+{
+	size_t i = (size_t)(r - nic->region);
+
+	nic->looks[i / 64] &= ~(1ull << i % 64);
+	nic->looks[i / 64] |= (uint64_t)look << i % 64;
+}
+
 static void drop_region(struct vip_nic *nic, struct vip_region *r)
 {
 	vip_hold_unpin(r->pin);
-	nic->looks -= r->seen.look != VIP_LOOK_NOT;
+	set_look(nic, r, false);
 	*r = (struct vip_region){0};
 }
 
@@ -356,26 +364,30 @@ static void look_at(uint32_t kind, bool watched, struct vip_region *r)
  * What was registered where the new area lies may have gone without a word; the
  * new lock would make it look as if it were there.  Tell the agent before.
  */
+static void lose_one(const struct vip_nic *nic, struct vip_region *r, const struct vip_region *fresh)
+{
+	uint64_t end = r->start + r->length, fresh_end = fresh->start + fresh->length,
+		 from = r->start > fresh->start ? r->start : fresh->start,
+		 to = end < fresh_end ? end : fresh_end;
+	struct ka_req req = {.op = KA_OP_MEM_GONE, .u.reg = {.start = from, .length = to - from}};
+	struct ka_rep rep;
+
+	if (from >= to || r->seen.look == VIP_LOOK_GONE || vip_touch_same(from, to - from, &r->seen))
+		return;
+	r->seen.look = VIP_LOOK_GONE;
+	ka_agent_call(nic->agent, &req, &rep, NULL, ranges, sizeof(ranges));
+	obey(&rep);
+}
+
 static void lose_old(void *obj, void *arg)
 {
 	const struct vip_nic *nic = obj;
-	const struct vip_region *fresh = arg;
-	struct vip_region *r;
+	uint64_t map;
+	size_t i;
 
-	for (r = nic->region; nic->looks && r < nic->region + KA_TPT_ENTRIES; r++) {
-		uint64_t from = r->start > fresh->start ? r->start : fresh->start,
-			 to = r->start + r->length < fresh->start + fresh->length
-				      ? r->start + r->length
-				      : fresh->start + fresh->length;
-		struct ka_req req = {.op = KA_OP_MEM_GONE, .u.reg = {.start = from, .length = to - from}};
-		struct ka_rep rep;
-
-		if (r->length && from < to && r->seen.look != VIP_LOOK_GONE &&
-		    !vip_touch_same(from, to - from, &r->seen)) {
-			r->seen.look = VIP_LOOK_GONE;
-			ka_agent_call(nic->agent, &req, &rep, NULL, ranges, sizeof(ranges));
-			obey(&rep);
-		}
+	for (i = 0; i < KA_TPT_ENTRIES / 64; i++) {
+		for (map = nic->looks[i]; map; map &= map - 1)
+			lose_one(nic, &nic->region[i * 64 + (size_t)__builtin_ctzll(map)], arg);
 	}
 }
 
@@ -435,8 +447,8 @@ static VIP_RETURN enter(struct vip_nic *nic, struct ka_req *req, uint64_t start,
 		}
 	}
 	look_at(nic->ops->mem_kind(nic, *out), req->u.reg.watched, &r);
-	nic->looks += r.seen.look != VIP_LOOK_NOT;
 	*region_of(nic, *out) = r;
+	set_look(nic, region_of(nic, *out), r.seen.look != VIP_LOOK_NOT);
 	return VIP_SUCCESS;
 }
 
