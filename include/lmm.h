@@ -138,7 +138,8 @@ void lmm_destroy(struct lmm *m);
  * or NULL.
  * Returns LMM_MLOCK_NOP or LMM_MLOCK_LOCK; -EINVAL: length 0, the range wraps,
  * no such level, or see resolve; -E2BIG: more than LMM_MAX_RUNS pieces;
- * -ESRCH: the process has gone; -ENOMEM; or what host->lock said.  On failure the parts that no area covers were unlocked.
+ * -ESRCH: the process has gone; -ENOMEM; or what host->lock said.  On failure the parts that no area covers
+ * were unlocked.
  */
 int lmm_lock_area(struct lmm *m, uint64_t start, uint64_t length, enum lmm_level level, lmm_handle *handle,
 		  char *text);

@@ -105,7 +105,7 @@ static const char *lock_level(const struct vipx_hold *h)
 
 static const char *revocation(const struct vipx_hold *h)
 {
-	return h->watched ? "userfaultfd" : "none";
+	return h->watched ? "userfaultfd" : h->level == VIPX_MAPPED ? "none" : "look at each use";
 }
 
 /* ---- text ---- */

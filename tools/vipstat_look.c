@@ -94,6 +94,7 @@ int look_take(struct look *l, unsigned int kinds, uint32_t pid)
 	 * only for us: name a program that cannot be started.
 	 */
 	setenv("VIPL_AGENT", "/dev/null", 1);
+	unsetenv("VIPL_LOCK_LEVEL"); /* nothing is registered here: a level that cannot be had is no matter */
 	rc = VipOpenNic(TOOL_DEVICE, &n.nic);
 	if (rc == VIP_SUCCESS) {
 		err = inspect(l, &n, kinds, pid);

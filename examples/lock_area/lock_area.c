@@ -190,5 +190,9 @@ int main(int argc, char **argv)
 	after = locked_kib();
 	if (after != before)
 		fprintf(stderr, "lock_area: %lu KiB were locked at the start, %lu are now\n", before, after);
+	if (fflush(stdout) != 0) {
+		perror("lock_area: standard output");
+		return 1;
+	}
 	return after != before;
 }

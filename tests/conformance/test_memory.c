@@ -321,7 +321,7 @@ static void test_fork(void **state)
 {
 #ifdef __SANITIZE_THREAD__
 	(void)state;
-	print_message("skipped: ThreadSanitizer's run time cannot start a thread in the child of a process "
+	print_message("SKIP: ThreadSanitizer's run time cannot start a thread in the child of a process "
 		      "with threads\n");
 	skip();
 #else

@@ -8,7 +8,7 @@ cc=$1
 root=$2
 rc=0
 n=0
-for header in vipl.h vipl_ext.h; do
+for header in vipl.h vipl_ext.h lmm.h lmm_self.h; do
 	for lang in c:gnu89 c:c99 c:c11 c++:c++98 c++:c++17; do
 		for define in -DNOTHING -DVIPL095; do
 			printf '#include <%s>\n#include <%s>\n' $header $header |

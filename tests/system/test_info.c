@@ -92,7 +92,7 @@ static void as_json(void **state)
 	assert_true(json_is_false(json_object_get(all, "agent_was_running")));
 	word(all, "lock_level_why");
 	word(all, "revocation_why");
-	assert_non_null(strstr("userfaultfd none", word(all, "revocation")));
+	assert_non_null(strstr("userfaultfd none look at each use", word(all, "revocation")));
 	assert_int_equal(getrlimit(RLIMIT_MEMLOCK, &lim), 0);
 	if (lim.rlim_cur == RLIM_INFINITY)
 		assert_true(json_is_null(soft));
