@@ -42,26 +42,38 @@ static int desc_check(struct vip_vi *vi, int queue, const VIP_DESCRIPTOR *d, uin
 	return how == 0 && vi->q[queue].careful ? 1 : how;
 }
 
+/* By the kernel, which may copy byte by byte: the one with DONE comes last, for a consumer may poll it. */
+static bool desc_complete_careful(struct vip_vi *vi, int queue, const struct vip_wqe *e,
+				  const struct nic_wc *wc)
+{
+	bool imm = queue == VIP_RQ && (wc->status & VIP_STATUS_IMMEDIATE), foreign = vi->q[queue].careful;
+	VIP_CONTROL_SEGMENT *cs = &e->desc->CS;
+	uint8_t *to = (uint8_t *)&cs->Status;
+	const uint8_t *from = (const uint8_t *)&wc->status;
+
+	_Static_assert(VIP_STATUS_DONE == 1 && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
+		       "DONE is in byte 0");
+	return vip_mem_put(vi->nic, e->mem, &cs->Length, &wc->length, sizeof(cs->Length), foreign) &&
+	       (!imm || vip_mem_put(vi->nic, e->mem, &cs->ImmediateData, &wc->imm, sizeof(cs->ImmediateData),
+				    foreign)) &&
+	       vip_mem_put(vi->nic, e->mem, to + 1, from + 1, sizeof(cs->Status) - 1, foreign) &&
+	       vip_mem_put(vi->nic, e->mem, to, from, 1, foreign);
+}
+
 /* Tell the consumer; false: the descriptor's memory has gone. */
 static bool desc_complete(struct vip_vi *vi, int queue, const struct vip_wqe *e, const struct nic_wc *wc)
 {
-	bool imm = queue == VIP_RQ && (wc->status & VIP_STATUS_IMMEDIATE);
 	VIP_CONTROL_SEGMENT *cs = &e->desc->CS;
-	const struct vip_nic *nic = vi->nic;
-	bool foreign = vi->q[queue].careful;
 
 	switch (desc_check(vi, queue, e->desc, e->mem)) {
 	case 0:
 		cs->Length = wc->length;
-		if (imm)
+		if (queue == VIP_RQ && (wc->status & VIP_STATUS_IMMEDIATE))
 			cs->ImmediateData = wc->imm;
 		ka_store_release(&cs->Status, wc->status);
 		return true;
 	case 1:
-		return vip_mem_put(nic, e->mem, &cs->Length, &wc->length, sizeof(cs->Length), foreign) &&
-		       (!imm || vip_mem_put(nic, e->mem, &cs->ImmediateData, &wc->imm,
-					    sizeof(cs->ImmediateData), foreign)) &&
-		       vip_mem_put(nic, e->mem, &cs->Status, &wc->status, sizeof(cs->Status), foreign);
+		return desc_complete_careful(vi, queue, e, wc);
 	default:
 		return false;
 	}

@@ -107,7 +107,9 @@ static int self_lock(void *ctx, uint64_t start, uint64_t end, enum lmm_what what
 	else if (what == LMM_AREA)
 		err = mlock(mem, bytes) == 0 ? 0 : -errno;
 	else /* the areas are there; the rest of the object need not be made for it */
-		err = mlock2(mem, bytes, MLOCK_ONFAULT) == 0 ? 0 : -errno;
+		err = mlock2(mem, bytes, MLOCK_ONFAULT) == 0	  ? 0
+		      : errno == ENOSYS && mlock(mem, bytes) == 0 ? 0
+								  : -errno;
 	return err == 0 ? 0 : explain(s, err, start, end);
 }
 

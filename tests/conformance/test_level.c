@@ -130,19 +130,30 @@ struct probe {
 	struct held held;
 };
 
+/* Small pages with pattern 1; they may become a huge one only after their frames were read. */
+static void probe_map(struct probe *x)
+{
+	x->p = map_aligned(HUGE, HUGE);
+	fill_pattern(x->p, HUGE, 1);
+}
+
+static void probe_read(struct probe *x)
+{
+	read_pagemap(x->p, NPAGES, x->before);
+	CHECK_EQ(frames_moved(x->before, x->before, NPAGES), 0); /* all are present */
+	madvise(x->p, HUGE, MADV_HUGEPAGE);
+}
+
 static void probe_begin(struct probe *x, const char *want)
 {
 	if (!frames_told())
 		exit(SKIPPED);
 	open_nic();
 	CHECK_EQ(hold_of(nic).level, strcmp(want, "pinned") == 0 ? VIPX_PINNED : VIPX_LOCKED);
-	x->p = map_aligned(HUGE, HUGE);
-	fill_pattern(x->p, HUGE, 1);
+	probe_map(x);
 	x->held = held_now();
 	x->mem = reg(x->p, HUGE);
-	read_pagemap(x->p, NPAGES, x->before);
-	CHECK_EQ(frames_moved(x->before, x->before, NPAGES), 0); /* all are present */
-	madvise(x->p, HUGE, MADV_HUGEPAGE);
+	probe_read(x);
 }
 
 static size_t moved(const struct probe *x)
@@ -208,18 +219,31 @@ static bool compact(void)
 	return true;
 }
 
+/*
+ * Beside what is registered lies as much that is not: what is tried does give
+ * that other frames, or else nothing would have been tried.
+ */
 static void pinned_child(void)
 {
-	struct probe x;
+	struct probe x, other;
 	struct held with;
 
 	probe_begin(&x, "pinned");
 	with = held_now();
 	CHECK_EQ(with.lck - x.held.lck, HUGE / 1024);
 	CHECK_EQ(with.pin - x.held.pin, HUGE / 1024);
+	probe_map(&other);
+	probe_read(&other);
+	if (collapse(&other))
+		CHECK_EQ(moved(&other), NPAGES);
+	else
+		left_out("MADV_COLLAPSE moves no other memory either: %s", strerror(errno));
 	collapse(&x);
 	CHECK_EQ(moved(&x), 0);
 	CHECK_EQ(huge_kib(x.p), 0);
+	probe_read(&other);
+	fork_and_write(&other);
+	CHECK_EQ(moved(&other), NPAGES);
 	fork_and_write(&x);
 	CHECK_EQ(moved(&x), 0);
 	if (!compact())
@@ -228,6 +252,7 @@ static void pinned_child(void)
 	madvise(x.p, HUGE, MADV_PAGEOUT);
 	CHECK_EQ(moved(&x), 0);
 	CHECK_HELD(with);
+	munmap(other.p, HUGE);
 	probe_end(&x);
 }
 
