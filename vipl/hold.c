@@ -220,7 +220,7 @@ int vip_hold_segment(uint64_t start, uint64_t length)
 	if (found.level < LMM_LOCKED || mlock2(at(start), length, MLOCK_ONFAULT) == 0)
 		return 0;
 	/* a filter of system calls, or valgrind, may not know it */
-	return errno == ENOSYS && mlock(at(start), length) == 0 ? 0 : -errno;
+	return (errno == ENOSYS || errno == EINVAL) && mlock(at(start), length) == 0 ? 0 : -errno;
 }
 
 void vip_hold_unlock(uint64_t start, uint64_t length)

@@ -86,7 +86,9 @@ void vip_touch_see(uintptr_t user, size_t n, struct vip_seen *seen)
 	uint64_t at = user;
 	struct vma v;
 
-	seen->uniform = true;
+	seen->uniform = n > 0;
+	seen->dev = 0;
+	seen->inode = seen->address = 0;
 	vma_look_begin(&look, maps, &text);
 	while (seen->uniform && at < user + n) {
 		seen->uniform = vma_find(&look, at, false, &v) == 0 && v.start <= at;
@@ -128,7 +130,7 @@ static bool same_file(uintptr_t user, size_t n, const struct vip_seen *seen)
 
 bool vip_touch_same(uintptr_t user, size_t n, const struct vip_seen *seen)
 {
-	switch ((enum vip_look)seen->look) {
+	switch (n ? (enum vip_look)seen->look : VIP_LOOK_NOT) {
 	case VIP_LOOK_NOT:
 		return true;
 	case VIP_LOOK_ONE:

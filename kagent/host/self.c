@@ -87,6 +87,15 @@ static int populate(void *mem, size_t bytes)
 	return errno != EINVAL ? -errno : madvise(mem, bytes, MADV_POPULATE_READ) == 0 ? 0 : -errno;
 }
 
+/* The areas are there; the rest of the object need not be made for it. */
+static int lock_on_fault(void *mem, size_t bytes)
+{
+	if (mlock2(mem, bytes, MLOCK_ONFAULT) == 0)
+		return 0;
+	/* A filter of system calls, or valgrind, may not know it. */
+	return (errno == ENOSYS || errno == EINVAL) && mlock(mem, bytes) == 0 ? 0 : -errno;
+}
+
 static int self_lock(void *ctx, uint64_t start, uint64_t end, enum lmm_what what)
 {
 	void *mem = (void *)(uintptr_t)start;
@@ -106,10 +115,8 @@ static int self_lock(void *ctx, uint64_t start, uint64_t end, enum lmm_what what
 		err = what == LMM_AREA ? populate(mem, bytes) : 0;
 	else if (what == LMM_AREA)
 		err = mlock(mem, bytes) == 0 ? 0 : -errno;
-	else /* the areas are there; the rest of the object need not be made for it */
-		err = mlock2(mem, bytes, MLOCK_ONFAULT) == 0	  ? 0
-		      : errno == ENOSYS && mlock(mem, bytes) == 0 ? 0
-								  : -errno;
+	else
+		err = lock_on_fault(mem, bytes);
 	return err == 0 ? 0 : explain(s, err, start, end);
 }
 

@@ -75,14 +75,14 @@ static void must_enter(void)
 		cannot("no seccomp filter: %s", strerror(errno));
 }
 
-/* Without the filter the same call fails in another way, or the kernel itself forbids it. */
+/* Without the filter the call fails in another way, or else the filter changes nothing. */
 static void try_child(void)
 {
 	unsigned int i;
 
 	for (i = 0; i < 2; i++) {
 		if (here.forbidden & 1u << i && syscall(calls[i], -1, NULL) == -1 && errno == EPERM)
-			left_out("system call %ld is forbidden here, even without our filter", calls[i]);
+			printf("system call %ld is forbidden here even without a filter\n", calls[i]);
 	}
 	must_enter();
 }
