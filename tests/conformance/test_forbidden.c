@@ -71,6 +71,8 @@ static bool enter_world(void)
 
 static void must_enter(void)
 {
+	if (here.forbidden & WATCH && under_valgrind())
+		cannot("valgrind does not know userfaultfd, and lets no such call through to the filter");
 	if (!enter_world())
 		cannot("no seccomp filter: %s", strerror(errno));
 }
