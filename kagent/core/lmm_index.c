@@ -79,7 +79,7 @@ static void copy(struct lma_page *to, uint32_t at, const struct lma_page *from, 
 	uint32_t i;
 
 	__builtin_memmove(&to->start[at], &from->start[first], n * sizeof(to->start[0]));
-	__builtin_memmove(&to->block[at], &from->block[first], n * sizeof(to->block[0]));
+	__builtin_memmove(&to->block[at], &from->block[first], n * sizeof(void *));
 	for (i = at; to != from && i < at + n; i++)
 		to->block[i]->page = to;
 }
