@@ -124,7 +124,7 @@ static bool put(struct emu_link *l, const struct emu_seg *s, uint64_t off, const
 }
 
 const struct emu_host emu_process_host = {
-	.map = map_object, .get = get, .put = put, .settle = vip_watch_settle};
+	.map = map_object, .get = get, .put = put, .settle = vip_watch_wait};
 
 void emu_unmap_all(struct emu_vi *e)
 {

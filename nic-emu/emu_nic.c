@@ -308,36 +308,15 @@ static int mem_check(struct vip_nic *nic, uint32_t handle, uint64_t addr, uint64
 {
 	struct ka_tpt_entry e;
 
-	if (ka_load_acquire(&vip_revoking))
-		vip_watch_settle();
+	vip_watch_settle();
 	if (!ka_tpt_check(emu_nic(nic)->tpt, handle, addr, len, tag, rights, &e))
 		return -EACCES;
 	return !(e.rights & KA_R_DIRECT);
 }
 
-static int mem_query(struct vip_nic *nic, uint32_t handle, uint64_t addr, uint32_t *tag, uint32_t *rights)
+static bool mem_find(const struct vip_nic *nic, uint32_t handle, struct ka_tpt_entry *e)
 {
-	struct ka_tpt_entry e;
-
-	if (ka_load_acquire(&vip_revoking))
-		vip_watch_settle();
-	if (!ka_tpt_get(emu_nic(nic)->tpt, handle, &e) || addr < e.start || addr - e.start >= e.length)
-		return -EINVAL;
-	*tag = e.tag;
-	*rights = e.rights;
-	return 0;
-}
-
-static bool mem_alive(const struct vip_nic *nic, uint32_t handle)
-{
-	struct ka_tpt_entry e;
-
-	return ka_tpt_get(emu_nic(nic)->tpt, handle, &e) && e.tag != 0;
-}
-
-static uint32_t mem_kind(struct vip_nic *nic, uint32_t handle)
-{
-	return ka_load_relaxed(&emu_nic(nic)->tpt[(handle & 0xffff) % KA_TPT_ENTRIES].kind);
+	return ka_tpt_get(emu_nic(nic)->tpt, handle, e);
 }
 
 static void quiet_vi(void *obj, void *arg)
@@ -372,9 +351,7 @@ const struct nic_ops nic_emu_ops = {
 	.close = emu_close,
 	.query = emu_query,
 	.mem_check = mem_check,
-	.mem_query = mem_query,
-	.mem_alive = mem_alive,
-	.mem_kind = mem_kind,
+	.mem_find = mem_find,
 	.mem_quiet = mem_quiet,
 	.revoking = revoking,
 	.conn_wait = emu_conn_wait,

@@ -117,6 +117,17 @@ int tool_bad_option(const char *tool, int opt, char **argv)
 	return tool_bad_usage(tool, "no such option", optopt ? letter : argv[optind - 1]);
 }
 
+int tool_other_option(const char *tool, int opt, char **argv, void (*usage)(FILE *to))
+{
+	if (opt == 'h')
+		usage(stdout);
+	else if (opt == 'V')
+		printf("%s (softvia) " TOOL_VERSION "\n", tool);
+	else
+		return tool_bad_option(tool, opt, argv);
+	return EXIT_SUCCESS;
+}
+
 int tool_finish(const char *tool, int rc)
 {
 	if (fflush(stdout) == 0 && !ferror(stdout))

@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "vipl.h"
 
@@ -52,6 +53,12 @@ void tool_quiet_library(void);
 int tool_bad_usage(const char *tool, const char *what, const char *value);
 /* The same for what getopt_long refused: @opt is ':' or '?'. */
 int tool_bad_option(const char *tool, int opt, char **argv);
+
+/*
+ * What each program takes, or refuses: -h (@usage), -V, and what getopt_long
+ * does not know.  Returns the exit status to leave with.
+ */
+int tool_other_option(const char *tool, int opt, char **argv, void (*usage)(FILE *to));
 
 /* At the end of main: @rc, or 1 with a line when the results could not be written. */
 int tool_finish(const char *tool, int rc);

@@ -266,14 +266,8 @@ static int run(int argc, char **argv)
 		case 'j':
 			json = true;
 			break;
-		case 'h':
-			usage(stdout);
-			return EXIT_SUCCESS;
-		case 'V':
-			puts(PROGRAM " (softvia) " TOOL_VERSION);
-			return EXIT_SUCCESS;
 		default:
-			return tool_bad_option(PROGRAM, opt, argv);
+			return tool_other_option(PROGRAM, opt, argv, usage);
 		}
 	}
 	if (optind < argc)

@@ -126,14 +126,8 @@ static int parse_options(int argc, char **argv, struct options *o)
 		case 'L':
 			o->local = true;
 			break;
-		case 'h':
-			usage(stdout);
-			return 1;
-		case 'V':
-			puts(PROGRAM " (softvia) " TOOL_VERSION);
-			return 1;
 		default:
-			return 1 + tool_bad_option(PROGRAM, opt, argv);
+			return 1 + tool_other_option(PROGRAM, opt, argv, usage);
 		}
 	}
 	if (optind < argc)

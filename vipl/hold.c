@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "kagent/host/limit.h"
+#include "kagent/host/pages.h"
 #include "vipl/internal.h"
 
 #define PINS	 16384u	      /* the kernel's limit of buffers in one ring */
@@ -48,10 +49,11 @@ static int pin_into(uint32_t slot, uint64_t start, uint64_t length)
 /* Both probes use one page of our own. */
 static int try_lock(uint64_t page, uint64_t bytes)
 {
-	if (mlock(at(page), bytes))
-		return -errno;
-	munlock(at(page), bytes);
-	return 0;
+	int err = pages_lock(page, bytes);
+
+	if (!err)
+		pages_unlock(page, bytes);
+	return err;
 }
 
 static int try_pin(uint64_t page, uint64_t bytes)
@@ -207,31 +209,18 @@ void vip_hold_tell(struct vipx_hold *hold)
 
 int vip_hold_lock(uint64_t start, uint64_t length)
 {
-	if (found.level >= LMM_LOCKED)
-		return mlock(at(start), length) ? -errno : 0;
-	/* read-only memory can only be read in */
-	if (madvise(at(start), length, MADV_POPULATE_WRITE) && madvise(at(start), length, MADV_POPULATE_READ))
-		return -errno;
-	return 0;
+	return found.level >= LMM_LOCKED ? pages_lock(start, length) : pages_populate(start, length);
 }
 
 int vip_hold_segment(uint64_t start, uint64_t length)
 {
-	if (found.level < LMM_LOCKED || mlock2(at(start), length, MLOCK_ONFAULT) == 0)
-		return 0;
-	/* a filter of system calls, or valgrind, may not know it */
-	return (errno == ENOSYS || errno == EINVAL) && mlock(at(start), length) == 0 ? 0 : -errno;
+	return found.level >= LMM_LOCKED ? pages_lock_on_fault(start, length) : 0;
 }
 
 void vip_hold_unlock(uint64_t start, uint64_t length)
 {
-	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), end = start + length;
-
-	if (found.level < LMM_LOCKED || munlock(at(start), length) == 0)
-		return;
-	/* it stops at the first hole */
-	for (; start < end; start += page)
-		munlock(at(start), page);
+	if (found.level >= LMM_LOCKED)
+		pages_unlock(start, length);
 }
 
 int vip_hold_pin(uint64_t start, uint64_t length, uint16_t *slot)

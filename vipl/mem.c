@@ -35,12 +35,12 @@ static struct {
 	uint32_t gone;
 } coming;
 
-/* How long VipCloseNic waits for that at most; the agent may have died. */
-#define TIDY_MS 200u
-
 /* The watching thread's: what it has to unlock when nobody registers. */
 static struct ka_range later[64];
 static uint32_t nlater;
+
+/* How long VipCloseNic waits for that at most; the agent may have died. */
+#define TIDY_MS 200u
 
 void vip_mem_forked(void)
 {
@@ -82,14 +82,16 @@ static struct vip_region *region_of(const struct vip_nic *nic, uint32_t handle)
  */
 static bool begin(const struct vip_nic *nic, uint32_t handle)
 {
+	struct ka_tpt_entry e;
+
 	for (;;) {
 		vip_touch_begin();
 		if (!ka_load_acquire(&vip_revoking))
 			break;
 		vip_touch_end();
-		vip_watch_settle();
+		vip_watch_wait();
 	}
-	return nic->ops->mem_alive(nic, handle);
+	return nic->ops->mem_find(nic, handle, &e) && e.tag != 0;
 }
 
 bool vip_mem_get(const struct vip_nic *nic, uint32_t handle, void *to, const void *user, size_t n,
@@ -391,6 +393,23 @@ static void lose_old(void *obj, void *arg)
 	}
 }
 
+/* The agent's verdict: the whole attachment @seg, unless that is more than the process may lock. */
+static void lock_segment(struct vip_nic *nic, uint64_t start, uint32_t handle, const struct ka_range *seg,
+			 struct vip_region *r)
+{
+	struct ka_req by_page = {.op = KA_OP_MEM_REFUSED, .u.mem = {.start = start, .handle = handle}},
+		      undo = {.op = KA_OP_MEM_UNCOVERED,
+			      .u.reg = {.start = seg->start, .length = seg->length}};
+	struct ka_rep rep;
+
+	r->seg = *seg;
+	if (vip_hold_segment(r->seg.start, r->seg.length) == 0)
+		return;
+	r->seg.length = 0;
+	call_locked(nic, &by_page, &rep);
+	call_locked(nic, &undo, &rep); /* what was locked before it failed */
+}
+
 /* Lock, watch, pin [start, end) and ask the agent; what fails is undone. */
 static VIP_RETURN enter(struct vip_nic *nic, struct ka_req *req, uint64_t start, uint64_t end,
 			VIP_MEM_HANDLE *out)
@@ -398,6 +417,7 @@ static VIP_RETURN enter(struct vip_nic *nic, struct ka_req *req, uint64_t start,
 	struct ka_req undo = {.op = KA_OP_MEM_UNCOVERED, .u.reg = req->u.reg};
 	struct vip_region r = {.start = start, .length = end - start};
 	uint32_t *level = &req->u.reg.level;
+	struct ka_tpt_entry e = {0};
 	struct ka_rep rep;
 	int locked, pinned = 0, err;
 
@@ -432,21 +452,10 @@ static VIP_RETURN enter(struct vip_nic *nic, struct ka_req *req, uint64_t start,
 		return refused(err);
 	}
 	*out = rep.u.mem.handle;
-	if (rep.u.mem.verdict == LMM_MLOCK_LOCK) {
-		r.seg = rep.u.mem.seg;
-		if (vip_hold_segment(r.seg.start, r.seg.length)) {
-			/* more than the process may lock: page by page, then */
-			struct ka_req too_large = {.op = KA_OP_MEM_REFUSED,
-						   .u.mem = {.start = req->u.reg.start, .handle = *out}};
-
-			call_locked(nic, &too_large, &rep);
-			undo.u.reg.start = r.seg.start; /* what was locked before it failed */
-			undo.u.reg.length = r.seg.length;
-			call_locked(nic, &undo, &rep);
-			r.seg.length = 0;
-		}
-	}
-	look_at(nic->ops->mem_kind(nic, *out), req->u.reg.watched, &r);
+	if (rep.u.mem.verdict == LMM_MLOCK_LOCK)
+		lock_segment(nic, req->u.reg.start, *out, &rep.u.mem.seg, &r);
+	nic->ops->mem_find(nic, *out, &e);
+	look_at(e.kind, req->u.reg.watched, &r);
 	*region_of(nic, *out) = r;
 	set_look(nic, region_of(nic, *out), r.seen.look != VIP_LOOK_NOT);
 	return VIP_SUCCESS;
@@ -478,8 +487,8 @@ static VIP_RETURN register_locked(struct vip_nic *nic, struct ka_req *req, VIP_M
 	ka_store_release(&coming.end, 0);
 	if (r == VIP_SUCCESS && ka_load_acquire(&coming.gone)) {
 		leave(nic, req->u.reg.start, *out);
-		r = vip_fail_at(VIP_LOG_WARN, "VipRegisterMem", VIP_INVALID_PARAMETER,
-				"0x%lx..0x%lx went away while it was being registered", start, end);
+		r = fail(VIP_INVALID_PARAMETER, "0x%lx..0x%lx went away while it was being registered", start,
+			 end);
 	}
 	return r;
 }

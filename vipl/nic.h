@@ -53,13 +53,8 @@ struct nic_ops {
 	 */
 	int (*mem_check)(struct vip_nic *nic, uint32_t handle, uint64_t addr, uint64_t len, uint32_t tag,
 			 uint32_t rights);
-	/* The region behind @handle, when @addr lies in it. */
-	int (*mem_query)(struct vip_nic *nic, uint32_t handle, uint64_t addr, uint32_t *tag,
-			 uint32_t *rights);
-	/* Is the region still there, and its memory? */
-	bool (*mem_alive)(const struct vip_nic *nic, uint32_t handle);
-	/* What memory is behind the valid @handle: enum lmm_kind. */
-	uint32_t (*mem_kind)(struct vip_nic *nic, uint32_t handle);
+	/* The region behind @handle; false: it is none.  Waits for nothing (touch.h). */
+	bool (*mem_find)(const struct vip_nic *nic, uint32_t handle, struct ka_tpt_entry *e);
 	/* After a region was taken out: return when no peer is writing there any more. */
 	void (*mem_quiet)(struct vip_nic *nic);
 	/* A word that the peers look at before they write, for watch.h. */

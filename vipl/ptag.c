@@ -4,6 +4,7 @@
  * has no VIPL handle: NULL stands for it.
  */
 #include "vipl/internal.h"
+#include "vipl/watch.h"
 
 uint32_t vip_tag_of(struct vip_nic *nic, VIP_PROTECTION_HANDLE h)
 {
@@ -135,25 +136,27 @@ VIP_EXPORT VIP_RETURN VipQueryMem(VIP_NIC_HANDLE h, VIP_PVOID addr, VIP_MEM_HAND
 				  VIP_MEM_ATTRIBUTES *out)
 {
 	struct vip_nic *nic = vip_nic_find(h);
-	uint32_t tag, rights;
+	struct ka_tpt_entry e;
 	VIP_RETURN r;
 
 	if (!nic)
 		return vip_bad("not a NIC handle");
 	if (!out)
 		return vip_bad("no place for the attributes");
+	vip_watch_settle();
 	pthread_mutex_lock(&nic->lock);
-	if (!vip_obj_is(nic, h) || nic->ops->mem_query(nic, mem, (uintptr_t)addr, &tag, &rights)) {
+	if (!vip_obj_is(nic, h) || !nic->ops->mem_find(nic, mem, &e) || (uintptr_t)addr < e.start ||
+	    (uintptr_t)addr - e.start >= e.length) {
 		r = vip_bad("the address is not in a region with this handle");
-	} else if (!tag) {
+	} else if (!e.tag) {
 		r = vip_bad("the memory of this region has gone: deregister it");
 	} else {
 		/* the default tag has no handle: NULL stands for it */
-		struct tag_search s = {nic, tag, NULL};
+		struct tag_search s = {nic, e.tag, NULL};
 
 		vip_obj_each(VIP_T_PTAG, match_tag, &s);
-		*out = (VIP_MEM_ATTRIBUTES){s.handle, !!(rights & KA_R_RDMA_WRITE),
-					    !!(rights & KA_R_RDMA_READ)};
+		*out = (VIP_MEM_ATTRIBUTES){s.handle, !!(e.rights & KA_R_RDMA_WRITE),
+					    !!(e.rights & KA_R_RDMA_READ)};
 		r = VIP_SUCCESS;
 	}
 	pthread_mutex_unlock(&nic->lock);

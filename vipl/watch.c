@@ -109,7 +109,7 @@ void vip_watch_nic_remove(const uint32_t *word)
 	pthread_mutex_unlock(&nics_lock);
 }
 
-void vip_watch_settle(void)
+void vip_watch_wait(void)
 {
 	static const struct timespec moment = {.tv_nsec = 50000};
 	int i;

@@ -17,6 +17,7 @@
 
 #include <stdbool.h>
 
+#include "kagent/ka_types.h"
 #include "vipl_ext.h"
 
 struct ka_agent;
@@ -34,8 +35,14 @@ void vip_watch_remove(uint64_t start, uint64_t length);
 
 /* What counts while something is being revoked, in this process's own memory. */
 extern uint32_t vip_revoking;
-/* Wait until it is 0. */
-void vip_watch_settle(void);
+/* Wait until it is 0; one load, as a rule. */
+void vip_watch_wait(void);
+
+static inline void vip_watch_settle(void)
+{
+	if (ka_load_acquire(&vip_revoking))
+		vip_watch_wait();
+}
 
 /*
  * A NIC handle whose memory may go away: @agent is told, and @word, which the

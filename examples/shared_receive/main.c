@@ -145,14 +145,8 @@ static int parse_options(int argc, char **argv, struct demo *d, bool *json)
 		case 'j':
 			*json = true;
 			break;
-		case 'h':
-			usage(stdout);
-			return 1;
-		case 'V':
-			puts(DEMO " (softvia) " TOOL_VERSION);
-			return 1;
 		default:
-			return 1 + tool_bad_option(DEMO, opt, argv);
+			return 1 + tool_other_option(DEMO, opt, argv, usage);
 		}
 	}
 	return 0;

@@ -84,15 +84,10 @@ static void copy(struct lma_page *to, uint32_t at, const struct lma_page *from, 
 		to->block[i]->page = to;
 }
 
-static void put_spare(struct lmm *m, struct lma_page *p)
+void index_give(struct lmm *m, struct lma_page *p)
 {
 	p->node.left = m->spare_pages;
 	m->spare_pages = &p->node;
-}
-
-void index_give(struct lmm *m, struct lma_page *p)
-{
-	put_spare(m, p);
 }
 
 static struct lma_page *add_page(struct lmm *m, struct itree_node **root, uint64_t start)
@@ -145,7 +140,7 @@ void index_insert(struct lmm *m, struct itree_node **root, struct lma_block *b, 
 static void drop_page(struct lmm *m, struct itree_node **root, struct lma_page *p)
 {
 	itree_remove(root, &p->node);
-	put_spare(m, p);
+	index_give(m, p);
 }
 
 void index_remove(struct lmm *m, struct itree_node **root, struct lma_block *b)

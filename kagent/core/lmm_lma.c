@@ -6,7 +6,7 @@
  * LMAs are kept in blocks of up to LMA_BLOCK, in ascending order.  Among very
  * many LMAs a search costs what it misses the cache: with a node for each LMA
  * that would be one line a level.  The index of the blocks (lmm_index.c) is
- * small; behind it come the lines of one body, together.
+ * small; behind it come the lines of one block, together.
  *
  * Invariants:
  *  - a block in a tree has a LMA, and two neighbours have LMA_BLOCK / 4

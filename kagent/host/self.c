@@ -19,11 +19,7 @@
 #include "kagent/host/alloc.h"
 #include "kagent/host/limit.h"
 #include "kagent/host/maps.h"
-
-#ifndef MADV_POPULATE_READ
-#define MADV_POPULATE_READ  22
-#define MADV_POPULATE_WRITE 23
-#endif
+#include "kagent/host/pages.h"
 
 struct self {
 	struct self *next;
@@ -79,27 +75,9 @@ static int explain(struct self *s, int err, uint64_t start, uint64_t end)
 	return err;
 }
 
-/* Pages that may not be written are there to be read alone. */
-static int populate(void *mem, size_t bytes)
-{
-	if (madvise(mem, bytes, MADV_POPULATE_WRITE) == 0)
-		return 0;
-	return errno != EINVAL ? -errno : madvise(mem, bytes, MADV_POPULATE_READ) == 0 ? 0 : -errno;
-}
-
-/* The areas are there; the rest of the object need not be made for it. */
-static int lock_on_fault(void *mem, size_t bytes)
-{
-	if (mlock2(mem, bytes, MLOCK_ONFAULT) == 0)
-		return 0;
-	/* A filter of system calls, or valgrind, may not know it. */
-	return (errno == ENOSYS || errno == EINVAL) && mlock(mem, bytes) == 0 ? 0 : -errno;
-}
-
 static int self_lock(void *ctx, uint64_t start, uint64_t end, enum lmm_what what)
 {
-	void *mem = (void *)(uintptr_t)start;
-	size_t bytes = end - start;
+	uint64_t bytes = end - start;
 	struct self *s = ctx;
 	int err;
 
@@ -112,11 +90,11 @@ static int self_lock(void *ctx, uint64_t start, uint64_t end, enum lmm_what what
 		return -ESRCH;
 	}
 	if (s->level == LMM_MAPPED)
-		err = what == LMM_AREA ? populate(mem, bytes) : 0;
+		err = what == LMM_AREA ? pages_populate(start, bytes) : 0;
 	else if (what == LMM_AREA)
-		err = mlock(mem, bytes) == 0 ? 0 : -errno;
+		err = pages_lock(start, bytes);
 	else
-		err = lock_on_fault(mem, bytes);
+		err = pages_lock_on_fault(start, bytes);
 	return err == 0 ? 0 : explain(s, err, start, end);
 }
 
@@ -125,11 +103,8 @@ static void self_unlock(void *ctx, uint64_t start, uint64_t end, enum lmm_what w
 	const struct self *s = ctx;
 
 	(void)what;
-	if (s->level != LMM_LOCKED || !is_own(s) || munlock((void *)(uintptr_t)start, end - start) == 0)
-		return;
-	/* It stops at the first hole. */
-	for (; start < end; start += s->page)
-		munlock((void *)(uintptr_t)start, s->page);
+	if (s->level == LMM_LOCKED && is_own(s))
+		pages_unlock(start, end - start);
 }
 
 /* The kernel shows the number to CAP_SYS_ADMIN alone, and 0 to others. */
