@@ -5,7 +5,7 @@
  * handle closed under a waiting thread, a request cancelled at any moment.
  * Nothing crashes or hangs, and no byte goes astray.
  */
-#include "tests/conformance/pair.h"
+#include "tests/vipl/pair.h"
 
 #include <pthread.h>
 #include <setjmp.h>

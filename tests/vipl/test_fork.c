@@ -5,7 +5,7 @@
  * it ends; the child has the parent's old data and no handle, and opens a NIC
  * of its own.
  */
-#include "tests/conformance/memory.h"
+#include "tests/vipl/memory.h"
 
 #include <errno.h>
 #include <pthread.h>

@@ -4,7 +4,7 @@
  * random, of the wrong type and stale, each OUT pointer NULL; devices that do
  * not exist; and opening at once from many processes.
  */
-#include "tests/conformance/pair.h"
+#include "tests/vipl/pair.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -4,7 +4,7 @@
  * reliability levels: every size, gather and scatter, immediate data, shared
  * segments, an owner who makes no call.
  */
-#include "tests/conformance/pair.h"
+#include "tests/vipl/pair.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* memory.c - see memory.h. */
-#include "tests/conformance/memory.h"
+#include "tests/vipl/memory.h"
 
 #include <errno.h>
 #include <fcntl.h>

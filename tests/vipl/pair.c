@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* pair.c - see pair.h. */
-#include "tests/conformance/pair.h"
+#include "tests/vipl/pair.h"
 
 #include <errno.h>
 #include <poll.h>

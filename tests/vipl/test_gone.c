@@ -5,7 +5,7 @@
  * other traffic of the same processes goes on.  Once with userfaultfd, once
  * without it.
  */
-#include "tests/conformance/pair.h"
+#include "tests/vipl/pair.h"
 
 #include <errno.h>
 #include <pthread.h>

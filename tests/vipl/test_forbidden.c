@@ -5,7 +5,7 @@
  * what nobody could answer for, and transfers are as good as ever.  A seccomp
  * filter of our own takes the part of the container's.
  */
-#include "tests/conformance/memory.h"
+#include "tests/vipl/memory.h"
 
 #include <errno.h>
 #include <linux/filter.h>

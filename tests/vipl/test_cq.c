@@ -4,7 +4,7 @@
  * order, entries of flushed descriptors, nothing lost when a CQ is full,
  * waiting.
  */
-#include "tests/conformance/pair.h"
+#include "tests/vipl/pair.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -3,7 +3,7 @@
  * test_connect.c - client and server connections: matching, refusals, times,
  * states, disconnect, reconnect, and the ways a peer can leave.
  */
-#include "tests/conformance/pair.h"
+#include "tests/vipl/pair.h"
 
 #include <pthread.h>
 #include <setjmp.h>

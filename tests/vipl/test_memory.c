@@ -4,7 +4,7 @@
  * is locked is read from the kernel (VmLck of /proc/self/status), never from
  * our own tables alone.
  */
-#include "tests/conformance/pair.h"
+#include "tests/vipl/pair.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

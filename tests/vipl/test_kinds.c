@@ -5,7 +5,7 @@
  * the kernel has locked and what the agent's tables say of it is right; and
  * what no NIC may reach is refused with its cause, and leaves no lock behind.
  */
-#include "tests/conformance/memory.h"
+#include "tests/vipl/memory.h"
 
 #include <errno.h>
 #include <fcntl.h>

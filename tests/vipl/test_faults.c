@@ -5,7 +5,7 @@
  * and whether the connection breaks.  The expectations stand in one table
  *.
  */
-#include "tests/conformance/pair.h"
+#include "tests/vipl/pair.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

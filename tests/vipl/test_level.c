@@ -4,7 +4,7 @@
  * is read from the page frames, and from what the kernel counts; and which level
  * holds where, and why.
  */
-#include "tests/conformance/memory.h"
+#include "tests/vipl/memory.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -4,7 +4,7 @@
  * no lock behind, and takes none away that somebody still wants.  The kernel's
  * own count (VmLck) decides.
  */
-#include "tests/conformance/pair.h"
+#include "tests/vipl/pair.h"
 
 #include <dirent.h>
 #include <errno.h>

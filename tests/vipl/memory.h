@@ -9,7 +9,7 @@
 
 #include <stdbool.h>
 
-#include "tests/conformance/pair.h"
+#include "tests/vipl/pair.h"
 
 #define PAGE 4096u
 #define HUGE (2u << 20)
