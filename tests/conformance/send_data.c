@@ -169,8 +169,8 @@ void send_regions(struct run *r)
 		pattern(from[i].at + i, 1000, (unsigned int)i);
 		segment(out, i)->Local = (VIP_DATA_SEGMENT){
 			.Data.Address = from[i].at + i, .Handle = from[i].mem, .Length = 1000};
-		segment(in, i)->Local = (VIP_DATA_SEGMENT){
-			.Data.Address = to[i].at + 3, .Handle = to[i].mem, .Length = 1000};
+		segment(in, i)->Local =
+			(VIP_DATA_SEGMENT){.Data.Address = to[i].at + 3, .Handle = to[i].mem, .Length = 1000};
 	}
 	out->CS.SegCount = in->CS.SegCount = (VIP_UINT16)n;
 	out->CS.Length = in->CS.Length = 1000 * (VIP_UINT32)n;

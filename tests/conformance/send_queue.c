@@ -39,8 +39,7 @@ static VIP_DESCRIPTOR *fill_small(struct run *r, int queue, int i, uint64_t valu
 	memset(d, 0, sizeof(*d));
 	d->CS.SegCount = 1;
 	d->CS.Length = 8;
-	d->DS[0].Local =
-		(VIP_DATA_SEGMENT){.Data.Address = word(r, queue, i), .Handle = r->mem, .Length = 8};
+	d->DS[0].Local = (VIP_DATA_SEGMENT){.Data.Address = word(r, queue, i), .Handle = r->mem, .Length = 8};
 	return d;
 }
 

@@ -26,7 +26,8 @@ void make_area(struct run *r, struct area *a, size_t size, bool shared, VIP_MEM_
 		/* It goes with its last attachment, however this process ends. */
 		shmctl(a->segment, IPC_RMID, NULL);
 	} else {
-		a->at = mmap(NULL, a->size + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		a->at = mmap(NULL, a->size + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+			     0);
 	}
 	assert_true(a->at != MAP_FAILED);
 	EXPECT(VipRegisterMem(r->nic, a->at, a->size, &attr, &a->mem), VIP_SUCCESS);
@@ -71,9 +72,10 @@ void open_vi(struct run *r, bool rdma_write, bool rdma_read)
 
 int list_sizes(uint32_t *to, uint32_t least, uint32_t most)
 {
-	static const uint32_t edges[] = {0,	1,	3,     4,     48,    63,    64,	    65,	    239,    240,
-					 241,	255,	256,   4095,  4096,  4097,  32767,  32768,  65535,  65536,
-					 65537, 131071, 262143, 262144, 262145, 1000001, 1048576, 2097153};
+	static const uint32_t edges[] = {0,	 1,	 3,	 4,	 48,	  63,	   64,
+					 65,	 239,	 240,	 241,	 255,	  256,	   4095,
+					 4096,	 4097,	 32767,	 32768,	 65535,	  65536,   65537,
+					 131071, 262143, 262144, 262145, 1000001, 1048576, 2097153};
 	size_t i;
 	int n = 0;
 
