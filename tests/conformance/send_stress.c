@@ -53,9 +53,10 @@ static void polled(struct run *r, struct area *a, uint64_t ms)
 	uint64_t end = now_ms() + ms;
 	uint32_t random = 138, value = 0, len[BATCH];
 	VIP_DESCRIPTOR *d;
+	bool more = true;
 	int i;
 
-	do {
+	while (more) {
 		for (i = 0; i < BATCH; i++)
 			len[i] = 1 + random32(&random) % (random32(&random) & 1 ? EACH : 200);
 		for (i = 0; r->side == 0 && i < BATCH; i++) {
@@ -79,9 +80,10 @@ static void polled(struct run *r, struct area *a, uint64_t ms)
 			}
 		}
 		value += BATCH;
+		more = r->side == 0 ? now_ms() < end : hear(r);
 		if (r->side == 0)
-			tell(r, now_ms() < end);
-	} while (r->side == 0 ? now_ms() < end : hear(r));
+			tell(r, more);
+	}
 }
 
 void stress_polled_status(struct run *r)
