@@ -63,10 +63,11 @@ static const struct {
 		{.name = "VIPL_AGENT_LOG",
 		 .type = PATH,
 		 .help = "file that the agent appends its log to; read by vipkad when it starts"},
-	[VIP_ENV_TRACE] = {.name = "VIPL_TRACE",
-			   .type = PATH,
-			   .help = "file that a program run by vip_trace appends its calls to; read by "
-				   "libvipl_trace"},
+	[VIP_ENV_TRACE] =
+		{.name = "VIPL_TRACE",
+		 .type = TEXT,
+		 .help = "FILE or json:FILE, which the calls of a traced program are appended to; set "
+			 "by vip_trace, read by libvipl_trace"},
 };
 
 /* The two ways to say either. */
