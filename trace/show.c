@@ -319,7 +319,7 @@ void show_completed_at(struct line *l, const char *name, VIP_DESCRIPTOR *const *
 	VIP_DESCRIPTOR *d;
 	VIP_CONTROL_SEGMENT cs;
 
-	PEEK(l, name, d, p);
+	PEEK(l, name, d, p); /* NOLINT(bugprone-sizeof-expression): it is the pointer */
 	PEEK(l, name, cs, d);
 	put_open(l, name, '{');
 	put_pointer(l, "at", d);

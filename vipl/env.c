@@ -20,11 +20,11 @@ static const char *const type_names[] = {"text", "path", "choice", "flag"};
 
 static const struct {
 	const char *name;
-	enum type type;
+	const char *help;
 	const char *allowed[6]; /* of a choice */
 	const char *by_default; /* NULL: none */
-	bool refused;		/* a wrong value is refused by VipOpenNic, not replaced by the default */
-	const char *help;
+	enum type type;
+	bool refused; /* a wrong value is refused by VipOpenNic, not replaced by the default */
 } table[VIP_ENVS] = {
 	[VIP_ENV_LOG] = {.name = "VIPL_LOG",
 			 .type = CHOICE,
