@@ -46,7 +46,7 @@ static void vi_dead(void *obj, void *arg)
 	struct vip_vi *vi = obj;
 
 	pthread_mutex_lock(&vi->lock);
-	if (vi->nic == arg && vip_obj_handle(vi))
+	if (ka_load_relaxed(&vi->nic) == arg && vip_obj_handle(vi))
 		vip_vi_end(vi, VIP_STATE_ERROR);
 	pthread_mutex_unlock(&vi->lock);
 }
@@ -56,7 +56,7 @@ static void cq_dead(void *obj, void *arg)
 	struct vip_cq *cq = obj;
 
 	pthread_mutex_lock(&cq->lock);
-	if (cq->nic == arg && vip_obj_handle(cq))
+	if (ka_load_relaxed(&cq->nic) == arg && vip_obj_handle(cq))
 		cq->nic->ops->wake(cq->nic, cq->word);
 	pthread_mutex_unlock(&cq->lock);
 }

@@ -4,7 +4,7 @@
  * gets, how often, in which order and in which thread.  How notifications end
  * is in test_notify_end.c.
  */
-#include "tests/vipl/pair.h"
+#include "tests/vipl/memory.h"
 
 #include <dirent.h>
 #include <pthread.h>
@@ -403,6 +403,8 @@ static void test_block(void **state)
 #define MESSAGES 100000u
 #define WINDOW	 32u
 
+static uint32_t messages; /* of them; fewer under valgrind */
+
 static uint32_t next_number, by_handler, by_done;
 static uint8_t seen[MESSAGES];
 static int ordered; /* handlers alone: in order */
@@ -414,7 +416,7 @@ static void took(struct end *e, VIP_DESCRIPTOR *d)
 
 	CHECK_EQ(d->CS.Status, VIP_STATUS_DONE | VIP_STATUS_OP_RECEIVE);
 	memcpy(&n, d->DS[0].Local.Data.Address, sizeof(n));
-	CHECK(n < MESSAGES);
+	CHECK(n < messages);
 	CHECK_EQ(__atomic_exchange_n(&seen[n], 1, __ATOMIC_SEQ_CST), 0);
 	if (ordered)
 		CHECK_EQ(n, next_number);
@@ -427,7 +429,7 @@ static void on_message(VIP_PVOID c, VIP_NIC_HANDLE nic, VIP_VI_HANDLE vi, VIP_DE
 	struct end *e = c;
 
 	(void)nic;
-	if (__atomic_load_n(&next_number, __ATOMIC_SEQ_CST) == MESSAGES)
+	if (__atomic_load_n(&next_number, __ATOMIC_SEQ_CST) == messages)
 		return; /* the client has gone */
 	took(e, d);
 	__atomic_add_fetch(&by_handler, 1, __ATOMIC_SEQ_CST);
@@ -440,7 +442,7 @@ static void on_entry(VIP_PVOID c, VIP_NIC_HANDLE nic, VIP_VI_HANDLE vi, VIP_BOOL
 	VIP_DESCRIPTOR *d;
 
 	(void)nic;
-	if (__atomic_load_n(&next_number, __ATOMIC_SEQ_CST) == MESSAGES)
+	if (__atomic_load_n(&next_number, __ATOMIC_SEQ_CST) == messages)
 		return; /* the client has gone */
 	CHECK_EQ(recv, VIP_TRUE);
 	CHECK_EQ(VipRecvDone(vi, &d), VIP_SUCCESS);
@@ -463,13 +465,13 @@ static void many_server(struct end *e, int with_done)
 		CHECK_EQ(VipCQNotify(e->rcq, e, on_entry), VIP_SUCCESS);
 	else
 		CHECK_EQ(VipRecvNotify(e->vi, e, on_message), VIP_SUCCESS);
-	while (told < MESSAGES) {
+	while (told < messages) {
 		uint32_t there = __atomic_load_n(&next_number, __ATOMIC_SEQ_CST);
 
 		if (with_done && VipRecvDone(e->vi, &d) == VIP_SUCCESS) {
 			took(e, d);
 			by_done++;
-		} else if (there - told >= WINDOW / 2 || there == MESSAGES) {
+		} else if (there - told >= WINDOW / 2 || there == messages) {
 			end_tell(e, there - told);
 			told = there;
 		} else if (!with_done) {
@@ -477,8 +479,8 @@ static void many_server(struct end *e, int with_done)
 		}
 	}
 	usleep(50000);
-	CHECK_EQ(next_number, MESSAGES);
-	CHECK_EQ(__atomic_load_n(&by_handler, __ATOMIC_SEQ_CST) + by_done, MESSAGES);
+	CHECK_EQ(next_number, messages);
+	CHECK_EQ(__atomic_load_n(&by_handler, __ATOMIC_SEQ_CST) + by_done, messages);
 	if (with_done)
 		fprintf(stderr, "%u messages by the handler, %u by Done\n", by_handler, by_done);
 	end_close(e);
@@ -508,7 +510,7 @@ static void many_client(struct end *e)
 
 	end_open(e);
 	end_connect(e);
-	for (n = 0; n < MESSAGES; n++) {
+	for (n = 0; n < messages; n++) {
 		if (!room)
 			room = (uint32_t)end_hear(e);
 		room--;
@@ -529,6 +531,7 @@ static void many_client(struct end *e)
 static void test_many(void **state)
 {
 	(void)state;
+	messages = under_valgrind() ? MESSAGES / 20 : MESSAGES;
 	run_pair(vi_many_server, many_client, VIP_SERVICE_RELIABLE_DELIVERY, 100);
 	run_pair(cq_many_server, many_client, VIP_SERVICE_RELIABLE_DELIVERY, 100);
 	run_pair(done_many_server, many_client, VIP_SERVICE_RELIABLE_DELIVERY, 100);

@@ -8,7 +8,7 @@
  * A send on an idle VI completes flushed at once: that is all the traffic that
  * is needed here.
  */
-#include "tests/vipl/pair.h"
+#include "tests/vipl/memory.h"
 
 #include <pthread.h>
 #include <setjmp.h>
@@ -19,6 +19,12 @@
 #include <sys/wait.h>
 
 #include <cmocka.h>
+
+#ifdef __SANITIZE_ADDRESS__
+#define UNDER_ASAN 1
+#else
+#define UNDER_ASAN 0
+#endif
 
 static VIP_VI_ATTRIBUTES va = {VIP_SERVICE_UNRELIABLE, 4096, 0, NULL, 0, 0};
 static uint8_t room[64 * 64] __attribute__((aligned(4096)));
@@ -463,6 +469,9 @@ static void on_fork(VIP_PVOID c, VIP_NIC_HANDLE nic, VIP_VI_HANDLE vi, VIP_DESCR
 		complete(&in.w, vi, 5);
 		await(&n, 1);
 		CHECK_EQ(VipCloseNic(in.w.nic), VIP_SUCCESS);
+		/* they would miss what the child has lost: the first thread's stack */
+		if (UNDER_ASAN || under_valgrind())
+			_exit(0);
 		return; /* the child's only thread ends here, and so the child */
 	}
 	CHECK_EQ(waitpid(pid, &status, 0), pid);
@@ -474,11 +483,18 @@ static void on_fork(VIP_PVOID c, VIP_NIC_HANDLE nic, VIP_VI_HANDLE vi, VIP_DESCR
 
 static void test_fork(void **state)
 {
-	struct world w = open_world();
-	VIP_VI_HANDLE vi = new_vi(&w, NULL);
 	int n = 0, pending = 0;
+	VIP_VI_HANDLE vi;
+	struct world w;
 
 	(void)state;
+	if (UNDER_TSAN) {
+		fprintf(stderr,
+			"not tried: fork, for under ThreadSanitizer the child cannot start a thread\n");
+		skip();
+	}
+	w = open_world();
+	vi = new_vi(&w, NULL);
 	CHECK_EQ(VipRecvNotify(vi, &pending, on_count), VIP_SUCCESS); /* asleep while the other forks */
 	CHECK_EQ(VipSendNotify(vi, &n, on_fork), VIP_SUCCESS);
 	complete(&w, vi, 0);
@@ -574,7 +590,8 @@ static void on_storm(VIP_PVOID c, VIP_NIC_HANDLE nic, VIP_VI_HANDLE vi, VIP_DESC
 static void *storm(void *arg)
 {
 	struct world w = open_world();
-	uint32_t seed = (uint32_t)(uintptr_t)arg;
+	int own = (int)(intptr_t)arg; /* its descriptor */
+	uint32_t seed = (uint32_t)own;
 	uintptr_t i;
 
 	for (i = 0; !get(&storm_ends); i++) {
@@ -585,7 +602,7 @@ static void *storm(void *arg)
 		seed = seed * 1103515245 + 12345;
 		CHECK_EQ(VipSendNotify(vi, (VIP_PVOID)(uintptr_t)(seed >> 16), on_storm), VIP_SUCCESS);
 		CHECK_EQ(VipRecvNotify(vi, (VIP_PVOID)1, on_storm), VIP_SUCCESS);
-		complete(&w, vi, (int)(seed >> 24) % 60);
+		complete(&w, vi, own);
 		if (seed & 0x400)
 			usleep(100);
 		while (VipSendDone(vi, &d) != VIP_INVALID_PARAMETER && d)
@@ -595,7 +612,7 @@ static void *storm(void *arg)
 		if (i % 64 == 63) {
 			vi = new_vi(&w, NULL);
 			VipSendNotify(vi, (VIP_PVOID)1, on_storm);
-			complete(&w, vi, 1);
+			complete(&w, vi, own);
 			CHECK_EQ(VipCloseNic(w.nic), VIP_SUCCESS);
 			w = open_world();
 		}
