@@ -189,9 +189,10 @@ static int spawn(const char *path, int listen_fd, const char *dir, char *why, si
 			dup2(null, 2);
 			fcntl(listen_fd, F_SETFD, 0);
 			execv(path, argv);
-			_exit(127);
+			syscall(SYS_exit_group, 127);
 		}
-		_exit(pid < 0);
+		/* not libc's: ThreadSanitizer would wait there for threads that the child has not */
+		syscall(SYS_exit_group, pid < 0);
 	}
 	do
 		r = waitpid(pid, &status, __WALL);
