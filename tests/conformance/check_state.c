@@ -3,7 +3,7 @@
  * check_state.c - disconnecting, the Error state and the way out of it, and
  * what becomes of the descriptors.
  */
-#include "tests/conformance/connecting.h"
+#include "connecting.h"
 
 #include <dirent.h>
 #include <signal.h>
