@@ -232,7 +232,8 @@ static void cycle(struct run *r, int i)
 	VIP_VI_ATTRIBUTES attr;
 	VIP_CONN_HANDLE conn;
 
-	byte++;
+	data(r)[1000] = ++byte;
+	data(r)[0] = 0;
 	post_recv(r, 0, data(r), 100);
 	post_recv(r, 1, data(r) + 100, 100);
 	if (r->side == 0) {
@@ -241,8 +242,6 @@ static void cycle(struct run *r, int i)
 	} else {
 		EXPECT(ask_until(r, r->vi, "cycles", LONG_MS, &attr), VIP_SUCCESS);
 	}
-	data(r)[0] = 0;
-	data(r)[1000] = byte;
 	post_send(r, 2, data(r) + 1000, 1);
 	assert_ptr_equal(next_recv(r->vi, NULL), desc(r, 0));
 	assert_int_equal(data(r)[0], byte);

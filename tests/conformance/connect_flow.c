@@ -25,11 +25,13 @@ static void connect_bare(struct run *r, const char *disc)
 
 void check_first_send(struct run *r)
 {
-	uint8_t *in = data(r), *out = data(r) + 65536;
 	VIP_DESCRIPTOR *d, *s;
+	uint8_t *in, *out;
 	unsigned int i;
 
 	run_vi(r);
+	in = data(r);
+	out = in + 65536;
 	for (i = 0; i < FIRST_SENDS; i++) {
 		doing("connection no. %u", i);
 		d = post_recv(r, 0, in, 1000);
