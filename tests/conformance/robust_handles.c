@@ -229,7 +229,7 @@ void check_bad_handles(struct run *r)
 {
 	void *stale[KINDS], *good[KINDS];
 	VIP_VI_HANDLE asker;
-	uint64_t random[16];
+	uintptr_t random[16];
 	uint32_t seed = 191;
 	struct client c;
 	size_t i, k, n = 0;
@@ -256,8 +256,9 @@ void check_bad_handles(struct run *r)
 		if (calls[i].kind != A_MEM)
 			try_handle(i, "the address of a variable", random);
 		for (k = 0; k < 20; k++) {
-			random[0] = (uint64_t)random32(&seed) << 32 | random32(&seed);
-			try_handle(i, "a random number", *(void **)random);
+			random[0] = (uintptr_t)random32(&seed) << 32 | random32(&seed);
+			try_handle(i, "a random number",
+				   (void *)random[0]); /* NOLINT(performance-no-int-to-ptr) */
 		}
 		for (k = 0; k < KINDS; k++) {
 			if (k != calls[i].kind)
