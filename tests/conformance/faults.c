@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* faults.c - the table of faults.h, and what is committed; scene.c plays it. */
-#include "tests/conformance/scene.h"
-#include "tests/conformance/transfer.h"
+#include "scene.h"
+#include "transfer.h"
 
 /* clang-format off */
 

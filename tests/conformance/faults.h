@@ -7,7 +7,7 @@
 #ifndef CONFORMANCE_FAULTS_H
 #define CONFORMANCE_FAULTS_H
 
-#include "tests/conformance/suite.h"
+#include "suite.h"
 
 enum fault {
 	NO_RECEIVE,	/* of a send */

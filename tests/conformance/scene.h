@@ -3,8 +3,8 @@
 #ifndef CONFORMANCE_SCENE_H
 #define CONFORMANCE_SCENE_H
 
-#include "tests/conformance/faults.h"
-#include "tests/conformance/transfer.h"
+#include "faults.h"
+#include "transfer.h"
 
 #define LEN 1000u /* of a message */
 

@@ -7,8 +7,8 @@
  * is kept for a message that returns some, so both sides never wait for each
  * other.
  */
-#include "tests/conformance/stress.h"
-#include "tests/conformance/transfer.h"
+#include "stress.h"
+#include "transfer.h"
 
 #include <string.h>
 

@@ -6,7 +6,7 @@
 #ifndef CONFORMANCE_STRESS_H
 #define CONFORMANCE_STRESS_H
 
-#include "tests/conformance/suite.h"
+#include "suite.h"
 
 /* How every message begins. */
 struct head {
