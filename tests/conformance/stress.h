@@ -15,7 +15,7 @@ struct head {
 	uint32_t len; /* of the whole message */
 	uint32_t credit;
 	uint32_t line;
-	uint32_t last;
+	uint32_t spare;
 };
 
 /* Fill the message's bytes behind its head, and its sum. */
