@@ -52,9 +52,12 @@ enum after {
 	WRITES	 /* sends and RDMA writes are */
 };
 
-/* TWO: side 1 commits @fault against side 0, with VIs of r->level; all is closed again afterwards. */
-void commit_fault(struct run *r, enum fault fault, enum after after);
-/* All of [@first, @last]. */
+/*
+ * TWO: side 1 commits @fault against side 0, with VIs of r->level; the memory
+ * that it is about is private, or a System V segment.  All is closed again.
+ */
+void commit_fault(struct run *r, enum fault fault, enum after after, bool shared);
+/* All of [@first, @last], with memory of both kinds. */
 void commit_faults(struct run *r, enum fault first, enum fault last, enum after after);
 /* Is the connection broken by it? */
 bool breaks(const struct run *r, enum fault fault);

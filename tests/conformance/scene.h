@@ -27,6 +27,7 @@ struct scene {
 	struct run *r;
 	enum fault fault;
 	enum after after;
+	bool shared;
 	const struct cell *cell;
 	VIP_PROTECTION_HANDLE tag; /* another one than r->tag */
 	struct area area;	   /* of this side: the faulty memory, or the target */
