@@ -253,6 +253,7 @@ static uint32_t count_lost(struct run *r)
 				  MESSAGE);
 		meet(r);
 	}
+	run_close(r);
 	return r->side == 0 ? RECEIVES * ROUNDS - came : 0;
 }
 
@@ -264,7 +265,6 @@ void link_bad(struct run *r)
 
 	snprintf(how, sizeof(how), "loss=1%%,dup=1%%,reorder=1%%,corrupt=1%%,seed=%d", 170 + r->level);
 	make_link(r, how);
-	run_nic(r);
 	if (!is_reliable(r)) {
 		lost = count_lost(r);
 		doing("%u of %u messages were lost", lost, RECEIVES * ROUNDS);
@@ -272,6 +272,7 @@ void link_bad(struct run *r)
 	}
 	stress(r, &s);
 	assert_int_not_equal(s.received, 0);
+	stress_close(r, &s);
 	if (is_reliable(r))
 		written = write_under(r, (uint64_t)r->seconds * 300);
 	if (r->side == 0)

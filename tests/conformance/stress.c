@@ -275,3 +275,19 @@ void stress(struct run *r, struct stress *s)
 		turn(r, s, true, &random);
 	finish(r, s);
 }
+
+void stress_close(struct run *r, struct stress *s)
+{
+	VIP_DESCRIPTOR *d;
+	int v;
+
+	for (v = 0; v < s->vis; v++) {
+		EXPECT(VipDisconnect(lines[v].vi), VIP_SUCCESS);
+		while (VipSendDone(lines[v].vi, &d) != VIP_DESCRIPTOR_ERROR || d)
+			;
+		while (VipRecvDone(lines[v].vi, &d) != VIP_DESCRIPTOR_ERROR || d)
+			;
+		EXPECT(VipDestroyVi(lines[v].vi), VIP_SUCCESS);
+	}
+	r->vi = NULL;
+}

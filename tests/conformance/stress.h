@@ -51,5 +51,7 @@ struct stress {
 };
 
 void stress(struct run *r, struct stress *s);
+/* Give its VIs back, and the block with them; the other side may hear of lost connections. */
+void stress_close(struct run *r, struct stress *s);
 
 #endif
