@@ -11,6 +11,11 @@
 # operations), the agent's requests (KA_OP_*), and the events that the agent
 # sends.  What is compared with (==, !=, case) does not count.
 #
+# What cannot be seen in the sources stands in codes.txt:
+#   not FUNCTION CODE why     found, but the function makes another of it
+#   only FUNCTION ERRNO why   a function, with all that it calls, gives just this
+#   events FUNCTION OTHER...  it also gives what these functions of the agent send
+#
 # It knows the layout that clang-format gives: a function's braces stand alone
 # at the start of a line.  Static names belong to their file.
 
@@ -47,6 +52,11 @@ kind == "table" {
 		excused[$2, $3] = 1
 	} else if ($1 == "only" && NF >= 4) {
 		only[$2] = $3
+	} else if ($1 == "events" && NF >= 3) {
+		for (i = 3; i <= NF; i++) {
+			events[$2] = events[$2] " " $i
+			event_of[$i] = $2
+		}
 	} else if ($1 ~ /^Vip/ && NF >= 2 && !($1 in listed)) {
 		listed[$1] = 1
 		order[++functions] = $1
@@ -188,6 +198,8 @@ function body(s,   t, next_is_call) {
 		if (prev != "==" && prev != "!=" && prev != "case") {
 			if (t in is_code)
 				literal[node] = literal[node] " " t
+			else if (t ~ /^-E[A-Z]/ && core)
+				passed[node] = passed[node] " " (field == ".err=" ? field : last_call) " " t
 			else if (t ~ /^-E[A-Z]/)
 				errnos[node] = errnos[node] " " t
 			else if (t ~ /^KA_OP_/)
@@ -197,6 +209,7 @@ function body(s,   t, next_is_call) {
 			request = request " " t
 		if (next_is_call && t ~ /^[A-Za-z_]/ && t !~ /^(if|while|for|switch|return|sizeof)$/) {
 			edge(node, (prev == "->" || prev == "." ? "op:" : "") t)
+			last_call = t
 			if (core && t == "ka_emit")
 				emits[node] = 1
 			if (request != "") {
@@ -208,6 +221,7 @@ function body(s,   t, next_is_call) {
 				request = ""
 			}
 		}
+		field = t == "." ? "." : substr(field t, 1, 8)
 		prev = t
 	}
 }
@@ -249,9 +263,23 @@ function walk(at, codes_only,   m, t, i, to, short) {
 		if (to != "" && (!codes_only || returns[to] == "code" || returns[to] == "macro"))
 			walk(to, codes_only)
 	}
-	if (!codes_only && short == "pending_end")
-		for (to in event_source)
-			add(got_errno, errnos[to], to)
+	if (!codes_only && short in events) {
+		used_events[short] = 1
+		m = split(events[short], t, " ")
+		for (i = 1; i <= m; i++) {
+			to = agent_function(t[i])
+			if (to == "")
+				wrong("codes.txt: events " short ": there is no " t[i])
+			add(got_errno, errnos[to] " " sent[to], t[i])
+		}
+	}
+}
+
+function agent_function(fn,   k) {
+	for (k in home)
+		if (home[k] ~ /kagent\/core\// && (k == fn || substr(k, length(home[k]) + 2) == fn))
+			return k
+	return ""
 }
 
 function add(set, text, by,   m, t, i) {
@@ -282,14 +310,18 @@ END {
 			sub(/.*:/, "", short)
 			headers[short] = k
 		}
-	# who emits an event, and who calls him: their errno values may come with one
-	for (k in emits)
-		event_source[k] = 1
-	for (k in exists) {
-		m = split(calls[k], t, " ")
-		for (i = 1; i <= m; i++)
-			if (resolve(k, t[i]) in emits)
-				event_source[k] = 1
+	# an errno that the agent puts into an event, or gives to one that emits it, goes to another function
+	for (k in passed) {
+		m = split(passed[k], t, " ")
+		for (i = 1; i < m; i += 2)
+			if (t[i] == ".err=" || resolve(k, t[i]) in emits)
+				sent[k] = sent[k] " " t[i + 1]
+			else
+				errnos[k] = errnos[k] " " t[i + 1]
+		short = k
+		sub(/.*:/, "", short)
+		if (k in sent && !(short in event_of))
+			wrong(short " in " home[k] " ends something with an event: name it in codes.txt")
 	}
 	for (f in exported)
 		if (f ~ /^Vip[A-Z]/ && returns[f] == "code" && !(f in listed))
@@ -301,6 +333,9 @@ END {
 		if (!(k in needed))
 			wrong("codes.txt: not " t[1] " " t[2] ": the sources do not give it")
 	}
+	for (k in events)
+		if (!(k in used_events))
+			wrong("codes.txt: events " k ": nothing calls it")
 	for (k in only)
 		if (!(k in used_only))
 			wrong("codes.txt: only " k ": nothing calls it")
