@@ -220,6 +220,8 @@ function body(s,   t, next_is_call) {
 				}
 				request = ""
 			}
+		} else if (t ~ /^[a-z_]+$/ && prev !~ /^(->|\.|struct|enum)$/) {
+			mentions[node] = mentions[node] " " t
 		}
 		field = t == "." ? "." : substr(field t, 1, 8)
 		prev = t
@@ -257,7 +259,8 @@ function walk(at, codes_only,   m, t, i, to, short) {
 		add(got_errno, errnos[at], short)
 	if (short == "vip_return")
 		uses_table = 1
-	m = split(calls[at], t, " ")
+	# a function that is named is one that somebody may be given to call
+	m = split(calls[at] (codes_only ? mentions[at] : ""), t, " ")
 	for (i = 1; i <= m; i++) {
 		to = resolve(at, t[i])
 		if (to != "" && (!codes_only || returns[to] == "code" || returns[to] == "macro"))
