@@ -13,25 +13,6 @@ static VIP_RETURN unbuilt(const void *handle, enum vip_type type, const char *ca
 	return vip_fail_at(VIP_LOG_WARN, call, VIP_ERROR_NOT_SUPPORTED, "not built yet");
 }
 
-VIP_EXPORT VIP_RETURN VipConnectPeerRequest(VIP_VI_HANDLE h, VIP_NET_ADDRESS *local, VIP_NET_ADDRESS *remote,
-					    VIP_ULONG timeout)
-{
-	(void)local, (void)remote, (void)timeout;
-	return unbuilt(h, VIP_T_VI, __func__);
-}
-
-VIP_EXPORT VIP_RETURN VipConnectPeerDone(VIP_VI_HANDLE h, VIP_VI_ATTRIBUTES *attr)
-{
-	(void)attr;
-	return unbuilt(h, VIP_T_VI, __func__);
-}
-
-VIP_EXPORT VIP_RETURN VipConnectPeerWait(VIP_VI_HANDLE h, VIP_VI_ATTRIBUTES *attr)
-{
-	(void)attr;
-	return unbuilt(h, VIP_T_VI, __func__);
-}
-
 VIP_EXPORT VIP_RETURN VipSendNotify(VIP_VI_HANDLE h, VIP_PVOID context, VIP_VI_CALLBACK handler)
 {
 	(void)context, (void)handler;
