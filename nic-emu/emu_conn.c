@@ -185,12 +185,15 @@ struct vi_search {
 	struct vip_vi *vi;
 };
 
+/* Who is found by mistake, because it is just being made, is looked at in vain. */
 static void match_vi(void *obj, void *arg)
 {
 	struct vip_vi *vi = obj;
+	const struct vip_nic *nic = ka_load_relaxed(&vi->nic);
 	struct vi_search *s = arg;
 
-	if (vi->nic->id == s->ev->nic && vi->id == s->ev->info.vi && !ka_load_relaxed(&vi->nic->dead))
+	if (ka_load_relaxed(&nic->id) == s->ev->nic && ka_load_relaxed(&vi->id) == s->ev->info.vi &&
+	    !ka_load_relaxed(&nic->dead))
 		s->vi = vi;
 }
 

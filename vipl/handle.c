@@ -95,7 +95,7 @@ void *vip_obj_of(uint64_t cookie, enum vip_type type)
 	uint32_t index = cookie % MAX_OBJECTS;
 	struct vip_obj *o = index < ka_load_acquire(&used) ? ka_load_acquire(&table[index]) : NULL;
 
-	return o && o->type == (uint32_t)type ? o : NULL;
+	return o && o->type == (uint32_t)type && ka_load_acquire(&o->handle) ? o : NULL;
 }
 
 void vip_obj_each(enum vip_type type, void (*fn)(void *obj, void *arg), void *arg)

@@ -47,8 +47,9 @@ void vip_obj_free(void *obj);
 /* The object, or NULL: not a handle of ours, stale, or another type. */
 void *vip_obj_find(const void *handle, enum vip_type type);
 /*
- * A number that no other call gets, and the object that it was got for, which
- * may be another's by now: that is for the caller to tell.  NULL: none of @type.
+ * A number that no other call gets, and the object that it was got for.  It may
+ * be another's by now, which is for the caller to tell.  NULL: it has no handle,
+ * or is not of @type.
  */
 uint64_t vip_obj_cookie(const void *obj);
 void *vip_obj_of(uint64_t cookie, enum vip_type type);
@@ -126,8 +127,8 @@ struct vip_peer {
 
 struct vip_vi {
 	struct vip_obj obj;
-	struct vip_nic *nic;
-	pthread_mutex_t lock;	  /* state changes */
+	struct vip_nic *nic;  /* and `id`: also looked at by vip_obj_each, when they may be another VI's */
+	pthread_mutex_t lock; /* state changes */
 	pthread_cond_t requested; /* VipConnectRequest has left Connect Pending */
 	bool cancel;		  /* it shall give up */
 	struct vip_peer peer;

@@ -131,7 +131,7 @@ VIP_EXPORT VIP_RETURN VipCreateVi(VIP_NIC_HANDLE nh, VIP_VI_ATTRIBUTES *attr, VI
 		vip_fail(r, "no memory for a VI");
 		goto unlock;
 	}
-	vi->nic = nic;
+	ka_store_relaxed(&vi->nic, nic);
 	if (nic->ops->vi_new(vi)) {
 		vip_fail(r, "no memory for a VI");
 		goto free_vi;
@@ -151,7 +151,7 @@ VIP_EXPORT VIP_RETURN VipCreateVi(VIP_NIC_HANDLE nh, VIP_VI_ATTRIBUTES *attr, VI
 		}
 		goto free_priv;
 	}
-	vi->id = rep.u.vi.vi;
+	ka_store_relaxed(&vi->id, rep.u.vi.vi);
 	vi->attr = req.u.vi.attr;
 	vi->ptag = attr->Ptag;
 	vi->state = VIP_STATE_IDLE;
