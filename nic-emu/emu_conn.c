@@ -176,17 +176,10 @@ static int attach(struct vip_vi *vi, const struct ka_conn_info *info, int fds[KA
 	if (!e) {
 		e = calloc(1, sizeof(*e));
 		if (e) {
-			e->status = calloc(EMU_DEPTH, sizeof(*e->status));
-			e->reap = calloc(EMU_DEPTH, sizeof(*e->reap));
-			e->length = calloc(EMU_DEPTH, sizeof(*e->length));
+			e->sent = calloc(EMU_DEPTH, sizeof(*e->sent));
 		}
-		if (!e || !e->status || !e->reap || !e->length) {
+		if (!e || !e->sent) {
 			vip_why("no memory for a connection");
-			if (e) {
-				free(e->status);
-				free(e->reap);
-				free(e->length);
-			}
 			free(e);
 			close_all(fds);
 			return err;
@@ -224,13 +217,15 @@ static int attach(struct vip_vi *vi, const struct ka_conn_info *info, int fds[KA
 	e->l.peer_tag = info->peer.tag;
 	e->l.level = vi->attr.level;
 	e->l.max_transfer = vi->attr.max_transfer;
+	e->l.own_rdma = vi->attr.rdma;
+	e->l.peer_rdma = info->peer.rdma;
 	e->peer_wake = wake;
 	e->peer_send_word = info->peer.wake_send % KA_WAKE_WORDS;
 	e->peer_recv_word = info->peer.wake_recv % KA_WAKE_WORDS;
 	e->started = vi->q[VIP_SQ].tail;
 	e->streaming = e->broken = e->draining = false;
-	e->status_bad = false;
-	e->unfinished = e->unreaped = e->ending = 0;
+	e->unfinished = e->unreaped = e->ending = e->severed = 0;
+	e->reads_asked = e->reads_answered = e->wants = e->wants_answered = 0;
 	vi->link = e;
 	pthread_mutex_unlock(&vi->q[VIP_RQ].lock);
 	pthread_mutex_unlock(&vi->q[VIP_SQ].lock);
@@ -359,6 +354,7 @@ void emu_sever(struct vip_vi *vi)
 	emu_set_down(&e->l, KA_DOWN_DISCONNECT);
 	emu_alarm_peer(e);
 	emu_quiet(e);
+	ka_store_release(&e->severed, 1);
 }
 
 void emu_detach(struct vip_vi *vi)

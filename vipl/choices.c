@@ -4,13 +4,13 @@
  */
 #include "vipl/choices.h"
 
-#include <stdlib.h>
-#include <string.h>
+#include "vipl/env.h"
 
 static const struct vip_choices by_default = {
 	.null_ptag = true,
 	.null_mem_attr = true,
 	.any_length = true,
+	.overrun_code = true,
 	/* a server that turns up a moment later is found, and a client that loops on VIP_NO_MATCH does not
 	   spin */
 	.grace_ms = 100,
@@ -20,7 +20,5 @@ static const struct vip_choices strict = {0};
 
 const struct vip_choices *vip_choices(void)
 {
-	const char *env = getenv("VIPL_STRICT");
-
-	return env && strcmp(env, "0") != 0 ? &strict : &by_default;
+	return vip_env_flag(VIP_ENV_STRICT) ? &strict : &by_default;
 }

@@ -2,6 +2,7 @@
 /* pair.c - see pair.h. */
 #include "tests/vipl/pair.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <poll.h>
 #include <setjmp.h>
@@ -75,12 +76,16 @@ static void on_error(VIP_PVOID context, VIP_ERROR_DESCRIPTOR *d)
 
 void end_nic(struct end *e)
 {
+	VIP_MEM_ATTRIBUTES mem = {.EnableRdmaWrite = VIP_TRUE};
+
 	CHECK_EQ(VipOpenNic("emu0", &e->nic), VIP_SUCCESS);
 	CHECK_EQ(VipQueryNic(e->nic, &e->attr), VIP_SUCCESS);
 	CHECK_EQ(VipErrorCallback(e->nic, e, on_error), VIP_SUCCESS);
 	e->block = mmap(NULL, BLOCK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	CHECK(e->block != MAP_FAILED);
-	CHECK_EQ(VipRegisterMem(e->nic, e->block, BLOCK, NULL, &e->mem), VIP_SUCCESS);
+	CHECK_EQ(VipCreatePtag(e->nic, &mem.Ptag), VIP_SUCCESS);
+	e->tag = mem.Ptag;
+	CHECK_EQ(VipRegisterMem(e->nic, e->block, BLOCK, &mem, &e->mem), VIP_SUCCESS);
 }
 
 void end_open(struct end *e)
@@ -90,6 +95,8 @@ void end_open(struct end *e)
 	if (!e->nic)
 		end_nic(e);
 	a.MaxTransferSize = e->attr.MaxTransferSize;
+	a.Ptag = e->tag;
+	a.EnableRdmaWrite = VIP_TRUE;
 	CHECK_EQ(VipCreateVi(e->nic, &a, e->scq, e->rcq, &e->vi), VIP_SUCCESS);
 }
 
@@ -231,6 +238,34 @@ unsigned long vm_lck_kib(void)
 	if (f)
 		fclose(f);
 	return kib;
+}
+
+pid_t agent_pid(void)
+{
+	DIR *proc = opendir("/proc");
+	struct dirent *d;
+	pid_t found = 0;
+
+	CHECK(proc != NULL);
+	while ((d = readdir(proc))) {
+		char path[300], args[512] = "", *dir;
+		FILE *f;
+		size_t n, i;
+
+		snprintf(path, sizeof(path), "/proc/%s/cmdline", d->d_name);
+		f = fopen(path, "r");
+		if (!f)
+			continue;
+		n = fread(args, 1, sizeof(args) - 1, f);
+		fclose(f);
+		for (i = 0; i + 1 < n; i++)
+			args[i] = args[i] ? args[i] : ' ';
+		dir = getenv("VIPL_AGENT_DIR");
+		if (strstr(args, "vipkad") && dir && strstr(args, dir))
+			found = atoi(d->d_name);
+	}
+	closedir(proc);
+	return found;
 }
 
 static uint8_t pattern(size_t i, unsigned int seed)

@@ -33,6 +33,7 @@ struct end {
 	int level;
 	VIP_NIC_HANDLE nic;
 	VIP_NIC_ATTRIBUTES attr;
+	VIP_PROTECTION_HANDLE tag; /* of the block and the VI */
 	VIP_VI_HANDLE vi;
 	VIP_CQ_HANDLE scq, rcq; /* set before end_open: attach the VI */
 	uint8_t *block;		/* BLOCK bytes */
@@ -88,6 +89,8 @@ union addr_room {
 	char room[64];
 };
 
+/* The agent of this test (own-agent.sh); 0: it does not run. */
+pid_t agent_pid(void);
 unsigned long vm_lck_kib(void);
 void fill_pattern(uint8_t *p, size_t n, unsigned int seed);
 /* First byte that differs, or -1. */

@@ -4,9 +4,9 @@
  * no lock behind, and takes none away that somebody still wants.  The kernel's
  * own count (VmLck) decides.
  */
+#include "tests/vipl/memory.h"
 #include "tests/vipl/pair.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -53,15 +53,13 @@ static bool valid(VIP_NIC_HANDLE nic, void *p, VIP_MEM_HANDLE h)
 }
 
 /* A hole in the middle: what lies behind it is unlocked, too. */
-static void test_hole(void **state)
+static void hole_child(void)
 {
-	const char *watch = *state;
 	VIP_NIC_HANDLE nic;
 	VIP_MEM_HANDLE h, seg;
 	uint8_t *p, *s;
 	int id;
 
-	setenv("VIPL_WATCH", watch, 1);
 	nic = open_nic();
 	p = pages(NULL, 8);
 	h = reg(nic, p, 8);
@@ -84,6 +82,12 @@ static void test_hole(void **state)
 	CHECK_EQ(VipCloseNic(nic), VIP_SUCCESS);
 	CHECK_EQ(vm_lck_kib(), 0);
 	munmap(p, 8 * PAGE);
+}
+
+static void test_hole(void **state)
+{
+	setenv("VIPL_WATCH", *state, 1);
+	run_child("locked", hole_child);
 	unsetenv("VIPL_WATCH");
 }
 
@@ -132,14 +136,12 @@ static void test_moved(void **state)
 }
 
 /* Without a watch, a region that is found to have gone takes nothing else with it. */
-static void test_lost_once(void **state)
+static void lost_child(void)
 {
 	VIP_MEM_HANDLE lost, half, both;
 	VIP_NIC_HANDLE nic;
 	uint8_t *p;
 
-	(void)state;
-	setenv("VIPL_WATCH", "0", 1);
 	nic = open_nic();
 	p = pages(NULL, 2);
 	lost = reg(nic, p, 2);
@@ -156,36 +158,14 @@ static void test_lost_once(void **state)
 	CHECK_EQ(VipCloseNic(nic), VIP_SUCCESS);
 	CHECK_EQ(vm_lck_kib(), 0);
 	munmap(p, 2 * PAGE);
-	unsetenv("VIPL_WATCH");
 }
 
-/* The agent that this process has started: a process `vipkad` with our directory in its arguments. */
-static pid_t agent(void)
+static void test_lost_once(void **state)
 {
-	DIR *proc = opendir("/proc");
-	struct dirent *d;
-	pid_t found = 0;
-
-	CHECK(proc != NULL);
-	while ((d = readdir(proc))) {
-		char path[300], args[512] = "", *dir;
-		FILE *f;
-		size_t n, i;
-
-		snprintf(path, sizeof(path), "/proc/%s/cmdline", d->d_name);
-		f = fopen(path, "r");
-		if (!f)
-			continue;
-		n = fread(args, 1, sizeof(args) - 1, f);
-		fclose(f);
-		for (i = 0; i + 1 < n; i++)
-			args[i] = args[i] ? args[i] : ' ';
-		dir = getenv("VIPL_AGENT_DIR");
-		if (strstr(args, "vipkad") && dir && strstr(args, dir))
-			found = atoi(d->d_name);
-	}
-	closedir(proc);
-	return found;
+	(void)state;
+	setenv("VIPL_WATCH", "0", 1);
+	run_child("locked", lost_child);
+	unsetenv("VIPL_WATCH");
 }
 
 /* The agent dies; with a new one the same memory is registered again before the old handle is closed. */
@@ -195,7 +175,7 @@ static void test_agent_dies(void **state)
 	uint8_t *p = pages(NULL, 16);
 	VIP_MEM_HANDLE h;
 	struct vipx_hold hold;
-	pid_t pid = agent();
+	pid_t pid = agent_pid();
 
 	(void)state;
 	reg(old, p, 16);
