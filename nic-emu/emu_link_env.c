@@ -9,7 +9,6 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define NANO 1000000000ull /* also: digits behind the point are counted in it */
@@ -210,9 +209,4 @@ int emu_link_parse(const char *value, struct emu_link_model *m, char *text, size
 	}
 	*m = model;
 	return 1;
-}
-
-int emu_link_env(struct emu_link_model *m, char *text, size_t size)
-{
-	return emu_link_parse(getenv("VIPL_EMU_LINK"), m, text, size);
 }

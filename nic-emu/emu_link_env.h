@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * emu_link_env.h - the model of the software NIC's link as text, and as the
- * environment variable VIPL_EMU_LINK: docs/link-model.md.
+ * emu_link_env.h - the model of the software NIC's link as text: the value of the
+ * environment variable VIPL_EMU_LINK, see docs/link-model.md.
  */
 #ifndef EMU_LINK_ENV_H
 #define EMU_LINK_ENV_H
@@ -24,8 +24,5 @@ extern const struct emu_link_preset emu_link_presets[]; /* the last has no name 
  * is wrong and what is allowed in @text of @size bytes.  @m is written on 1 only.
  */
 int emu_link_parse(const char *value, struct emu_link_model *m, char *text, size_t size);
-
-/* emu_link_env - emu_link_parse() of VIPL_EMU_LINK. */
-int emu_link_env(struct emu_link_model *m, char *text, size_t size);
 
 #endif

@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -110,22 +109,6 @@ static void test_off(void **state)
 	assert_int_equal(m.seed, 99);
 }
 
-static void test_environment(void **state)
-{
-	struct emu_link_model m;
-
-	(void)state;
-	unsetenv("VIPL_EMU_LINK");
-	assert_int_equal(emu_link_env(&m, text, sizeof(text)), 0);
-	setenv("VIPL_EMU_LINK", "myvia,seed=3", 1);
-	assert_int_equal(emu_link_env(&m, text, sizeof(text)), 1);
-	assert_int_equal(m.latency_ns, 8460);
-	assert_int_equal(m.seed, 3);
-	setenv("VIPL_EMU_LINK", "mvia", 1);
-	assert_int_equal(emu_link_env(&m, text, sizeof(text)), -EINVAL);
-	unsetenv("VIPL_EMU_LINK");
-}
-
 /* The text says what is wrong and what is allowed. */
 static void test_errors(void **state)
 {
@@ -217,8 +200,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_all_keys), cmocka_unit_test(test_defaults),
 		cmocka_unit_test(test_units),	 cmocka_unit_test(test_presets),
-		cmocka_unit_test(test_off),	 cmocka_unit_test(test_environment),
-		cmocka_unit_test(test_errors),	 cmocka_unit_test(test_bounds),
+		cmocka_unit_test(test_off),	 cmocka_unit_test(test_errors),
+		cmocka_unit_test(test_bounds),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
