@@ -13,8 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "vipl/wait.h"
-
 /* What a frame says of its message; it travels with it. */
 struct head {
 	uint32_t op; /* enum emu_op */

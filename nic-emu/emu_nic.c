@@ -27,6 +27,7 @@
 #include <unistd.h>
 
 #include "nic-emu/emu_link_env.h"
+#include "vipl/env.h"
 #include "vipl/watch.h"
 
 /* Rounds of polling before the progress thread sleeps, and how long it does while work is left. */
@@ -222,7 +223,7 @@ static int emu_open(struct vip_nic *nic)
 {
 	struct emu_nic *en = calloc(1, sizeof(*en));
 	sigset_t all, old;
-	char why[300];
+	char why[320];
 	int err, i, how;
 
 	if (!en) {
@@ -230,7 +231,7 @@ static int emu_open(struct vip_nic *nic)
 		err = -ENOMEM;
 		goto close_fds;
 	}
-	how = emu_link_env(&en->model, why, sizeof(why));
+	how = emu_link_parse(vip_env_text(VIP_ENV_EMU_LINK), &en->model, why, sizeof(why));
 	if (how < 0) {
 		vip_why("%s", why);
 		err = how;

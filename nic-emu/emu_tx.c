@@ -330,6 +330,14 @@ static bool stream(struct emu_vi *e)
 	return !e->streaming;
 }
 
+/* What is under way when the connection ends: flushed, unless it is the transport that has failed. */
+static uint32_t cut_short(const struct emu_vi *e)
+{
+	bool failed = (emu_down(&e->l) & 0xff) == KA_DOWN_DEAD || (e->wire && e->wire->broken);
+
+	return failed ? VIP_STATUS_TRANSPORT_ERROR : VIP_STATUS_DESC_FLUSHED_ERROR;
+}
+
 /* The status of a descriptor that was started; 0: not yet. */
 static uint32_t settled(struct emu_vi *e, uint64_t n)
 {
@@ -340,7 +348,7 @@ static uint32_t settled(struct emu_vi *e, uint64_t n)
 	if (streams && !e->severed)
 		return 0;
 	if (streams && !e->streams_bad)
-		return VIP_STATUS_DONE | d->op | VIP_STATUS_TRANSPORT_ERROR;
+		return VIP_STATUS_DONE | d->op | cut_short(e);
 	if (status)
 		return status;
 	if (d->reap != EMU_NO_REAP && emu_reaped(&e->l) >= d->reap &&
@@ -353,8 +361,7 @@ static uint32_t settled(struct emu_vi *e, uint64_t n)
 		}
 		return VIP_STATUS_DONE | d->op;
 	}
-	/* the other end is gone, and did not say that it has the data */
-	return e->severed ? VIP_STATUS_DONE | d->op | VIP_STATUS_TRANSPORT_ERROR : 0;
+	return e->severed ? VIP_STATUS_DONE | d->op | cut_short(e) : 0;
 }
 
 bool emu_pump(struct emu_vi *e)
