@@ -85,17 +85,6 @@ for program in "$bin"/*; do
 	}
 done
 
-# ---- environment ----
-
-if [ -x "$bin/vip_info" ]; then
-	"$bin/vip_info" --env | grep -oE '^VIPL_[A-Z_]+' | sort > "$t/has"
-	awk '/^\.Sh / { on = $2 == "ENVIRONMENT" } on && /^\.It Ev / { print $3 }' man/man7/vipl.7 | sort > "$t/page"
-	[ -s "$t/has" ] && diff "$t/has" "$t/page" > "$t/diff" || {
-		complain "variables that only vip_info --env has (<), and only vipl.7 (>):"
-		cat "$t/diff" >&2
-	}
-fi
-
 # ---- all pages ----
 
 for page in man/man?/*.?; do
