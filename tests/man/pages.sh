@@ -99,7 +99,7 @@ for page in man/man?/*.?; do
 	for to in $(awk '/^\.Xr |^\.It Xr / { gsub(/[][().,:;]/, " "); for (i = 1; $i != "Xr"; i++); print $(i + 1) "." $(i + 2) }' \
 		"$page" | sort -u); do
 		case $to in
-		fork.2 | munmap.2 | shmdt.2 | userfaultfd.2) ;; # the system's
+		fork.2 | munmap.2 | shmdt.2 | userfaultfd.2 | dlopen.3) ;; # the system's
 		*) [ -f "man/man${to##*.}/$to" ] || complain "$page refers to $to, which is not there" ;;
 		esac
 	done
