@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* connecting.c - see connecting.h. */
-#include "tests/conformance/connecting.h"
+#include "connecting.h"
 
 #include <string.h>
 

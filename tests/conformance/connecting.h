@@ -10,7 +10,7 @@
 
 #include <pthread.h>
 
-#include "tests/conformance/suite.h"
+#include "suite.h"
 
 #define LONG_MS 10000 /* a timeout that does not run out unless something is wrong */
 #define SOON_MS 1000  /* "at once", on a machine that has much else to do */
