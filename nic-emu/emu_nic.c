@@ -136,7 +136,7 @@ static void turn_vi(void *obj, void *arg)
 	struct emu_vi *e;
 	bool dropped = false, down = false, reads = false;
 
-	if (vi->nic != t->nic)
+	if (ka_load_relaxed(&vi->nic) != t->nic)
 		return;
 	pthread_mutex_lock(&vi->q[VIP_RQ].lock);
 	e = vi->link;
@@ -323,7 +323,7 @@ static void quiet_vi(void *obj, void *arg)
 {
 	struct vip_vi *vi = obj;
 
-	if (vi->nic != arg)
+	if (ka_load_relaxed(&vi->nic) != arg)
 		return;
 	/* nor any thread of ours, which has looked before */
 	pthread_mutex_lock(&vi->q[VIP_SQ].lock);

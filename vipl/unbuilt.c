@@ -31,33 +31,3 @@ VIP_EXPORT VIP_RETURN VipConnectPeerWait(VIP_VI_HANDLE h, VIP_VI_ATTRIBUTES *att
 	(void)attr;
 	return unbuilt(h, VIP_T_VI, __func__);
 }
-
-VIP_EXPORT VIP_RETURN VipSendNotify(VIP_VI_HANDLE h, VIP_PVOID context, VIP_VI_CALLBACK handler)
-{
-	(void)context, (void)handler;
-	return unbuilt(h, VIP_T_VI, __func__);
-}
-
-VIP_EXPORT VIP_RETURN VipRecvNotify(VIP_VI_HANDLE h, VIP_PVOID context, VIP_VI_CALLBACK handler)
-{
-	(void)context, (void)handler;
-	return unbuilt(h, VIP_T_VI, __func__);
-}
-
-VIP_EXPORT VIP_RETURN VipCQNotify(VIP_CQ_HANDLE h, VIP_PVOID context, VIP_CQ_CALLBACK handler)
-{
-	(void)context, (void)handler;
-	return unbuilt(h, VIP_T_CQ, __func__);
-}
-
-VIP_EXPORT VIP_RETURN VipResizeCQ(VIP_CQ_HANDLE h, VIP_ULONG entries)
-{
-	(void)entries;
-	return unbuilt(h, VIP_T_CQ, __func__);
-}
-
-VIP_EXPORT VIP_RETURN VipQuerySystemManagementInfo(VIP_NIC_HANDLE h, VIP_ULONG type, VIP_PVOID info)
-{
-	(void)type, (void)info;
-	return unbuilt(h, VIP_T_NIC, __func__);
-}

@@ -5,6 +5,7 @@
  * The state changes only with vi->lock and both queue locks held, so whoever
  * holds one of them sees a state that stays.
  */
+#include "vipl/caller.h"
 #include "vipl/internal.h"
 
 #include <errno.h>
@@ -56,7 +57,8 @@ static int get_words(struct vip_nic *nic, struct vip_vi *vi, struct vip_cq *cons
 {
 	int err;
 
-	vi->q[VIP_SQ].cq = vi->q[VIP_RQ].cq = NULL;
+	ka_store_relaxed(&vi->q[VIP_SQ].cq, NULL);
+	ka_store_relaxed(&vi->q[VIP_RQ].cq, NULL);
 	err = cq[VIP_SQ] ? 0 : nic->ops->word_get(nic, &vi->q[VIP_SQ].word);
 	if (err)
 		return err;
@@ -123,7 +125,7 @@ VIP_EXPORT VIP_RETURN VipCreateVi(VIP_NIC_HANDLE nh, VIP_VI_ATTRIBUTES *attr, VI
 		vip_fail(r, "no memory for a VI");
 		goto unlock;
 	}
-	vi->nic = nic;
+	ka_store_relaxed(&vi->nic, nic);
 	if (get_words(nic, vi, cq)) {
 		vip_fail(r, "no memory for a VI");
 		goto free_vi;
@@ -232,14 +234,19 @@ void vip_vi_check(struct vip_vi *vi)
 	pthread_mutex_unlock(&vi->lock);
 }
 
-/* No handle any more, off its CQs, back to the free ones; vi->lock held, and released. */
-static void vi_free(struct vip_vi *vi)
+/*
+ * No handle any more, nobody to notify, off its CQs, back to the free ones;
+ * vi->lock held, and released.
+ */
+static void vi_free(struct vip_vi *vi, struct vip_caller **ending)
 {
 	void *handle = vip_obj_handle(vi);
 	int i;
 
 	both_locks(vi);
 	vip_obj_retire(vi);
+	vip_notify_end(&vi->q[VIP_SQ].notifier, ending);
+	vip_notify_end(&vi->q[VIP_RQ].notifier, ending);
 	both_unlocks(vi);
 	pthread_mutex_unlock(&vi->lock);
 	for (i = 0; i < 2; i++) {
@@ -252,11 +259,11 @@ static void vi_free(struct vip_vi *vi)
 	vip_obj_free(vi);
 }
 
-void vip_vi_teardown(struct vip_vi *vi)
+void vip_vi_teardown(struct vip_vi *vi, struct vip_caller **ending)
 {
 	pthread_mutex_lock(&vi->lock);
 	vip_vi_end(vi, VIP_STATE_IDLE);
-	vi_free(vi);
+	vi_free(vi, ending);
 }
 
 VIP_EXPORT VIP_RETURN VipDestroyVi(VIP_VI_HANDLE h)
@@ -264,6 +271,7 @@ VIP_EXPORT VIP_RETURN VipDestroyVi(VIP_VI_HANDLE h)
 	struct vip_vi *vi = vip_obj_find(h, VIP_T_VI);
 	struct vip_nic *nic = vi ? ka_load_relaxed(&vi->nic) : NULL;
 	struct ka_req req = {.op = KA_OP_VI_DESTROY};
+	struct vip_caller *ending = NULL;
 	struct ka_rep rep;
 	VIP_RETURN r;
 
@@ -280,8 +288,9 @@ VIP_EXPORT VIP_RETURN VipDestroyVi(VIP_VI_HANDLE h)
 	} else {
 		req.u.vi.vi = vi->id;
 		vip_call(nic, &req, &rep, NULL); /* an agent that has gone has no VI either */
-		vi_free(vi);
+		vi_free(vi, &ending);
 		pthread_mutex_unlock(&nic->lock);
+		vip_callers_end(ending);
 		return VIP_SUCCESS;
 	}
 	pthread_mutex_unlock(&vi->lock);

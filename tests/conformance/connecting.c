@@ -17,25 +17,6 @@ VIP_VI_HANDLE another_vi(struct run *r)
 	return vi_with(r, run_attr(r));
 }
 
-void drain(VIP_VI_HANDLE vi)
-{
-	VIP_DESCRIPTOR *d;
-
-	do
-		d = NULL;
-	while (VipSendDone(vi, &d) != VIP_NOT_DONE && d);
-	do
-		d = NULL;
-	while (VipRecvDone(vi, &d) != VIP_NOT_DONE && d);
-}
-
-void drop_vi(VIP_VI_HANDLE vi)
-{
-	EXPECT(VipDisconnect(vi), VIP_SUCCESS);
-	drain(vi);
-	EXPECT(VipDestroyVi(vi), VIP_SUCCESS);
-}
-
 VIP_RETURN wait_at(struct run *r, const char *disc, VIP_ULONG timeout, VIP_CONN_HANDLE *conn)
 {
 	union address local, remote;

@@ -2,6 +2,7 @@
 /* pair.c - see pair.h. */
 #include "tests/vipl/pair.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <poll.h>
 #include <setjmp.h>
@@ -237,6 +238,34 @@ unsigned long vm_lck_kib(void)
 	if (f)
 		fclose(f);
 	return kib;
+}
+
+pid_t agent_pid(void)
+{
+	DIR *proc = opendir("/proc");
+	struct dirent *d;
+	pid_t found = 0;
+
+	CHECK(proc != NULL);
+	while ((d = readdir(proc))) {
+		char path[300], args[512] = "", *dir;
+		FILE *f;
+		size_t n, i;
+
+		snprintf(path, sizeof(path), "/proc/%s/cmdline", d->d_name);
+		f = fopen(path, "r");
+		if (!f)
+			continue;
+		n = fread(args, 1, sizeof(args) - 1, f);
+		fclose(f);
+		for (i = 0; i + 1 < n; i++)
+			args[i] = args[i] ? args[i] : ' ';
+		dir = getenv("VIPL_AGENT_DIR");
+		if (strstr(args, "vipkad") && dir && strstr(args, dir))
+			found = atoi(d->d_name);
+	}
+	closedir(proc);
+	return found;
 }
 
 static uint8_t pattern(size_t i, unsigned int seed)

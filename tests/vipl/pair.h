@@ -89,6 +89,8 @@ union addr_room {
 	char room[64];
 };
 
+/* The agent of this test (own-agent.sh); 0: it does not run. */
+pid_t agent_pid(void);
 unsigned long vm_lck_kib(void);
 void fill_pattern(uint8_t *p, size_t n, unsigned int seed);
 /* First byte that differs, or -1. */
