@@ -93,7 +93,7 @@ void check_null_tag(struct run *r)
 }
 
 /* L-15: one write brings data and, behind it, the word that the target polls */
-#define WRITES 20000
+#define WRITES 5000
 #define BODY   4092
 
 struct poller {
