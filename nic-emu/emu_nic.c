@@ -136,7 +136,7 @@ static void turn_vi(void *obj, void *arg)
 	struct emu_vi *e;
 	bool dropped = false, down = false, reads = false;
 
-	if (vi->nic != t->nic)
+	if (ka_load_relaxed(&vi->nic) != t->nic)
 		return;
 	pthread_mutex_lock(&vi->q[VIP_RQ].lock);
 	e = vi->link;
@@ -323,7 +323,7 @@ static void quiet_vi(void *obj, void *arg)
 {
 	struct vip_vi *vi = obj;
 
-	if (vi->nic != arg)
+	if (ka_load_relaxed(&vi->nic) != arg)
 		return;
 	/* nor any thread of ours, which has looked before */
 	pthread_mutex_lock(&vi->q[VIP_SQ].lock);
@@ -350,6 +350,8 @@ const struct nic_ops nic_emu_ops = {
 	.open = emu_open,
 	.close = emu_close,
 	.query = emu_query,
+	.vi_new = emu_vi_new,
+	.vi_free = emu_vi_free,
 	.mem_check = mem_check,
 	.mem_find = mem_find,
 	.mem_quiet = mem_quiet,
@@ -358,6 +360,7 @@ const struct nic_ops nic_emu_ops = {
 	.conn_accept = emu_conn_accept,
 	.conn_reject = emu_conn_reject,
 	.conn_request = emu_conn_request,
+	.conn_peer = emu_conn_peer,
 	.ready = emu_ready,
 	.sever = emu_sever,
 	.detach = emu_detach,

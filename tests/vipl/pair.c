@@ -2,6 +2,7 @@
 /* pair.c - see pair.h. */
 #include "tests/vipl/pair.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <poll.h>
 #include <setjmp.h>
@@ -36,6 +37,7 @@ static pid_t child(end_fn fn, int sock, int other, int server, int level, int se
 		struct end e = {.sock = sock, .server = server, .level = level};
 
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		signal(SIGSEGV, SIG_DFL); /* cmocka's handler would go on with the next test here, too */
 		close(other);
 		alarm((unsigned int)seconds);
 		fn(&e);
@@ -224,6 +226,16 @@ void end_error(struct end *e, VIP_ERROR_CODE code, int n)
 	CHECK_EQ(end_errors(e, code), n);
 }
 
+VIP_RETURN peer_request(const struct end *e, VIP_VI_HANDLE vi, const char *local, const char *remote,
+			VIP_ULONG timeout)
+{
+	union addr_room from, to;
+
+	net_addr(&from.a, &e->attr, local);
+	net_addr(&to.a, &e->attr, remote);
+	return VipConnectPeerRequest(vi, &from.a, &to.a, timeout);
+}
+
 unsigned long vm_lck_kib(void)
 {
 	FILE *f = fopen("/proc/self/status", "r");
@@ -237,6 +249,34 @@ unsigned long vm_lck_kib(void)
 	if (f)
 		fclose(f);
 	return kib;
+}
+
+pid_t agent_pid(void)
+{
+	DIR *proc = opendir("/proc");
+	struct dirent *d;
+	pid_t found = 0;
+
+	CHECK(proc != NULL);
+	while ((d = readdir(proc))) {
+		char path[300], args[512] = "", *dir;
+		FILE *f;
+		size_t n, i;
+
+		snprintf(path, sizeof(path), "/proc/%s/cmdline", d->d_name);
+		f = fopen(path, "r");
+		if (!f)
+			continue;
+		n = fread(args, 1, sizeof(args) - 1, f);
+		fclose(f);
+		for (i = 0; i + 1 < n; i++)
+			args[i] = args[i] ? args[i] : ' ';
+		dir = getenv("VIPL_AGENT_DIR");
+		if (strstr(args, "vipkad") && dir && strstr(args, dir))
+			found = atoi(d->d_name);
+	}
+	closedir(proc);
+	return found;
 }
 
 static uint8_t pattern(size_t i, unsigned int seed)

@@ -7,7 +7,6 @@
 #include "tests/vipl/memory.h"
 #include "tests/vipl/pair.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -169,35 +168,6 @@ static void test_lost_once(void **state)
 	unsetenv("VIPL_WATCH");
 }
 
-/* The agent that this process has started: a process `vipkad` with our directory in its arguments. */
-static pid_t agent(void)
-{
-	DIR *proc = opendir("/proc");
-	struct dirent *d;
-	pid_t found = 0;
-
-	CHECK(proc != NULL);
-	while ((d = readdir(proc))) {
-		char path[300], args[512] = "", *dir;
-		FILE *f;
-		size_t n, i;
-
-		snprintf(path, sizeof(path), "/proc/%s/cmdline", d->d_name);
-		f = fopen(path, "r");
-		if (!f)
-			continue;
-		n = fread(args, 1, sizeof(args) - 1, f);
-		fclose(f);
-		for (i = 0; i + 1 < n; i++)
-			args[i] = args[i] ? args[i] : ' ';
-		dir = getenv("VIPL_AGENT_DIR");
-		if (strstr(args, "vipkad") && dir && strstr(args, dir))
-			found = atoi(d->d_name);
-	}
-	closedir(proc);
-	return found;
-}
-
 /* The agent dies; with a new one the same memory is registered again before the old handle is closed. */
 static void test_agent_dies(void **state)
 {
@@ -205,7 +175,7 @@ static void test_agent_dies(void **state)
 	uint8_t *p = pages(NULL, 16);
 	VIP_MEM_HANDLE h;
 	struct vipx_hold hold;
-	pid_t pid = agent();
+	pid_t pid = agent_pid();
 
 	(void)state;
 	reg(old, p, 16);
