@@ -23,14 +23,14 @@
 #include "ka_types.h"
 
 #define KA_MAGIC   0x6b61736fu
-#define KA_VERSION 2u
+#define KA_VERSION 3u
 
 /* Limits that the agent keeps and the NIC advertises. */
-#define KA_MAX_CLIENTS	   512u		 /* processes */
-#define KA_MAX_NICS	   64u		 /* NIC handles of one process */
-#define KA_MAX_VIS	   1024u	 /* VIs of one NIC handle */
-#define KA_MAX_PTAGS	   256u		 /* protection tags of one NIC handle, without its default tag */
-#define KA_MAX_WAITS	   256u		 /* waits and requests of one process that are pending */
+#define KA_MAX_CLIENTS	   512u	 /* processes */
+#define KA_MAX_NICS	   64u	 /* NIC handles of one process */
+#define KA_MAX_VIS	   1024u /* VIs of one NIC handle */
+#define KA_MAX_PTAGS	   256u	 /* protection tags of one NIC handle, without its default tag */
+#define KA_MAX_WAITS	   256u	 /* waits and requests, but for CONN_PEER, of one process that are pending */
 #define KA_MAX_REG_BYTES   (64ull << 30) /* registered bytes of one NIC handle */
 #define KA_MAX_BLOCK_BYTES (1ull << 30)	 /* bytes of one registration */
 #define KA_MAX_DISC	   32u		 /* bytes of a discriminator */
@@ -59,6 +59,7 @@ enum ka_op {
 	KA_OP_CONN_REJECT,
 	KA_OP_DISCONNECT,
 	KA_OP_INSPECT,
+	KA_OP_CONN_PEER,
 };
 
 /* A VIP_NET_ADDRESS by value. */
@@ -166,6 +167,10 @@ struct ka_req {
 			struct ka_addr local;
 			struct ka_addr remote;
 		} request;
+		/* CONN_PEER (uses `request`, without grace_ms): as CONN_REQUEST, but it
+		 * meets another CONN_PEER that names the same two addresses the other
+		 * way round.  Each gets its event; err -EBADR, -EMSGSIZE, -ENOPROTOOPT:
+		 * level, transfer size, QoS differ, and info.peer tells the other's. */
 		/* CONN_ACCEPT: answer `conn`, fd[0] = region, fd[1] = the peer's TPT
 		 * (read-only), fd[2] = the peer's wake words.  -ENOENT: no such
 		 * request; -ETIMEDOUT: the client has gone or timed out; -EISCONN: VI
@@ -190,7 +195,7 @@ struct ka_req {
 /* What an end learns of a new connection. */
 struct ka_conn_info {
 	uint32_t vi;   /* own VI */
-	uint32_t side; /* 0 accepted, 1 requested */
+	uint32_t side; /* 0 accepted, or the first of two peers; 1 the other */
 	uint32_t peer_pid;
 	uint32_t own_tag; /* the tag of the own VI */
 	struct ka_vi_attr peer;
@@ -241,8 +246,8 @@ struct ka_rep {
 enum ka_event_type {
 	KA_EV_WAIT = 1, /* a wait ended: err 0 or -ETIMEDOUT */
 	KA_EV_CONN,	/* a request ended: err 0, -ETIMEDOUT, -ECONNREFUSED (rejected),
-			 * -ENOENT (nobody waits), -ECANCELED (disconnected);
-			 * fds as CONN_ACCEPT */
+			 * -ENOENT (nobody waits), -ECANCELED (disconnected), or as
+			 * CONN_PEER says; fds as CONN_ACCEPT */
 	KA_EV_LOST,	/* the connection of VI `conn.vi` was lost; `down` = KA_DOWN_* */
 };
 

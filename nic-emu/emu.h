@@ -8,8 +8,8 @@
  *   emu_tx.c    the send queue, on the engine of core/
  *   emu_rx.c    what comes: receives, RDMA writes, reads that the peer asks for
  *
- * A VI's struct emu_vi lives as long as the VI object (which is type-stable);
- * vi->link points to it while the VI is connected.
+ * A VI's struct emu_vi lives as long as the VI; vi->link points to it while the
+ * VI is connected.
  */
 #ifndef EMU_H
 #define EMU_H
@@ -137,12 +137,16 @@ void emu_call_progress(struct emu_nic *en);
 /* emu_conn.c */
 extern const struct ka_agent_ops emu_agent_ops;
 void emu_forked(void);
+int emu_vi_new(struct vip_vi *vi);
+void emu_vi_free(struct vip_vi *vi);
 int emu_conn_wait(struct vip_nic *nic, const struct ka_addr *local, uint32_t timeout,
 		  struct nic_request *req);
 int emu_conn_accept(struct vip_vi *vi, uint64_t id);
 int emu_conn_reject(struct vip_nic *nic, uint64_t id);
 int emu_conn_request(struct vip_vi *vi, const struct ka_addr *local, const struct ka_addr *remote,
 		     uint32_t timeout, struct ka_vi_attr *attr);
+int emu_conn_peer(struct vip_vi *vi, uint64_t cookie, const struct ka_addr *local,
+		  const struct ka_addr *remote, uint32_t timeout);
 void emu_ready(struct vip_vi *vi);
 void emu_sever(struct vip_vi *vi);
 /* Return when a write that the peer has under way now is finished; not for ever. */

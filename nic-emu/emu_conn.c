@@ -5,7 +5,8 @@
  * receives into it and say that they are ready.
  *
  * The agent answers a wait or a request later, with an event that carries the
- * caller's cookie; `pending` finds the thread that sleeps for it.
+ * caller's cookie; `pending` finds the thread that sleeps for it.  For a peer's
+ * request nobody sleeps here: the event thread sets the connection up.
  */
 #include "nic-emu/emu.h"
 
@@ -16,14 +17,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "vipl/choices.h"
 #include "vipl/watch.h"
-
-/*
- * How long a request is held that finds nobody waiting (docs/spec-choices.md K-25):
- * a server that turns up a moment later is found, and a client that loops on
- * VIP_NO_MATCH does not spin.
- */
-#define GRACE_MS 100u
 
 /* An end waits this long at most for the other one's engine to finish a write. */
 #define QUIET_MS 200u
@@ -40,7 +35,6 @@ struct pending {
 static pthread_mutex_t pending_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t pending_cond = PTHREAD_COND_INITIALIZER;
 static struct pending *pending_list;
-static uint64_t last_cookie;
 
 static void close_all(const int fds[KA_MAX_FDS])
 {
@@ -52,11 +46,10 @@ static void close_all(const int fds[KA_MAX_FDS])
 	}
 }
 
-static void pending_begin(struct pending *p, struct ka_agent *agent)
+static void pending_begin(struct pending *p, const struct vip_nic *nic)
 {
-	*p = (struct pending){.agent = agent, .fds = {-1, -1, -1}};
+	*p = (struct pending){.agent = nic->agent, .cookie = vip_obj_cookie(nic), .fds = {-1, -1, -1}};
 	pthread_mutex_lock(&pending_lock);
-	p->cookie = ++last_cookie;
 	p->next = pending_list;
 	pending_list = p;
 	pthread_mutex_unlock(&pending_lock);
@@ -85,74 +78,6 @@ static int pending_end(struct pending *p, bool wait)
 	return p->ev.err;
 }
 
-struct vi_search {
-	const struct ka_event *ev;
-	struct vip_vi *vi;
-};
-
-static void match_vi(void *obj, void *arg)
-{
-	struct vip_vi *vi = obj;
-	struct vi_search *s = arg;
-
-	if (vi->nic->id == s->ev->nic && vi->id == s->ev->info.vi && !ka_load_relaxed(&vi->nic->dead))
-		s->vi = vi;
-}
-
-static void event(const struct ka_event *ev, const int fds[KA_MAX_FDS])
-{
-	struct vi_search s = {ev, NULL};
-	struct pending *p;
-
-	if (ev->type == KA_EV_LOST) {
-		close_all(fds);
-		vip_obj_each(VIP_T_VI, match_vi, &s);
-		if (s.vi)
-			vip_vi_check(s.vi);
-		return;
-	}
-	pthread_mutex_lock(&pending_lock);
-	for (p = pending_list; p && p->cookie != ev->cookie; p = p->next)
-		;
-	if (p && !p->done) {
-		p->done = true;
-		p->ev = *ev;
-		memcpy(p->fds, fds, sizeof(p->fds));
-		pthread_cond_broadcast(&pending_cond);
-	} else {
-		close_all(fds);
-	}
-	pthread_mutex_unlock(&pending_lock);
-}
-
-static void nic_of_agent_dead(void *obj, void *arg)
-{
-	struct vip_nic *nic = obj;
-
-	if (nic->agent == arg)
-		vip_nic_dead(nic);
-}
-
-static void agent_dead(struct ka_agent *agent)
-{
-	pthread_mutex_lock(&pending_lock);
-	pthread_cond_broadcast(&pending_cond);
-	pthread_mutex_unlock(&pending_lock);
-	vip_obj_each(VIP_T_NIC, nic_of_agent_dead, agent);
-}
-
-const struct ka_agent_ops emu_agent_ops = {
-	.event = event,
-	.dead = agent_dead,
-};
-
-void emu_forked(void)
-{
-	pthread_mutex_init(&pending_lock, NULL);
-	pthread_cond_init(&pending_cond, NULL);
-	pending_list = NULL;
-}
-
 /* ---- the two ends ---- */
 
 static void *map_shared(int fd, size_t bytes, int prot)
@@ -165,28 +90,39 @@ static void *map_shared(int fd, size_t bytes, int prot)
 	return p;
 }
 
+int emu_vi_new(struct vip_vi *vi)
+{
+	struct emu_vi *e = calloc(1, sizeof(*e));
+
+	if (!e)
+		return -ENOMEM;
+	e->vi = vi;
+	e->sent = calloc(EMU_DEPTH, sizeof(*e->sent));
+	vi->priv = e;
+	if (e->sent)
+		return 0;
+	emu_vi_free(vi);
+	return -ENOMEM;
+}
+
+void emu_vi_free(struct vip_vi *vi)
+{
+	struct emu_vi *e = vi->priv;
+
+	free(e->sent);
+	free(e->read);
+	free(e);
+	vi->priv = NULL;
+}
+
 /* Map what the agent gave and set up the link; closes the descriptors. */
-static int attach(struct vip_vi *vi, const struct ka_conn_info *info, int fds[KA_MAX_FDS])
+static int attach(struct vip_vi *vi, const struct ka_conn_info *info, const int fds[KA_MAX_FDS])
 {
 	struct emu_vi *e = vi->priv;
 	struct emu_region *region;
 	void *tpt, *wake;
 	int err = -ENOMEM;
 
-	if (!e) {
-		e = calloc(1, sizeof(*e));
-		if (e) {
-			e->sent = calloc(EMU_DEPTH, sizeof(*e->sent));
-		}
-		if (!e || !e->sent) {
-			vip_why("no memory for a connection");
-			free(e);
-			close_all(fds);
-			return err;
-		}
-		e->vi = vi;
-		vi->priv = e;
-	}
 	region = map_shared(fds[0], sizeof(*region), PROT_READ | PROT_WRITE);
 	tpt = map_shared(fds[1], KA_TPT_BYTES, PROT_READ);
 	wake = map_shared(fds[2], KA_WAKE_BYTES, PROT_READ | PROT_WRITE);
@@ -241,6 +177,101 @@ unmap:
 	return err;
 }
 
+/* ---- events ---- */
+
+struct vi_search {
+	const struct ka_event *ev;
+	struct vip_vi *vi;
+};
+
+/* Who is found by mistake, because it is just being made, is looked at in vain. */
+static void match_vi(void *obj, void *arg)
+{
+	struct vip_vi *vi = obj;
+	const struct vip_nic *nic = ka_load_relaxed(&vi->nic);
+	struct vi_search *s = arg;
+
+	if (ka_load_relaxed(&nic->id) == s->ev->nic && ka_load_relaxed(&vi->id) == s->ev->info.vi &&
+	    !ka_load_relaxed(&nic->dead))
+		s->vi = vi;
+}
+
+/* @vi is locked. */
+static void peer_ended(struct vip_vi *vi, const struct ka_event *ev, const int fds[KA_MAX_FDS])
+{
+	int err = ev->err;
+
+	if (err) {
+		close_all(fds);
+	} else {
+		err = attach(vi, &ev->info, fds);
+		if (err) {
+			vip_fail(vip_return(err), NULL);
+			emu_disconnect(vi);
+		}
+	}
+	vip_peer_end(vi, err, &ev->info.peer);
+}
+
+static void event(const struct ka_event *ev, const int fds[KA_MAX_FDS])
+{
+	struct vi_search s = {ev, NULL};
+	struct pending *p;
+	struct vip_vi *vi;
+
+	if (ev->type == KA_EV_LOST) {
+		close_all(fds);
+		vip_obj_each(VIP_T_VI, match_vi, &s);
+		if (s.vi)
+			vip_vi_check(s.vi);
+		return;
+	}
+	if (ev->type == KA_EV_CONN && (vi = vip_peer_take(ev->cookie))) {
+		peer_ended(vi, ev, fds);
+		return;
+	}
+	pthread_mutex_lock(&pending_lock);
+	for (p = pending_list; p && p->cookie != ev->cookie; p = p->next)
+		;
+	if (p && !p->done) {
+		p->done = true;
+		p->ev = *ev;
+		memcpy(p->fds, fds, sizeof(p->fds));
+		pthread_cond_broadcast(&pending_cond);
+	} else {
+		close_all(fds);
+	}
+	pthread_mutex_unlock(&pending_lock);
+}
+
+static void nic_of_agent_dead(void *obj, void *arg)
+{
+	struct vip_nic *nic = obj;
+
+	if (nic->agent == arg)
+		vip_nic_dead(nic);
+}
+
+static void agent_dead(struct ka_agent *agent)
+{
+	pthread_mutex_lock(&pending_lock);
+	pthread_cond_broadcast(&pending_cond);
+	pthread_mutex_unlock(&pending_lock);
+	vip_obj_each(VIP_T_NIC, nic_of_agent_dead, agent);
+}
+
+const struct ka_agent_ops emu_agent_ops = {
+	.event = event,
+	.dead = agent_dead,
+};
+
+void emu_forked(void)
+{
+	pthread_mutex_init(&pending_lock, NULL);
+	pthread_cond_init(&pending_cond, NULL);
+	pending_list = NULL;
+}
+
 int emu_conn_wait(struct vip_nic *nic, const struct ka_addr *local, uint32_t timeout, struct nic_request *out)
 {
 	struct ka_req req = {.op = KA_OP_CONN_WAIT, .u.wait = {.timeout_ms = timeout, .local = *local}};
@@ -248,7 +279,7 @@ int emu_conn_wait(struct vip_nic *nic, const struct ka_addr *local, uint32_t tim
 	struct ka_rep rep;
 	int err;
 
-	pending_begin(&p, nic->agent);
+	pending_begin(&p, nic);
 	req.u.wait.cookie = p.cookie;
 	err = vip_call(nic, &req, &rep, NULL);
 	if (err) {
@@ -295,14 +326,14 @@ int emu_conn_request(struct vip_vi *vi, const struct ka_addr *local, const struc
 	struct ka_req req = {.op = KA_OP_CONN_REQUEST,
 			     .u.request = {.vi = vi->id,
 					   .timeout_ms = timeout,
-					   .grace_ms = GRACE_MS,
+					   .grace_ms = vip_choices()->grace_ms,
 					   .local = *local,
 					   .remote = *remote}};
 	struct pending p;
 	struct ka_rep rep;
 	int err;
 
-	pending_begin(&p, vi->nic->agent);
+	pending_begin(&p, vi->nic);
 	req.u.request.cookie = p.cookie;
 	err = vip_call(vi->nic, &req, &rep, NULL);
 	if (err) {
@@ -320,6 +351,20 @@ int emu_conn_request(struct vip_vi *vi, const struct ka_addr *local, const struc
 		emu_disconnect(vi);
 	*attr = p.ev.info.peer;
 	return err;
+}
+
+int emu_conn_peer(struct vip_vi *vi, uint64_t cookie, const struct ka_addr *local,
+		  const struct ka_addr *remote, uint32_t timeout)
+{
+	struct ka_req req = {.op = KA_OP_CONN_PEER,
+			     .u.request = {.cookie = cookie,
+					   .vi = vi->id,
+					   .timeout_ms = timeout,
+					   .local = *local,
+					   .remote = *remote}};
+	struct ka_rep rep;
+
+	return vip_call(vi->nic, &req, &rep, NULL);
 }
 
 void emu_ready(struct vip_vi *vi)

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * conn.c - connections, client and server: arguments, states, results.  How a
- * connection is made is the NIC's business.
+ * conn.c - connections, client and server: arguments, states, results; and what
+ * peers (peer.c) share with them.  How a connection is made is the NIC's
+ * business.
  */
 #include "vipl/internal.h"
 
 #include <errno.h>
 #include <string.h>
 
-/* A consumer's address by value; what is too long for any address is refused. */
-static VIP_RETURN get_addr(struct vip_nic *nic, const VIP_NET_ADDRESS *a, struct ka_addr *out)
+/* What is too long for any address is refused. */
+VIP_RETURN vip_get_addr(const struct vip_nic *nic, const VIP_NET_ADDRESS *a, struct ka_addr *out)
 {
 	memset(out, 0, sizeof(*out));
 	if (!a)
@@ -38,7 +39,7 @@ static void put_addr(VIP_NET_ADDRESS *to, const struct ka_addr *a)
 	       (size_t)a->host_len + a->disc_len);
 }
 
-static void put_attr(VIP_VI_ATTRIBUTES *to, const struct ka_vi_attr *a)
+void vip_put_attr(VIP_VI_ATTRIBUTES *to, const struct ka_vi_attr *a)
 {
 	*to = (VIP_VI_ATTRIBUTES){
 		.ReliabilityLevel = (VIP_RELIABILITY_LEVEL)a->level,
@@ -49,8 +50,7 @@ static void put_attr(VIP_VI_ATTRIBUTES *to, const struct ka_vi_attr *a)
 	};
 }
 
-/* The NIC has a connection for the VI: to Connected, with the receives posted so far.  vi->lock held. */
-static void connected(struct vip_vi *vi)
+void vip_connected(struct vip_vi *vi, bool foreign)
 {
 	uint64_t n;
 
@@ -58,8 +58,10 @@ static void connected(struct vip_vi *vi)
 	pthread_mutex_lock(&vi->q[VIP_RQ].lock);
 	vi->state = VIP_STATE_CONNECTED;
 	vi->q[VIP_SQ].errors = vi->q[VIP_RQ].errors = 0;
+	vi->q[VIP_RQ].careful = foreign;
 	for (n = vi->q[VIP_RQ].done; n < vi->q[VIP_RQ].tail; n++)
 		vi->nic->ops->post_recv(vi, n);
+	vi->q[VIP_RQ].careful = false;
 	pthread_mutex_unlock(&vi->q[VIP_RQ].lock);
 	pthread_mutex_unlock(&vi->q[VIP_SQ].lock);
 	vi->nic->ops->ready(vi);
@@ -98,7 +100,7 @@ static VIP_RETURN wait_entered(struct vip_nic *nic, const VIP_NET_ADDRESS *local
 
 	if (!remote || !attr || !out)
 		return vip_bad("no place for the answer");
-	r = get_addr(nic, local, &addr);
+	r = vip_get_addr(nic, local, &addr);
 	if (r != VIP_SUCCESS)
 		return r;
 	conn = vip_obj_new(VIP_T_CONN, sizeof(*conn), &fresh);
@@ -112,7 +114,7 @@ static VIP_RETURN wait_entered(struct vip_nic *nic, const VIP_NET_ADDRESS *local
 	conn->nic = nic;
 	conn->id = req.id;
 	put_addr(remote, &req.remote);
-	put_attr(attr, &req.attr);
+	vip_put_attr(attr, &req.attr);
 	*out = vip_obj_publish(conn);
 	return VIP_SUCCESS;
 }
@@ -150,7 +152,8 @@ VIP_EXPORT VIP_RETURN VipConnectAccept(VIP_CONN_HANDLE ch, VIP_VI_HANDLE vh)
 		if ((err == 0 || err == -ETIMEDOUT || err == -ENOENT) && vip_obj_retire(conn))
 			vip_obj_free(conn);
 		if (err == 0) {
-			connected(vi);
+			vip_peer_drop(vi);
+			vip_connected(vi, false);
 			r = VIP_SUCCESS;
 		} else {
 			r = vip_fail(err == -ENOENT ? VIP_TIMEOUT : vip_return(err), NULL);
@@ -200,9 +203,9 @@ VIP_EXPORT VIP_RETURN VipConnectRequest(VIP_VI_HANDLE h, VIP_NET_ADDRESS *local,
 		return vip_bad("no place for the remote VI's attributes");
 	if (timeout == 0)
 		return vip_bad("a timeout of 0 can never succeed");
-	r = get_addr(vi->nic, local, &from);
+	r = vip_get_addr(vi->nic, local, &from);
 	if (r == VIP_SUCCESS)
-		r = get_addr(vi->nic, remote, &to);
+		r = vip_get_addr(vi->nic, remote, &to);
 	if (r != VIP_SUCCESS)
 		return r;
 
@@ -214,22 +217,23 @@ VIP_EXPORT VIP_RETURN VipConnectRequest(VIP_VI_HANDLE h, VIP_NET_ADDRESS *local,
 		return r;
 	}
 	vi->cancel = false;
-	vi->state = VIP_STATE_CONNECT_PENDING;
+	vip_peer_drop(vi);
+	vip_vi_state(vi, VIP_STATE_CONNECT_PENDING);
 	pthread_mutex_unlock(&vi->lock);
 
 	err = vi->nic->ops->conn_request(vi, &from, &to, vip_timeout(timeout), &peer);
 
 	pthread_mutex_lock(&vi->lock);
 	if (err == 0) {
-		connected(vi);
-		put_attr(attr, &peer);
+		vip_connected(vi, false);
+		vip_put_attr(attr, &peer);
 		if (vi->cancel) { /* VipDisconnect came just too late to stop it */
 			vip_vi_end(vi, VIP_STATE_IDLE);
 			vi->nic->ops->disconnect(vi);
 			err = -ECANCELED;
 		}
 	} else {
-		vi->state = VIP_STATE_IDLE;
+		vip_vi_state(vi, VIP_STATE_IDLE);
 	}
 	pthread_cond_broadcast(&vi->requested);
 	pthread_mutex_unlock(&vi->lock);

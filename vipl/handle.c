@@ -82,6 +82,22 @@ void *vip_obj_find(const void *handle, enum vip_type type)
 	return o && ka_load_acquire(&o->handle) == h ? o : NULL;
 }
 
+uint64_t vip_obj_cookie(const void *obj)
+{
+	static uint64_t last;
+
+	return __atomic_add_fetch(&last, 1, __ATOMIC_RELAXED) * MAX_OBJECTS +
+	       ((const struct vip_obj *)obj)->index;
+}
+
+void *vip_obj_of(uint64_t cookie, enum vip_type type)
+{
+	uint32_t index = cookie % MAX_OBJECTS;
+	struct vip_obj *o = index < ka_load_acquire(&used) ? ka_load_acquire(&table[index]) : NULL;
+
+	return o && o->type == (uint32_t)type && ka_load_acquire(&o->handle) ? o : NULL;
+}
+
 void vip_obj_each(enum vip_type type, void (*fn)(void *obj, void *arg), void *arg)
 {
 	uint32_t i, n = ka_load_acquire(&used);

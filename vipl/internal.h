@@ -46,6 +46,13 @@ bool vip_obj_retire(void *obj);
 void vip_obj_free(void *obj);
 /* The object, or NULL: not a handle of ours, stale, or another type. */
 void *vip_obj_find(const void *handle, enum vip_type type);
+/*
+ * A number that no other call gets, and the object that it was got for.  It may
+ * be another's by now, which is for the caller to tell.  NULL: it has no handle,
+ * or is not of @type.
+ */
+uint64_t vip_obj_cookie(const void *obj);
+void *vip_obj_of(uint64_t cookie, enum vip_type type);
 /* Call for each live object of @type. */
 void vip_obj_each(enum vip_type type, void (*fn)(void *obj, void *arg), void *arg);
 void vip_obj_forked(void);
@@ -115,19 +122,29 @@ struct vip_queue {
 	struct vip_notifier *notifier; /* NULL: nobody has registered */
 };
 
+/* The peer-to-peer request of a VI; under vi->lock. */
+struct vip_peer {
+	pthread_cond_t ended;
+	uint64_t cookie; /* 0: none, or its outcome was taken, or VipDisconnect ended it */
+	bool pending;
+	int err; /* the outcome */
+	struct ka_vi_attr attr;
+};
+
 struct vip_vi {
 	struct vip_obj obj;
-	struct vip_nic *nic;
-	pthread_mutex_t lock;	  /* state changes */
+	struct vip_nic *nic;  /* and `id`: also looked at by vip_obj_each, when they may be another VI's */
+	pthread_mutex_t lock; /* state changes */
 	pthread_cond_t requested; /* VipConnectRequest has left Connect Pending */
 	bool cancel;		  /* it shall give up */
-	VIP_VI_STATE state;	  /* written with vi->lock and both queue locks */
+	struct vip_peer peer;
+	VIP_VI_STATE state; /* written with vi->lock and both queue locks */
 	struct ka_vi_attr attr;
 	VIP_PROTECTION_HANDLE ptag; /* as the consumer gave it */
 	uint32_t id;		    /* the agent's number */
 	struct vip_queue q[2];	    /* VIP_SQ, VIP_RQ */
 	void *link;		    /* the NIC's, while connected; changed under all three locks */
-	void *priv;		    /* the NIC's, for the object's life */
+	void *priv;		    /* the NIC's, for the VI's life */
 	struct vip_vi *cq_next[2];  /* attached to q[i].cq */
 };
 
@@ -218,6 +235,22 @@ struct vip_nic *vip_nic_find(VIP_NIC_HANDLE h);
 void vip_vi_teardown(struct vip_vi *vi, struct vip_caller **ending);
 /* vi.c: end the connection, flush, go to @state. */
 void vip_vi_end(struct vip_vi *vi, VIP_VI_STATE state);
+/* vi.c: a state that flushes nothing; vi->lock held. */
+void vip_vi_state(struct vip_vi *vi, VIP_VI_STATE state);
+
+/* conn.c: a consumer's address by value, and a remote VI's attributes for the consumer. */
+VIP_RETURN vip_get_addr(const struct vip_nic *nic, const VIP_NET_ADDRESS *a, struct ka_addr *out);
+void vip_put_attr(VIP_VI_ATTRIBUTES *to, const struct ka_vi_attr *a);
+/*
+ * conn.c: the NIC has a connection for the VI: to Connected, with the receives
+ * posted so far.  @foreign: this thread is not the consumer's.  vi->lock held.
+ */
+void vip_connected(struct vip_vi *vi, bool foreign);
+
+/* peer.c: the VI's request, if there is one, has ended or its outcome is not wanted; vi->lock held. */
+void vip_peer_drop(struct vip_vi *vi);
+/* peer.c: the VI's request has ended with @err, and whoever asks shall know; vi->lock held. */
+void vip_peer_fail(struct vip_vi *vi, int err);
 
 /* queue.c */
 int vip_queue_init(struct vip_queue *q, uint32_t depth);

@@ -177,7 +177,8 @@ VIP_EXPORT VIP_RETURN VipOpenNic(const VIP_CHAR *name, VIP_NIC_HANDLE *out)
 		return vip_fail(VIP_ERROR_RESOURCE, "no memory for a NIC handle");
 	nic->ops = devices[i].ops;
 	nic->device = devices[0].name;
-	nic->ncq = nic->ns_ready = nic->dead = 0;
+	nic->ncq = nic->ns_ready = 0;
+	ka_store_relaxed(&nic->dead, 0);
 	err = vip_mem_open(nic);
 	if (err) {
 		r = vip_fail(err == -EINVAL ? VIP_INVALID_PARAMETER : VIP_ERROR_RESOURCE, NULL);
@@ -194,7 +195,7 @@ VIP_EXPORT VIP_RETURN VipOpenNic(const VIP_CHAR *name, VIP_NIC_HANDLE *out)
 		r = vip_fail(VIP_ERROR_RESOURCE, "%s", rep.text);
 		goto put_agent;
 	}
-	nic->id = rep.u.open.nic;
+	ka_store_relaxed(&nic->id, rep.u.open.nic);
 	nic->default_tag = rep.u.open.tag;
 	if (!vip_async_open(nic)) {
 		r = vip_fail(VIP_ERROR_RESOURCE, "no memory for a NIC handle");

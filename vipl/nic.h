@@ -47,6 +47,10 @@ struct nic_ops {
 	void (*close)(struct vip_nic *nic);
 	void (*query)(struct vip_nic *nic, VIP_NIC_ATTRIBUTES *attr);
 
+	/* What the NIC keeps of a VI, from its creation to its destruction. */
+	int (*vi_new)(struct vip_vi *vi);
+	void (*vi_free)(struct vip_vi *vi);
+
 	/*
 	 * May the NIC access [addr, addr + len) through @handle under @tag, with KA_R_* @rights?
 	 * 0: and touch it; 1: yes, with care (touch.h); or -EACCES.
@@ -67,6 +71,12 @@ struct nic_ops {
 	int (*conn_reject)(struct vip_nic *nic, uint64_t id);
 	int (*conn_request)(struct vip_vi *vi, const struct ka_addr *local, const struct ka_addr *remote,
 			    uint32_t timeout, struct ka_vi_attr *attr);
+	/*
+	 * Start a peer-to-peer request; vi->lock is held, and nothing is waited
+	 * for.  How it ends is told once, by vip_peer_take() with its @cookie.
+	 */
+	int (*conn_peer)(struct vip_vi *vi, uint64_t cookie, const struct ka_addr *local,
+			 const struct ka_addr *remote, uint32_t timeout);
 	/*
 	 * connected: both queue locks are held, the state is still what it was;
 	 * post_recv follows for every receive that is posted, then ready.
@@ -110,6 +120,15 @@ void vip_complete(struct vip_vi *vi, int queue, const struct nic_wc *wc);
 
 /* If the connection has gone down: flush, go to Error, tell the consumer.  No lock held. */
 void vip_vi_check(struct vip_vi *vi);
+
+/*
+ * The peer-to-peer request @cookie has ended.  vip_peer_take: its VI, locked; or
+ * NULL, when nobody wants to know any more.  vip_peer_end: with @err, or the NIC
+ * has set up the connection; unlocks.  @peer: the remote VI's attributes, when
+ * there is one.
+ */
+struct vip_vi *vip_peer_take(uint64_t cookie);
+void vip_peer_end(struct vip_vi *vi, int err, const struct ka_vi_attr *peer);
 
 /* An asynchronous error; any lock may be held, no handler runs inside. */
 void vip_async(struct vip_nic *nic, struct vip_vi *vi, VIP_ERROR_CODE code, VIP_RESOURCE_CODE res,

@@ -53,6 +53,13 @@ static void both_unlocks(struct vip_vi *vi)
 	pthread_mutex_unlock(&vi->q[VIP_SQ].lock);
 }
 
+void vip_vi_state(struct vip_vi *vi, VIP_VI_STATE state)
+{
+	both_locks(vi);
+	vi->state = state;
+	both_unlocks(vi);
+}
+
 static int get_words(struct vip_nic *nic, struct vip_vi *vi, struct vip_cq *const cq[2])
 {
 	int err;
@@ -78,6 +85,7 @@ static struct vip_vi *vi_new(struct vip_nic *nic)
 	if (fresh) {
 		pthread_mutex_init(&vi->lock, NULL);
 		pthread_cond_init(&vi->requested, NULL);
+		pthread_cond_init(&vi->peer.ended, NULL);
 		pthread_mutex_init(&vi->q[VIP_SQ].lock, NULL);
 		pthread_mutex_init(&vi->q[VIP_RQ].lock, NULL);
 	}
@@ -126,9 +134,13 @@ VIP_EXPORT VIP_RETURN VipCreateVi(VIP_NIC_HANDLE nh, VIP_VI_ATTRIBUTES *attr, VI
 		goto unlock;
 	}
 	ka_store_relaxed(&vi->nic, nic);
-	if (get_words(nic, vi, cq)) {
+	if (nic->ops->vi_new(vi)) {
 		vip_fail(r, "no memory for a VI");
 		goto free_vi;
+	}
+	if (get_words(nic, vi, cq)) {
+		vip_fail(r, "no memory for a VI");
+		goto free_priv;
 	}
 	req.u.vi.attr.wake_send = cq[VIP_SQ] ? cq[VIP_SQ]->word : vi->q[VIP_SQ].word;
 	req.u.vi.attr.wake_recv = cq[VIP_RQ] ? cq[VIP_RQ]->word : vi->q[VIP_RQ].word;
@@ -139,9 +151,9 @@ VIP_EXPORT VIP_RETURN VipCreateVi(VIP_NIC_HANDLE nh, VIP_VI_ATTRIBUTES *attr, VI
 			if (!cq[i])
 				nic->ops->word_put(nic, vi->q[i].word);
 		}
-		goto free_vi;
+		goto free_priv;
 	}
-	vi->id = rep.u.vi.vi;
+	ka_store_relaxed(&vi->id, rep.u.vi.vi);
 	vi->attr = req.u.vi.attr;
 	vi->ptag = attr->Ptag;
 	vi->state = VIP_STATE_IDLE;
@@ -153,6 +165,8 @@ VIP_EXPORT VIP_RETURN VipCreateVi(VIP_NIC_HANDLE nh, VIP_VI_ATTRIBUTES *attr, VI
 	r = VIP_SUCCESS;
 	goto unlock;
 
+free_priv:
+	nic->ops->vi_free(vi);
 free_vi:
 	vip_obj_free(vi);
 unlock:
@@ -180,28 +194,42 @@ static void leave_connected(struct vip_vi *vi, VIP_VI_STATE state)
 	both_unlocks(vi);
 }
 
+/* Until the thread inside VipConnectRequest puts the VI to Idle; vi->lock held. */
+static void cancel_request(struct vip_vi *vi)
+{
+	vi->cancel = true;
+	while (vi->state == VIP_STATE_CONNECT_PENDING) {
+		struct timespec again;
+
+		/* again and again: it may not have asked the agent yet */
+		vi->nic->ops->disconnect(vi);
+		clock_gettime(CLOCK_REALTIME, &again);
+		again.tv_nsec += CANCEL_NS;
+		if (again.tv_nsec >= 1000000000) {
+			again.tv_nsec -= 1000000000;
+			again.tv_sec++;
+		}
+		pthread_cond_timedwait(&vi->requested, &vi->lock, &again);
+	}
+}
+
 void vip_vi_end(struct vip_vi *vi, VIP_VI_STATE state)
 {
+	bool peer = vi->peer.pending;
+
+	if (state == VIP_STATE_IDLE)
+		vip_peer_drop(vi);
+	else if (peer)
+		vip_peer_fail(vi, -ECONNRESET);
 	switch (vi->state) {
 	case VIP_STATE_CONNECTED:
 		leave_connected(vi, state);
 		break;
 	case VIP_STATE_CONNECT_PENDING:
-		/* the thread inside VipConnectRequest puts the VI to Idle */
-		vi->cancel = true;
-		while (vi->state == VIP_STATE_CONNECT_PENDING) {
-			struct timespec again;
-
-			/* again and again: it may not have asked the agent yet */
+		if (peer)
 			vi->nic->ops->disconnect(vi);
-			clock_gettime(CLOCK_REALTIME, &again);
-			again.tv_nsec += CANCEL_NS;
-			if (again.tv_nsec >= 1000000000) {
-				again.tv_nsec -= 1000000000;
-				again.tv_sec++;
-			}
-			pthread_cond_timedwait(&vi->requested, &vi->lock, &again);
-		}
+		else
+			cancel_request(vi);
 		__attribute__((fallthrough));
 	case VIP_STATE_IDLE:
 	case VIP_STATE_ERROR:
@@ -243,6 +271,7 @@ static void vi_free(struct vip_vi *vi, struct vip_caller **ending)
 	void *handle = vip_obj_handle(vi);
 	int i;
 
+	vip_peer_drop(vi);
 	both_locks(vi);
 	vip_obj_retire(vi);
 	vip_notify_end(&vi->q[VIP_SQ].notifier, ending);
@@ -256,6 +285,7 @@ static void vi_free(struct vip_vi *vi, struct vip_caller **ending)
 		else
 			vi->nic->ops->word_put(vi->nic, vi->q[i].word);
 	}
+	vi->nic->ops->vi_free(vi);
 	vip_obj_free(vi);
 }
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * conn.c - waits and requests: who meets whom, and when it is over.  conn.h
- * says what is kept true.
+ * conn.c - waits and requests: which client meets which server, and when it is
+ * over.  conn.h says what is kept true.
  */
 #include "kagent/core/conn.h"
 
-static uint64_t after(uint64_t now, uint32_t ms)
+uint64_t conn_after(uint64_t now, uint32_t ms)
 {
 	return ms == KA_INFINITE ? KA_NEVER : now + ms;
 }
@@ -13,18 +13,6 @@ static uint64_t after(uint64_t now, uint32_t ms)
 static bool addr_ok(const struct ka_addr *a)
 {
 	return a->host_len <= sizeof(a->bytes) - KA_MAX_DISC && a->disc_len <= KA_MAX_DISC;
-}
-
-static bool addr_equal(const struct ka_addr *a, const struct ka_addr *b)
-{
-	return a->host_len == b->host_len && a->disc_len == b->disc_len &&
-	       __builtin_memcmp(a->bytes, b->bytes, (size_t)a->host_len + a->disc_len) == 0;
-}
-
-/* Is the address on this host, the only one that can be reached? */
-static bool addr_here(const struct ka_addr *a)
-{
-	return a->host_len == KA_NIC_ADDR_LEN && a->bytes[0] == KA_NIC_ADDR;
 }
 
 static int bad_addr(struct ka_rep *rep, const struct ka_addr *a)
@@ -151,10 +139,16 @@ int conn_wait(struct ka_core *core, struct ka_nic *nic, const struct ka_req *req
 	*link = ka_host_alloc(sizeof(w));
 	if (*link == NULL)
 		return ka_fail(rep, -ENOMEM, "the agent has no memory for a wait");
-	w.deadline = after(now, req->u.wait.timeout_ms);
+	w.deadline = conn_after(now, req->u.wait.timeout_ms);
+	conn_arm(core, w.deadline);
 	**link = w;
 	nic->proc->npending++;
 	return 0;
+}
+
+static uint64_t request_deadline(const struct ka_request *r)
+{
+	return r->to == NULL && r->grace < r->deadline ? r->grace : r->deadline;
 }
 
 /* Give @r, just made, to the oldest wait for its address, if there is one. */
@@ -176,7 +170,7 @@ static bool deliver(struct ka_core *core, struct ka_request *r)
 	return true;
 }
 
-static int check_request(struct ka_nic *nic, const struct ka_req *req, struct ka_vi *vi, struct ka_rep *rep)
+int conn_check(const struct ka_req *req, const struct ka_vi *vi, struct ka_rep *rep)
 {
 	if (!addr_ok(&req->u.request.local))
 		return bad_addr(rep, &req->u.request.local);
@@ -188,8 +182,6 @@ static int check_request(struct ka_nic *nic, const struct ka_req *req, struct ka
 		return ka_fail(rep, -EINVAL, "a connection request needs a timeout above 0 ms");
 	if (vi->state != KA_VI_IDLE)
 		return ka_fail(rep, -EISCONN, "VI %u is not idle; disconnect it first", vi->id);
-	if (nic->proc->npending == KA_MAX_WAITS)
-		return too_many(rep);
 	return 0;
 }
 
@@ -200,8 +192,10 @@ int conn_request(struct ka_core *core, struct ka_nic *nic, const struct ka_req *
 	uint32_t timeout = req->u.request.timeout_ms, grace = req->u.request.grace_ms;
 	struct ka_request *r, **link = &core->requests;
 
-	if (check_request(nic, req, vi, &ans->rep) != 0)
+	if (conn_check(req, vi, &ans->rep) != 0)
 		return ans->rep.err;
+	if (nic->proc->npending == KA_MAX_WAITS)
+		return too_many(&ans->rep);
 	r = ka_host_alloc(sizeof(*r));
 	if (r == NULL)
 		return ka_fail(&ans->rep, -ENOMEM, "the agent has no memory for a request");
@@ -210,9 +204,9 @@ int conn_request(struct ka_core *core, struct ka_nic *nic, const struct ka_req *
 	r->cookie = req->u.request.cookie;
 	r->local = req->u.request.local;
 	r->remote = req->u.request.remote;
-	r->deadline = after(now, timeout);
+	r->deadline = conn_after(now, timeout);
 	/* Another host does not say that nobody waits: only the timeout ends that. */
-	r->grace = addr_here(&r->remote) ? after(now, grace < timeout ? grace : timeout) : KA_NEVER;
+	r->grace = addr_here(&r->remote) ? conn_after(now, grace < timeout ? grace : timeout) : KA_NEVER;
 	if (!deliver(core, r) && r->grace == now) {
 		ka_host_free(r);
 		core->stat[KA_STAT_connections_refused]++;
@@ -227,6 +221,7 @@ int conn_request(struct ka_core *core, struct ka_nic *nic, const struct ka_req *
 	while (*link != NULL)
 		link = &(*link)->next;
 	*link = r;
+	conn_arm(core, request_deadline(r));
 	vi->request = r;
 	vi->state = KA_VI_PENDING;
 	nic->proc->npending++;
@@ -250,21 +245,38 @@ static int no_request(struct ka_rep *rep, uint64_t id)
 		       (unsigned long long)id);
 }
 
-/* The attributes that both ends must agree on; RDMA rights need not match. */
+/* RDMA rights need not match. */
+int conn_mismatch(const struct ka_vi_attr *a, const struct ka_vi_attr *b)
+{
+	if (a->level != b->level)
+		return -EBADR;
+	if (a->max_transfer != b->max_transfer)
+		return -EMSGSIZE;
+	return a->qos != b->qos ? -ENOPROTOOPT : 0;
+}
+
 static int check_match(const struct ka_vi_attr *own, const struct ka_vi_attr *peer, struct ka_rep *rep)
 {
-	if (own->level != peer->level)
-		return ka_fail(rep, -EBADR,
-			       "reliability level %u, and the client has %u; both VIs need the same",
-			       own->level, peer->level);
-	if (own->max_transfer != peer->max_transfer)
-		return ka_fail(rep, -EMSGSIZE,
-			       "MaxTransferSize %llu, and the client has %llu; both VIs need the same",
-			       (unsigned long long)own->max_transfer, (unsigned long long)peer->max_transfer);
-	if (own->qos != peer->qos)
-		return ka_fail(rep, -ENOPROTOOPT, "QoS %llu, and the client has %llu; both VIs need the same",
-			       (unsigned long long)own->qos, (unsigned long long)peer->qos);
-	return 0;
+	int err = conn_mismatch(own, peer);
+
+	if (err == -EBADR)
+		ka_fail(rep, err, "reliability level %u, and the client has %u; both VIs need the same",
+			own->level, peer->level);
+	else if (err == -EMSGSIZE)
+		ka_fail(rep, err, "MaxTransferSize %llu, and the client has %llu; both VIs need the same",
+			(unsigned long long)own->max_transfer, (unsigned long long)peer->max_transfer);
+	else if (err != 0)
+		ka_fail(rep, err, "QoS %llu, and the client has %llu; both VIs need the same",
+			(unsigned long long)own->qos, (unsigned long long)peer->qos);
+	return err;
+}
+
+int conn_no_link(struct ka_rep *rep, int err)
+{
+	return ka_fail(rep, err,
+		       "the agent could not make a connection (error %u): it lacks memory or file "
+		       "descriptors",
+		       (unsigned int)-err);
 }
 
 int conn_accept(struct ka_core *core, struct ka_nic *nic, const struct ka_req *req, struct ka_answer *ans)
@@ -292,10 +304,7 @@ int conn_accept(struct ka_core *core, struct ka_nic *nic, const struct ka_req *r
 		return rep->err;
 	err = link_make(vi, client);
 	if (err != 0)
-		return ka_fail(rep, err,
-			       "the agent could not make a connection (error %u): it lacks memory or "
-			       "file descriptors",
-			       (unsigned int)-err);
+		return conn_no_link(rep, err);
 
 	ev.cookie = r->cookie;
 	ev.nic = client->nic->id;
@@ -323,16 +332,24 @@ int conn_reject(struct ka_core *core, struct ka_nic *nic, uint64_t id, struct ka
 	return 0;
 }
 
+/* End whatever request or connection @vi has. */
+static void end_vi(struct ka_core *core, struct ka_vi *vi, uint32_t cause)
+{
+	if (vi->peer != NULL)
+		peer_fail(core, vi->peer, -ECANCELED);
+	else if (vi->request != NULL)
+		fail_request(core, vi->request, -ECANCELED);
+	else if (vi->link != NULL)
+		link_break(vi, cause);
+}
+
 int conn_disconnect(struct ka_core *core, struct ka_nic *nic, uint32_t id, struct ka_rep *rep)
 {
 	struct ka_vi *vi = ka_find_vi(nic, id);
 
 	if (vi == NULL)
 		return ka_fail(rep, -EINVAL, "the NIC handle has no VI %u", id);
-	if (vi->state == KA_VI_PENDING)
-		fail_request(core, vi->request, -ECANCELED);
-	else if (vi->state == KA_VI_CONNECTED)
-		link_break(vi, KA_DOWN_DISCONNECT);
+	end_vi(core, vi, KA_DOWN_DISCONNECT);
 	vi->state = KA_VI_IDLE;
 	rep->u.vi.vi = id;
 	return 0;
@@ -370,34 +387,14 @@ void conn_close(struct ka_core *core, struct ka_nic *nic, uint32_t cause)
 		else
 			drop_request(core, r);
 	}
-	for (i = 0; i < KA_MAX_VIS; i++) {
-		if (nic->vis[i] == NULL)
-			continue;
-		if (nic->vis[i]->state == KA_VI_PENDING)
-			fail_request(core, nic->vis[i]->request, -ECANCELED);
-		else if (nic->vis[i]->state == KA_VI_CONNECTED)
-			link_break(nic->vis[i], cause);
-	}
-}
-
-static uint64_t request_deadline(const struct ka_request *r)
-{
-	return r->to == NULL && r->grace < r->deadline ? r->grace : r->deadline;
+	for (i = 0; i < KA_MAX_VIS; i++)
+		if (nic->vis[i] != NULL)
+			end_vi(core, nic->vis[i], cause);
 }
 
 uint64_t ka_core_deadline(const struct ka_core *core)
 {
-	uint64_t at = KA_NEVER;
-	const struct ka_request *r;
-	const struct ka_wait *w;
-
-	for (w = core->waits; w != NULL; w = w->next)
-		if (w->deadline < at)
-			at = w->deadline;
-	for (r = core->requests; r != NULL; r = r->next)
-		if (request_deadline(r) < at)
-			at = request_deadline(r);
-	return at;
+	return core->alarm;
 }
 
 void ka_core_tick(struct ka_core *core, uint64_t now)
@@ -405,10 +402,15 @@ void ka_core_tick(struct ka_core *core, uint64_t now)
 	struct ka_wait *w, *next_wait;
 	struct ka_request *r, *next;
 
+	if (now < core->alarm)
+		return;
+	core->alarm = KA_NEVER;
 	for (w = core->waits; w != NULL; w = next_wait) {
 		next_wait = w->next;
 		if (w->deadline <= now)
 			expire_wait(core, w);
+		else
+			conn_arm(core, w->deadline);
 	}
 	for (r = core->requests; r != NULL; r = next) {
 		next = r->next;
@@ -416,5 +418,8 @@ void ka_core_tick(struct ka_core *core, uint64_t now)
 			fail_request(core, r, -ENOENT);
 		else if (r->deadline <= now)
 			fail_request(core, r, -ETIMEDOUT);
+		else
+			conn_arm(core, request_deadline(r));
 	}
+	peer_tick(core, now);
 }

@@ -6,7 +6,7 @@
 
 void ka_core_init(struct ka_core *core, uint64_t page, uint32_t agent_pid)
 {
-	*core = (struct ka_core){.page = page, .agent_pid = agent_pid};
+	*core = (struct ka_core){.page = page, .agent_pid = agent_pid, .alarm = KA_NEVER};
 }
 
 struct ka_proc *ka_core_enter(struct ka_core *core, void *host, uint32_t pid, const char *comm)
@@ -182,6 +182,8 @@ static int nic_request(struct ka_core *core, struct ka_nic *nic, const struct ka
 		return conn_accept(core, nic, req, ans);
 	case KA_OP_CONN_REJECT:
 		return conn_reject(core, nic, req->u.accept.conn, rep);
+	case KA_OP_CONN_PEER:
+		return peer_request(core, nic, req, now, ans);
 	case KA_OP_DISCONNECT:
 		return conn_disconnect(core, nic, req->u.vi.vi, rep);
 	default:

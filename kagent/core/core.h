@@ -26,7 +26,7 @@
 /* An answer in the making.  Large: the host keeps one. */
 struct ka_answer {
 	struct ka_rep rep;
-	struct ka_give give; /* to be sent with the answer */
+	struct ka_give give; /* to be sent with the answer, or with the event if there is one */
 	bool has_event;	     /* `event` goes to the same process after the answer */
 	struct ka_event event;
 	struct ka_range ranges[KA_MAX_RANGES]; /* rep.nranges of them, sent after rep */
@@ -64,11 +64,15 @@ struct ka_nic;
 #define KA_STAT_NUMBER(name) KA_STAT_##name,
 enum ka_stat { KA_STATS(KA_STAT_NUMBER) KA_STAT_COUNT };
 
+#define KA_PEER_BUCKETS 1024u /* power of 2 */
+
 struct ka_core {
 	struct ka_proc *procs;
-	struct ka_wait *waits;	     /* oldest first */
-	struct ka_request *requests; /* oldest first */
-	uint64_t page;		     /* bytes of a page */
+	struct ka_wait *waits;			/* oldest first */
+	struct ka_request *requests;		/* oldest first */
+	struct ka_peer *peers[KA_PEER_BUCKETS]; /* by both addresses, oldest first */
+	uint64_t alarm;				/* nothing ends before; maybe nothing does then either */
+	uint64_t page;				/* bytes of a page */
 	uint32_t agent_pid;
 	uint32_t openers; /* processes with a NIC handle */
 	uint32_t last_nic;
@@ -97,7 +101,7 @@ void ka_core_exit(struct ka_core *core, struct ka_proc *proc);
 void ka_core_request(struct ka_core *core, struct ka_proc *proc, const struct ka_req *req, uint64_t now,
 		     struct ka_answer *ans);
 
-/* ka_core_deadline - when ka_core_tick() must run next; KA_NEVER: nothing is pending. */
+/* ka_core_deadline - when ka_core_tick() must run next; KA_NEVER: nothing that is pending has an end. */
 uint64_t ka_core_deadline(const struct ka_core *core);
 
 /* ka_core_tick - end what has timed out by @now. */
@@ -113,7 +117,7 @@ struct ka_tag {
 
 enum ka_vi_state {
 	KA_VI_IDLE,
-	KA_VI_PENDING,	 /* `request` waits for an answer */
+	KA_VI_PENDING,	 /* `request` or `peer` waits for an answer */
 	KA_VI_CONNECTED, /* `link` */
 	KA_VI_BROKEN	 /* the peer has gone; DISCONNECT makes it idle */
 };
@@ -125,6 +129,7 @@ struct ka_vi {
 	enum ka_vi_state state;
 	struct ka_tag *tag;
 	struct ka_request *request;
+	struct ka_peer *peer;
 	struct ka_link *link;
 	struct ka_vi_attr attr;
 };
@@ -163,7 +168,7 @@ struct ka_proc {
 	void *host;
 	uint32_t pid;
 	uint32_t nnics;
-	uint32_t npending; /* waits and requests */
+	uint32_t npending; /* waits and requests, but for those of peers */
 	bool exiting;	   /* gets no more events */
 	char comm[16];
 	struct ka_nic *nics;

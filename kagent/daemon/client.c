@@ -9,6 +9,7 @@
 #include "kagent/daemon/daemon.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/sockios.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,6 +44,12 @@ static uint64_t now_ms(void)
 	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
+/*
+ * Events that may wait for a client to read what it has: all of many requests
+ * may end at once, and its event thread be a moment late.
+ */
+#define MAX_LATE 16384
+
 /* Bytes that may wait on an event socket before KA_EV_LOST is left out. */
 #define LOST_QUEUE 32768
 
@@ -54,8 +61,8 @@ static void doom(struct client *c, const char *why)
 	log_line("client %d goes: %s", (int)c->pid, why);
 }
 
-/* Send one message with @nfds descriptors; a client that cannot take it is doomed. */
-static bool send_msg(struct client *c, int fd, struct iovec *iov, size_t niov, const int *fds, size_t nfds)
+/* Send one message with @nfds descriptors: 0 or negative errno. */
+static int send_msg(int fd, struct iovec *iov, size_t niov, const int *fds, size_t nfds)
 {
 	union {
 		struct cmsghdr align;
@@ -73,10 +80,72 @@ static bool send_msg(struct client *c, int fd, struct iovec *iov, size_t niov, c
 		cm->cmsg_len = CMSG_LEN(nfds * sizeof(int));
 		memcpy(CMSG_DATA(cm), fds, nfds * sizeof(int));
 	}
-	if (sendmsg(fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
-		return true;
-	doom(c, errno == EAGAIN ? "it does not read" : strerror(errno));
-	return false;
+	return sendmsg(fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0 ? 0 : -errno;
+}
+
+/* A client that cannot be told something is of no use any more. */
+static void doom_unless_sent(struct client *c, int err)
+{
+	if (err != 0)
+		doom(c, err == -EAGAIN ? "it does not read" : strerror(-err));
+}
+
+static int send_event(struct client *c, const struct ka_event *event, const int *fds, size_t nfds)
+{
+	struct ka_event copy = *event;
+	struct iovec iov = {&copy, sizeof(copy)};
+
+	return send_msg(c->event_fd, &iov, 1, fds, nfds);
+}
+
+/* The first of the late events is sent, or shall not be. */
+static void drop_late(struct client *c)
+{
+	struct late *l = c->late;
+
+	c->late = l->next;
+	if (c->late == NULL)
+		c->late_end = &c->late;
+	c->nlate--;
+	while (l->nfds > 0)
+		close(l->fds[--l->nfds]);
+	free(l);
+}
+
+static int keep_late(struct client *c, const struct ka_event *event, const int *fds, size_t nfds)
+{
+	struct late *l = c->nlate < MAX_LATE ? calloc(1, sizeof(*l)) : NULL;
+
+	if (l == NULL)
+		return -EAGAIN;
+	l->event = *event;
+	*c->late_end = l;
+	c->late_end = &l->next;
+	c->nlate++;
+	for (; l->nfds < nfds; l->nfds++) {
+		l->fds[l->nfds] = fcntl(fds[l->nfds], F_DUPFD_CLOEXEC, 0);
+		if (l->fds[l->nfds] < 0)
+			return -errno;
+	}
+	ev_io_start(loop, &c->room);
+	return 0;
+}
+
+static void has_room(struct ev_loop *l, struct ev_io *w, int events)
+{
+	struct client *c = w->data;
+	int err = 0;
+
+	(void)events;
+	while (c->late != NULL && err == 0) {
+		err = send_event(c, &c->late->event, c->late->fds, c->late->nfds);
+		if (err == 0)
+			drop_late(c);
+	}
+	if (c->late == NULL)
+		ev_io_stop(l, w);
+	if (err != -EAGAIN)
+		doom_unless_sent(c, err);
 }
 
 static size_t give_fds(const struct ka_give *give, int *fds)
@@ -95,20 +164,25 @@ static size_t give_fds(const struct ka_give *give, int *fds)
 void ka_host_event(void *proc, const struct ka_event *event, const struct ka_give *give)
 {
 	struct client *c = proc;
-	struct ka_event copy = *event;
-	struct iovec iov = {&copy, sizeof(copy)};
-	int fds[MAX_FDS], queued = 0;
+	int fds[MAX_FDS], queued = 0, err = -EAGAIN;
+	size_t nfds;
 
 	if (c->doomed)
 		return;
 	/*
 	 * That a connection is lost stands in its control page, and the client's
 	 * progress thread was woken to look: the event can be left out when many
-	 * end at once.  The others must find room.
+	 * end at once.  The others wait for room.
 	 */
-	if (event->type == KA_EV_LOST && (ioctl(c->event_fd, SIOCOUTQ, &queued) != 0 || queued > LOST_QUEUE))
+	if (event->type == KA_EV_LOST &&
+	    (c->late != NULL || ioctl(c->event_fd, SIOCOUTQ, &queued) != 0 || queued > LOST_QUEUE))
 		return;
-	send_msg(c, c->event_fd, &iov, 1, fds, give_fds(give, fds));
+	nfds = give_fds(give, fds);
+	if (c->late == NULL)
+		err = send_event(c, event, fds, nfds);
+	if (err == -EAGAIN)
+		err = keep_late(c, event, fds, nfds);
+	doom_unless_sent(c, err);
 }
 
 static void send_answer(struct client *c, const int *fds, size_t nfds)
@@ -122,7 +196,7 @@ static void send_answer(struct client *c, const int *fds, size_t nfds)
 	answer.rep.nfds = (uint32_t)nfds;
 	if (answer.rep.err != 0)
 		log_line("client %d: error %d: %s", (int)c->pid, answer.rep.err, answer.rep.text);
-	send_msg(c, c->io.fd, iov, 3, fds, nfds);
+	doom_unless_sent(c, send_msg(c->io.fd, iov, 3, fds, nfds));
 }
 
 /* Refuse the client with @err and let it go. */
@@ -166,6 +240,8 @@ static void hello(struct client *c, const struct ka_req *req)
 		return;
 	}
 	c->event_fd = pair[0];
+	ev_io_init(&c->room, has_room, pair[0], EV_WRITE);
+	c->room.data = c;
 	setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
 	maps_open(&c->maps, c->pid); /* refused: the first registration says so */
 	read_comm(c->pid, comm);
@@ -186,11 +262,11 @@ static void serve(struct client *c, const struct ka_req *req)
 
 	/* now_ms() is rounded down: a time-out counts from its end */
 	ka_core_request(&core, c->proc, req, now_ms() + 1, &answer);
-	send_answer(c, fds, give_fds(&answer.give, fds));
+	send_answer(c, fds, answer.has_event ? 0 : give_fds(&answer.give, fds));
+	if (answer.has_event)
+		ka_host_event(c, &answer.event, &answer.give);
 	if (answer.give.region != NULL)
 		region_forget_fd(answer.give.region);
-	if (answer.has_event)
-		ka_host_event(c, &answer.event, &(struct ka_give){NULL, NULL});
 }
 
 static void take_message(struct client *c, const struct ka_req *req, size_t bytes)
@@ -285,8 +361,12 @@ static void release(struct client *c)
 	close(c->io.fd);
 	if (c->exit.fd >= 0)
 		close(c->exit.fd);
-	if (c->event_fd >= 0)
+	if (c->event_fd >= 0) {
+		ev_io_stop(loop, &c->room);
 		close(c->event_fd);
+	}
+	while (c->late != NULL)
+		drop_late(c);
 	maps_close(&c->maps);
 	while (*link != c)
 		link = &(*link)->next;
@@ -358,6 +438,7 @@ static void add_client(int fd)
 		c->refused = -ESRCH;
 	c->pid = cred.pid;
 	c->event_fd = -1;
+	c->late_end = &c->late;
 	c->maps.fd = c->maps.mount_fd = -1;
 	setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
 	ev_io_init(&c->io, readable, fd, EV_READ);

@@ -19,10 +19,21 @@
 /* A connection; KA_MAX_CLIENTS processes with a NIC, and some that only say hello. */
 #define MAX_CONNECTIONS (KA_MAX_CLIENTS + 64)
 
+/* An event that the client's socket had no room for, with its descriptors. */
+struct late {
+	struct late *next;
+	struct ka_event event;
+	int fds[3];
+	size_t nfds;
+};
+
 struct client {
 	struct client *next;
-	struct ev_io io;      /* requests */
-	struct ev_io exit;    /* pidfd: the process has ended */
+	struct ev_io io;   /* requests */
+	struct ev_io exit; /* pidfd: the process has ended */
+	struct ev_io room; /* there is room for events again */
+	struct late *late, **late_end;
+	unsigned int nlate;
 	struct ka_proc *proc; /* NULL before HELLO */
 	struct maps maps;     /* open from HELLO on, if the process lets us look */
 	pid_t pid;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * check.c - what must be true after each request: of the answer, of what the
- * core holds, and of the pages that a process which obeys has locked.
+ * check.c - what must be true after each request: of the answer, and of what
+ * the core holds.
  */
 #include "tests/fuzz/fuzz.h"
 
@@ -105,10 +105,14 @@ static void check_given(const struct ka_req *req, const struct ka_answer *ans)
 	bool accepted = req->op == KA_OP_CONN_ACCEPT && ans->rep.err == 0;
 	bool opened = req->op == KA_OP_OPEN && ans->rep.err == 0;
 
-	if ((ans->give.region != NULL) != accepted || (ans->give.nic != NULL) != (accepted || opened))
+	bool met = req->op == KA_OP_CONN_PEER && ans->has_event && ans->event.err == 0;
+
+	if ((ans->give.region != NULL) != (accepted || met) ||
+	    (ans->give.nic != NULL) != (accepted || met || opened))
 		wrong("memory is given that should not be, or is not given");
 	if (ans->has_event &&
-	    (ans->rep.err != 0 || (req->op != KA_OP_CONN_WAIT && req->op != KA_OP_CONN_REQUEST)))
+	    (ans->rep.err != 0 ||
+	     (req->op != KA_OP_CONN_WAIT && req->op != KA_OP_CONN_REQUEST && req->op != KA_OP_CONN_PEER)))
 		wrong("an event with the answer");
 }
 
@@ -251,11 +255,13 @@ static void check_vi(const struct ka_vi *vi, uint32_t slot)
 	if (vi->id == 0 || vi->id % KA_MAX_VIS != slot || vi->tag->id != vi->attr.tag ||
 	    ka_find_tag(vi->nic, vi->tag->id) != vi->tag)
 		wrong("VI %u in slot %u has tag %u", vi->id, slot, vi->attr.tag);
-	if ((vi->state == KA_VI_PENDING) != (vi->request != NULL) ||
-	    (vi->state == KA_VI_CONNECTED) != (vi->link != NULL))
+	if ((vi->state == KA_VI_PENDING) != (vi->request != NULL || vi->peer != NULL) ||
+	    (vi->request != NULL && vi->peer != NULL) || (vi->state == KA_VI_CONNECTED) != (vi->link != NULL))
 		wrong("VI %u is in state %d", vi->id, (int)vi->state);
 	if (vi->request != NULL && vi->request->vi != vi)
 		wrong("the request of VI %u is another's", vi->id);
+	if (vi->peer != NULL && vi->peer->vi != vi)
+		wrong("the peer's request of VI %u is another's", vi->id);
 	if (vi->link == NULL)
 		return;
 	peer = vi->link->end[!vi->side];
@@ -380,15 +386,38 @@ static void check_lmm(const struct ka_proc *p, const struct account *a, uint64_t
 	mix(digest, w.digest);
 }
 
+/* That each is the one of its VI, and no two of them should have met. */
+static uint32_t check_peers(const struct ka_core *core, uint64_t *digest)
+{
+	const struct ka_peer *p, *o;
+	uint32_t i, n = 0;
+
+	for (i = 0; i < KA_PEER_BUCKETS; i++) {
+		for (p = core->peers[i]; p != NULL; p = p->next) {
+			n++;
+			mix(digest, p->cookie);
+			if (p->vi->peer != p || p->deadline < core->alarm)
+				wrong("the peer's request of VI %u is lost", p->vi->id);
+			for (o = p->next; o != NULL; o = o->next)
+				if (addr_here(&p->local) && addr_here(&p->remote) &&
+				    addr_equal(&p->local, &o->remote) && addr_equal(&p->remote, &o->local))
+					wrong("VIs %u and %u have not met", p->vi->id, o->vi->id);
+		}
+	}
+	return n;
+}
+
 static void check_pending(const struct ka_core *core, uint64_t *digest)
 {
-	uint32_t waits = 0, requests = 0;
+	uint32_t waits = 0, requests = 0, peers = check_peers(core, digest);
 	const struct ka_request *r;
 	const struct ka_wait *w;
 
 	for (w = core->waits; w != NULL; w = w->next) {
 		waits++;
 		mix(digest, w->cookie);
+		if (w->deadline < core->alarm)
+			wrong("wait %" PRIu64 " ends before the alarm", w->cookie);
 	}
 	for (r = core->requests; r != NULL; r = r->next) {
 		requests += r->vi != NULL;
@@ -398,10 +427,14 @@ static void check_pending(const struct ka_core *core, uint64_t *digest)
 			wrong("request %" PRIu64 " is not the one of its VI", r->id);
 		if (r->vi == NULL && r->to == NULL)
 			wrong("request %" PRIu64 " is nobody's", r->id);
+		if (r->deadline < core->alarm || (r->to == NULL && r->grace < core->alarm))
+			wrong("request %" PRIu64 " ends before the alarm", r->id);
 	}
-	if (waits != host_pending(NULL, KA_EV_WAIT, 0) || requests != host_pending(NULL, KA_EV_CONN, 0))
-		wrong("%u waits and %u requests are pending, and %u and %u events are due", waits, requests,
-		      host_pending(NULL, KA_EV_WAIT, 0), host_pending(NULL, KA_EV_CONN, 0));
+	if (waits != host_pending(NULL, WAIT, 0) || requests != host_pending(NULL, REQUEST, 0) ||
+	    peers != host_pending(NULL, PEER, 0))
+		wrong("%u waits, %u and %u requests are pending, and %u, %u and %u events are due", waits,
+		      requests, peers, host_pending(NULL, WAIT, 0), host_pending(NULL, REQUEST, 0),
+		      host_pending(NULL, PEER, 0));
 }
 
 uint64_t check_state(const struct ka_core *core)
@@ -423,7 +456,7 @@ uint64_t check_state(const struct ka_core *core)
 		check_lmm(p, &account, &digest);
 		openers += nnics > 0;
 		if (nnics != p->nnics || nnics > KA_MAX_NICS || p->npending > KA_MAX_WAITS ||
-		    p->npending != host_pending(c, KA_EV_WAIT, 0) + host_pending(c, KA_EV_CONN, 0))
+		    p->npending != host_pending(c, WAIT, 0) + host_pending(c, REQUEST, 0))
 			wrong("process %u has %u NIC handles, and counts %u, and %u pending", p->pid, nnics,
 			      p->nnics, p->npending);
 	}
@@ -431,51 +464,4 @@ uint64_t check_state(const struct ka_core *core)
 		wrong("%u processes have a NIC handle, and the core counts %u", openers, core->openers);
 	check_pending(core, &digest);
 	return digest;
-}
-
-/* ---- locks ---- */
-
-static void cover_area(void *arg, const struct lmm_lma *l)
-{
-	struct cover *cover = arg;
-	uint32_t i, end;
-
-	if (space_clip(cover->space, l->start, l->end - l->start, &i, &end))
-		for (; i < end; i++)
-			cover->area[i] = cover->any[i] = true;
-}
-
-static void cover_whole(void *arg, const struct lmm_segment *s)
-{
-	struct cover *cover = arg;
-	uint32_t i, end;
-
-	if (s->whole && space_clip(cover->space, s->start, s->end - s->start, &i, &end))
-		for (; i < end; i++)
-			cover->any[i] = true;
-}
-
-void check_cover(const struct client *c, struct cover *cover)
-{
-	*cover = (struct cover){.space = &c->space};
-	lmm_walk(c->proc->lmm, cover_area, cover_whole, cover);
-}
-
-void check_locks(struct client *c, bool forgive)
-{
-	struct page *page = c->space.page;
-	struct cover cover;
-	uint32_t i;
-
-	check_cover(c, &cover);
-	for (i = 0; i < SPACE_PAGES; i++, page++) {
-		if (!cover.any[i] && (page->loose || forgive))
-			page->loose = page->locked = false;
-		if (page->loose)
-			continue;
-		if (cover.area[i] && !page->locked)
-			wrong("page %u is in an area and not locked", i);
-		if (!cover.any[i] && page->locked)
-			wrong("page %u is in no area and locked", i);
-	}
 }

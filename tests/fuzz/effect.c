@@ -124,6 +124,12 @@ void check_effect(const struct ka_core *core, const struct client *c, const stru
 		if (ka_find_vi(nic, req->u.vi.vi) != NULL)
 			wrong("VI %u is destroyed and still there", req->u.vi.vi);
 		break;
+	case KA_OP_CONN_PEER:
+		check_vi_is(nic, req->u.request.vi, NULL,
+			    !ans->has_event	  ? KA_VI_PENDING
+			    : ans->event.err == 0 ? KA_VI_CONNECTED
+						  : KA_VI_IDLE);
+		break;
 	case KA_OP_CONN_ACCEPT:
 		check_vi_is(nic, req->u.accept.vi, NULL, KA_VI_CONNECTED);
 		check_ended(core, req->u.accept.conn);

@@ -9,6 +9,7 @@
  *   space.c          address spaces, and which of their pages are locked
  *   host.c           the core's host: memory, events, and what may be pending
  *   check.c          what must be true after each request
+ *   locks.c          which pages must be locked
  *   effect.c         what each request must have done
  *   tell.c           what is done, for people, and what is wrong
  *   run.c            a main() that runs given files; libFuzzer has its own
@@ -30,8 +31,9 @@
 #include "kagent/core/conn.h"
 #include "kagent/daemon/decode.h"
 
-#define PAGE  4096ull
-#define PROCS 6u
+#define PAGE	     4096ull
+#define PROCS	     6u
+#define MAX_REQUESTS 5000u /* of one input */
 
 /* ---- space.c ---- */
 
@@ -96,11 +98,13 @@ struct faults {
 extern struct faults faults;
 extern const struct faults no_faults;
 
-/* A wait or request that must end with one event. */
+/* What must end with one event: KA_EV_WAIT for the first, KA_EV_CONN for the others. */
+enum what { WAIT, REQUEST, PEER };
+
 struct pending {
 	struct client *client;
 	uint64_t cookie;
-	uint32_t type; /* KA_EV_WAIT or KA_EV_CONN */
+	enum what what;
 	uint32_t nic;
 };
 
@@ -108,11 +112,11 @@ struct pending {
 void host_init(void);
 /* host_live - allocations and NIC handles and regions that live. */
 long host_live(void);
-void host_expect(struct client *c, uint32_t type, uint32_t nic, uint64_t cookie);
+void host_expect(struct client *c, enum what what, uint32_t nic, uint64_t cookie);
 /* host_forget - @c has gone, and gets no events. */
 void host_forget(const struct client *c);
 /* host_pending - how many of @c (NULL: of all) and @nic (0: of all). */
-uint32_t host_pending(const struct client *c, uint32_t type, uint32_t nic);
+uint32_t host_pending(const struct client *c, enum what what, uint32_t nic);
 /* host_event_checked - an event that went to @c, by itself or with an answer. */
 void host_event_checked(struct client *c, const struct ka_event *ev, const struct ka_give *give);
 /* host_scribble - what a client may write: a word of the shared memory that @where selects. */
@@ -129,6 +133,9 @@ void check_answer(const struct client *c, const struct ka_req *req, const struct
  * states that a client could tell apart have different ones.
  */
 uint64_t check_state(const struct ka_core *core);
+
+/* ---- locks.c ---- */
+
 /* What of a space the manager says that it holds. */
 struct cover {
 	const struct space *space;

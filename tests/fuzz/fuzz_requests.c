@@ -29,8 +29,7 @@
  */
 #include "tests/fuzz/fuzz.h"
 
-#define MAX_REQUESTS 5000u /* of one input */
-#define MANY	     256u
+#define MANY 256u
 
 unsigned long fuzz_answered[32];
 
@@ -138,7 +137,7 @@ static void set_cookie(struct ka_req *req)
 {
 	if (req->op == KA_OP_CONN_WAIT)
 		req->u.wait.cookie = ++ncookies;
-	else if (req->op == KA_OP_CONN_REQUEST)
+	else if (req->op == KA_OP_CONN_REQUEST || req->op == KA_OP_CONN_PEER)
 		req->u.request.cookie = ++ncookies;
 }
 
@@ -172,14 +171,16 @@ static void obey(struct client *c, const struct ka_req *req)
 
 static void expect_event(struct client *c, const struct ka_req *req)
 {
-	bool wait = req->op == KA_OP_CONN_WAIT;
-
-	if (answer.rep.err != 0 || (!wait && req->op != KA_OP_CONN_REQUEST))
+	if (answer.rep.err != 0)
 		return;
-	host_expect(c, wait ? KA_EV_WAIT : KA_EV_CONN, req->nic,
-		    wait ? req->u.wait.cookie : req->u.request.cookie);
+	if (req->op == KA_OP_CONN_WAIT)
+		host_expect(c, WAIT, req->nic, req->u.wait.cookie);
+	else if (req->op == KA_OP_CONN_REQUEST)
+		host_expect(c, REQUEST, req->nic, req->u.request.cookie);
+	else if (req->op == KA_OP_CONN_PEER)
+		host_expect(c, PEER, req->nic, req->u.request.cookie);
 	if (answer.has_event)
-		event_to(c, &answer.event, &(struct ka_give){NULL, NULL});
+		event_to(c, &answer.event, &answer.give);
 }
 
 static void greet(struct client *c, const struct ka_req *req)
@@ -230,8 +231,9 @@ static void serve(struct client *c, const struct ka_req *req)
 	check_effect(&core, c, req, &answer);
 	if (req->op < sizeof(fuzz_answered) / sizeof(fuzz_answered[0]))
 		fuzz_answered[req->op]++;
-	if (req->op == KA_OP_CLOSE &&
-	    host_pending(c, KA_EV_WAIT, req->nic) + host_pending(c, KA_EV_CONN, req->nic) > 0)
+	if (req->op == KA_OP_CLOSE && host_pending(c, WAIT, req->nic) + host_pending(c, REQUEST, req->nic) +
+						      host_pending(c, PEER, req->nic) >
+					      0)
 		wrong("NIC handle %u is closed, and not all that was pending has ended", req->nic);
 	numbers_learn(c, req, &answer.rep);
 }
@@ -450,6 +452,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		clients[i].doomed = clients[i].connected;
 		release_doomed();
 	}
+	for (i = 0; i < KA_PEER_BUCKETS; i++)
+		if (core.peers[i] != NULL)
+			wrong("all processes have gone, and a peer's request is there");
 	if (core.procs != NULL || core.waits != NULL || core.requests != NULL || core.openers != 0)
 		wrong("all processes have gone, and the core holds something");
 	if (host_live() != 0)

@@ -9,7 +9,7 @@
 #include <sys/mman.h>
 
 #define MAX_REGIONS 4096u
-#define MAX_PENDING (PROCS * KA_MAX_WAITS)
+#define MAX_PENDING MAX_REQUESTS
 
 struct client clients[PROCS];
 struct faults faults;
@@ -209,11 +209,11 @@ int ka_host_resolve(void *proc, uint64_t start, uint64_t end, struct lmm_run *ru
 
 /* ---- events ---- */
 
-void host_expect(struct client *c, uint32_t type, uint32_t nic, uint64_t cookie)
+void host_expect(struct client *c, enum what what, uint32_t nic, uint64_t cookie)
 {
 	if (npending == MAX_PENDING)
-		wrong("the core lets a process have too many waits and requests");
-	pending[npending++] = (struct pending){c, cookie, type, nic};
+		wrong("more waits and requests are pending than there were");
+	pending[npending++] = (struct pending){c, cookie, what, nic};
 }
 
 void host_forget(const struct client *c)
@@ -228,12 +228,12 @@ void host_forget(const struct client *c)
 	}
 }
 
-uint32_t host_pending(const struct client *c, uint32_t type, uint32_t nic)
+uint32_t host_pending(const struct client *c, enum what what, uint32_t nic)
 {
 	uint32_t i, n = 0;
 
 	for (i = 0; i < npending; i++)
-		n += (c == NULL || pending[i].client == c) && pending[i].type == type &&
+		n += (c == NULL || pending[i].client == c) && pending[i].what == what &&
 		     (nic == 0 || pending[i].nic == nic);
 	return n;
 }
@@ -243,7 +243,7 @@ static void ended(struct client *c, const struct ka_event *ev)
 	uint32_t i;
 
 	for (i = 0; i < npending; i++) {
-		if (pending[i].client == c && pending[i].type == ev->type &&
+		if (pending[i].client == c && (pending[i].what == WAIT) == (ev->type == KA_EV_WAIT) &&
 		    pending[i].cookie == ev->cookie) {
 			if (pending[i].nic != ev->nic)
 				wrong("an event of NIC handle %u for a wait of %u", ev->nic, pending[i].nic);

@@ -141,6 +141,7 @@ static void put_places(struct ka_req *req, const struct space *s)
 		put_addr(&req->u.wait.local);
 		break;
 	case KA_OP_CONN_REQUEST:
+	case KA_OP_CONN_PEER:
 		put_addr(&req->u.request.local);
 		put_addr(&req->u.request.remote);
 		break;
@@ -184,6 +185,7 @@ static void put_small(struct ka_req *req)
 		req->u.wait.timeout_ms = small_time(req->u.wait.timeout_ms);
 		break;
 	case KA_OP_CONN_REQUEST:
+	case KA_OP_CONN_PEER:
 		req->u.request.timeout_ms = small_time(req->u.request.timeout_ms);
 		req->u.request.grace_ms = small_time(req->u.request.grace_ms);
 		break;
@@ -239,6 +241,7 @@ static uint32_t put_object(struct ka_req *req, const struct numbers *k, bool dea
 		req->u.vi.vi = (uint32_t)vi.id;
 		return vi.nic;
 	case KA_OP_CONN_REQUEST:
+	case KA_OP_CONN_PEER:
 		req->u.request.vi = (uint32_t)vi.id;
 		return vi.nic;
 	case KA_OP_CONN_ACCEPT:

@@ -55,6 +55,7 @@ const char *op_name(uint32_t op)
 		[KA_OP_CONN_REJECT] = "CONN_REJECT",
 		[KA_OP_DISCONNECT] = "DISCONNECT",
 		[KA_OP_INSPECT] = "INSPECT",
+		[KA_OP_CONN_PEER] = "CONN_PEER",
 	};
 
 	return op < sizeof(names) / sizeof(names[0]) ? names[op] : NULL;

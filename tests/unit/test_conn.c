@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * test_conn.c - connections, through requests alone: two processes with a NIC
- * handle and two VIs each.
+ * test_conn.c - client and server: who meets whom, answers, times, and the end
+ * of connections.
  */
-#include "tests/unit/fake_host.h"
+#include "tests/unit/ends.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,94 +11,6 @@
 #include <string.h>
 
 #include <cmocka.h>
-
-struct end {
-	struct ka_proc *proc;
-	uint32_t nic;
-	uint32_t vi[2];
-};
-
-static struct ka_core core;
-static struct ka_answer ans;
-static struct end srv, cli;
-static uint64_t now;
-
-static int ask(struct end *e, struct ka_req *req)
-{
-	req->nic = e->nic;
-	ka_core_request(&core, e->proc, req, now, &ans);
-	if (ans.has_event)
-		ka_host_event(e, &ans.event, &ans.give);
-	assert_int_equal(ans.rep.err != 0, ans.rep.text[0] != '\0');
-	return ans.rep.err;
-}
-
-static const struct ka_vi_attr plain = {
-	.level = VIP_SERVICE_RELIABLE_DELIVERY, .max_transfer = 4096, .wake_send = 1, .wake_recv = 2};
-
-static int set_vi(struct end *e, enum ka_op op, uint32_t vi, struct ka_vi_attr attr)
-{
-	struct ka_req req = {.op = op};
-
-	attr.tag = 1;
-	req.u.vi.vi = vi;
-	req.u.vi.attr = attr;
-	return ask(e, &req);
-}
-
-static void enter(struct end *e, uint32_t pid)
-{
-	struct ka_req req = {.op = KA_OP_OPEN};
-	int i;
-
-	e->proc = ka_core_enter(&core, e, pid, "test");
-	assert_int_equal(ask(e, &req), 0);
-	e->nic = ans.rep.u.open.nic;
-	assert_int_equal(ans.rep.u.open.tag, 1);
-	for (i = 0; i < 2; i++) {
-		assert_int_equal(set_vi(e, KA_OP_VI_CREATE, 0, plain), 0);
-		e->vi[i] = ans.rep.u.vi.vi;
-	}
-}
-
-static int setup(void **state)
-{
-	(void)state;
-	fake_reset();
-	now = 1000;
-	ka_core_init(&core, PAGE, 1);
-	enter(&srv, 100);
-	enter(&cli, 200);
-	return 0;
-}
-
-static void leave(struct end *e)
-{
-	if (e->proc != NULL)
-		ka_core_exit(&core, e->proc);
-	e->proc = NULL;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	leave(&srv);
-	leave(&cli);
-	assert_null(core.waits);
-	assert_null(core.requests);
-	assert_null(core.procs);
-	assert_int_equal(core.openers, 0);
-	assert_int_equal(fake.live, 0);
-	return 0;
-}
-
-static struct ka_addr addr(const char *disc)
-{
-	struct ka_addr a = {.host_len = 1, .disc_len = (uint16_t)strlen(disc), .bytes = {KA_NIC_ADDR}};
-
-	memcpy(a.bytes + 1, disc, strlen(disc));
-	return a;
-}
 
 static int wait_for(struct end *e, uint64_t cookie, const char *disc, uint32_t timeout)
 {
@@ -132,38 +44,6 @@ static int reject(struct end *e, uint64_t conn)
 	struct ka_req req = {.op = KA_OP_CONN_REJECT, .u.accept = {conn, 0, 0}};
 
 	return ask(e, &req);
-}
-
-static int disconnect(struct end *e, uint32_t vi)
-{
-	struct ka_req req = {.op = KA_OP_DISCONNECT, .u.vi.vi = vi};
-
-	return ask(e, &req);
-}
-
-static int simple(struct end *e, enum ka_op op)
-{
-	struct ka_req req = {.op = op};
-
-	return ask(e, &req);
-}
-
-static const struct ka_event *expect(struct end *e, uint32_t type, int err, uint64_t cookie)
-{
-	const struct fake_event *f = fake_last(e);
-
-	assert_non_null(f);
-	assert_int_equal(f->event.type, type);
-	assert_int_equal(f->event.err, err);
-	assert_int_equal(f->event.cookie, cookie);
-	assert_int_equal(f->event.nic, e->nic);
-	return &f->event;
-}
-
-static void tick(uint64_t ms)
-{
-	now += ms;
-	ka_core_tick(&core, now);
 }
 
 /* A request of the client's VI @vi that the server has got; its number. */
@@ -403,14 +283,6 @@ static void test_others_ids(void **state)
 	assert_int_equal(simple(&thief, KA_OP_CLOSE), -EINVAL);
 	assert_int_equal(accept_with(&srv, conn + 1, srv.vi[0]), -ENOENT);
 	assert_int_equal(accept_with(&srv, conn, srv.vi[0]), 0);
-}
-
-static void expect_lost(struct end *e, uint32_t vi, uint32_t down)
-{
-	const struct ka_event *ev = expect(e, KA_EV_LOST, 0, 0);
-
-	assert_int_equal(ev->info.vi, vi);
-	assert_int_equal(ev->down, down);
 }
 
 static void test_disconnect(void **state)

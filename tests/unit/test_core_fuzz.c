@@ -67,7 +67,7 @@ static struct ka_req any_request(const struct known *k)
 
 	for (i = 0; i < sizeof(req); i++)
 		byte[i] = (unsigned char)fake_rand(&rnd);
-	req.op = pick(KA_OP_INSPECT + 1);
+	req.op = pick(KA_OP_CONN_PEER + 1);
 	req.nic = k->nic;
 	if (req.op == KA_OP_CLOSE && pick(20) != 0)
 		req.op = KA_OP_VI_CREATE;
@@ -111,6 +111,7 @@ static struct ka_req any_request(const struct known *k)
 		req.u.wait.local = any_addr();
 		break;
 	case KA_OP_CONN_REQUEST:
+	case KA_OP_CONN_PEER:
 		req.u.request.vi = k->vi;
 		req.u.request.timeout_ms = pick(300);
 		req.u.request.grace_ms = pick(300);
@@ -168,7 +169,7 @@ static void test_fuzz(void **state)
 	struct known known[PROCS] = {0};
 	struct ka_proc *procs[PROCS] = {0};
 	uint64_t now = 5, seed = 0xfeedbeef1234567ull;
-	uint32_t round, i, connections = 0, deregs = 0, gone = 0;
+	uint32_t round, i, connections = 0, peers = 0, deregs = 0, gone = 0;
 	const struct fake_event *ev;
 	struct ka_req req;
 
@@ -195,6 +196,7 @@ static void test_fuzz(void **state)
 			    ans.rep.nrecs <= KA_MAX_RECS);
 		assert_int_equal(ans.rep.err != 0, ans.rep.text[0] != '\0');
 		connections += req.op == KA_OP_CONN_ACCEPT && ans.rep.err == 0;
+		peers += req.op == KA_OP_CONN_PEER && ans.has_event && ans.event.err == 0;
 		gone += req.op == KA_OP_MEM_SET && ans.rep.err == -EFAULT;
 		deregs += req.op == KA_OP_MEM_DEREG && ans.rep.err == 0;
 		learn(&known[i], &req);
@@ -211,9 +213,9 @@ static void test_fuzz(void **state)
 			assert_true(ka_core_deadline(&core) > now);
 		}
 	}
-	print_message("%u connections, %u deregistrations, %u times memory that had gone\n", connections,
-		      deregs, gone);
-	assert_true(connections > 100 && deregs > 100 && gone > 10);
+	print_message("%u connections, %u of peers, %u deregistrations, %u times memory that had gone\n",
+		      connections, peers, deregs, gone);
+	assert_true(connections > 100 && peers > 100 && deregs > 100 && gone > 10);
 	while (core.procs != NULL)
 		ka_core_exit(&core, core.procs);
 	assert_null(core.waits);
