@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * vipl_ext.h - softvia's additions to VIPL: why a call failed, and a look into
- * the kernel agent's tables.  A portable program does not need them.
+ * vipl_ext.h - softvia's additions to VIPL: why a call failed, a look into the
+ * kernel agent's tables, and what the environment says.  A portable program does not need them.
  */
 #ifndef SOFTVIA_VIPL_EXT_H
 #define SOFTVIA_VIPL_EXT_H
@@ -163,6 +163,27 @@ struct vipx_hold {
  * Returns VIP_SUCCESS, VIP_INVALID_PARAMETER.
  */
 VIP_RETURN VipxHold(VIP_NIC_HANDLE NicHandle, struct vipx_hold *Hold);
+
+/* An environment variable of softvia.  A text may be NULL where that is said; "" for what there is none of.
+ */
+struct vipx_variable {
+	const char *name;
+	const char *type;	/* text, path, choice, flag */
+	const char *allowed;	/* of a choice or a flag: "a, b or c" */
+	const char *by_default; /* NULL: there is none */
+	const char *given;	/* in the environment; NULL: not set, or empty */
+	const char *value;	/* what holds; NULL: nothing, or VipOpenNic refuses what is given */
+	const char *help;	/* one line */
+};
+
+/*
+ * VipxEnvironment - list the environment variables, and what holds in this
+ * process.  It needs no NIC handle and starts no agent.
+ * @Row: called for each variable, in the caller's thread; the row is valid
+ *       during the call.
+ * Returns VIP_SUCCESS, VIP_INVALID_PARAMETER.
+ */
+VIP_RETURN VipxEnvironment(void (*Row)(void *Context, const struct vipx_variable *Variable), void *Context);
 
 #ifdef __cplusplus
 }

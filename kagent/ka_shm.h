@@ -87,6 +87,9 @@ static inline bool ka_tpt_get(const struct ka_tpt_entry *table, uint32_t handle,
 	return ka_load_relaxed(&e->handle) == handle && ka_load_relaxed(&e->seq) == seq;
 }
 
+/* The tag that a NIC handle has from the start: it matches every tag of that handle. */
+#define KA_TAG_DEFAULT 1u
+
 /*
  * ka_tpt_check - may [@addr, @addr + @len) be accessed under @tag with @rights?
  * On true @out holds the entry.  The range of an access of 0 bytes is not
@@ -95,7 +98,9 @@ static inline bool ka_tpt_get(const struct ka_tpt_entry *table, uint32_t handle,
 static inline bool ka_tpt_check(const struct ka_tpt_entry *table, uint32_t handle, uint64_t addr,
 				uint64_t len, uint32_t tag, uint32_t rights, struct ka_tpt_entry *out)
 {
-	if (!ka_tpt_get(table, handle, out) || out->tag != tag || (out->rights & rights) != rights)
+	if (!ka_tpt_get(table, handle, out) || (out->rights & rights) != rights)
+		return false;
+	if (out->tag != tag && (out->tag == 0 || (out->tag != KA_TAG_DEFAULT && tag != KA_TAG_DEFAULT)))
 		return false;
 	return len == 0 ||
 	       (addr >= out->start && len <= out->length && addr - out->start <= out->length - len);

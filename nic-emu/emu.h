@@ -4,7 +4,9 @@
  *
  *   emu_nic.c   the NIC handle: tables, wake words, the progress thread
  *   emu_conn.c  connections, by way of the agent
- *   emu_data.c  posting and completing, on the engine of core/
+ *   emu_data.c  posting and polling: descriptors in, the consumer's memory
+ *   emu_tx.c    the send queue, on the engine of core/
+ *   emu_rx.c    what comes: receives, RDMA writes, reads that the peer asks for
  *
  * A VI's struct emu_vi lives as long as the VI; vi->link points to it while the
  * VI is connected.
@@ -15,13 +17,42 @@
 #include "nic-emu/core/emu_engine.h"
 #include "vipl/internal.h"
 
-#define EMU_MAPS 16u /* objects of the peer that a connection keeps mapped */
+#define EMU_MAPS  16u /* objects of the peer that a connection keeps mapped */
+#define EMU_READS 16u /* RDMA reads of one end that the other one has not answered yet */
 
 struct emu_map {
 	uint64_t object;
 	uint8_t *base;
 	uint64_t size;
 	uint64_t used; /* number of the last message that used it, from 1 */
+};
+
+/* A descriptor, copied: it is the consumer's memory, each field of which is read once. */
+struct emu_request {
+	struct emu_seg seg[EMU_MAX_SEGS];
+	struct emu_seg target; /* RDMA: the peer's memory */
+	uint32_t nsegs;
+	uint32_t op;	/* VIP_CONTROL_OP_* */
+	uint64_t total; /* bytes */
+	uint16_t control;
+	uint32_t imm;
+	uint32_t error; /* VIP_STATUS_*_ERROR, or 0 */
+};
+
+/* What became of a send queue's descriptor that was started. */
+struct emu_sent_desc {
+	uint32_t status; /* VIP_STATUS_*: final; or 0: not before ... */
+	uint32_t op;	 /* VIP_STATUS_OP_* */
+	uint32_t length; /* bytes */
+	uint64_t reap;	 /* ... the peer has reaped this many messages; EMU_NO_REAP: has answered the read */
+};
+#define EMU_NO_REAP UINT64_MAX
+
+/* A read that the peer was asked for: where its data go. */
+struct emu_read {
+	uint64_t n; /* of the descriptor */
+	uint32_t nsegs;
+	struct emu_seg seg[EMU_MAX_SEGS];
 };
 
 struct emu_nic {
@@ -46,22 +77,51 @@ struct emu_vi {
 
 	/* the send queue, under its lock: descriptors complete <= started <= posted */
 	uint64_t started;
-	bool streaming;	     /* descriptor started - 1 is still being sent */
-	bool broken;	     /* a send ended the connection: nothing more is started */
-	uint32_t unfinished; /* posted sends are not all on their way; read without the lock */
-	uint32_t polls;	     /* the consumer's looks at the queue ... */
-	uint32_t polls_seen; /* ... as the progress thread last saw them */
-	uint32_t *status;    /* by descriptor: final, or 0: wait until the peer has reaped ... */
-	uint64_t *reap;	     /* ... this many */
-	uint32_t *length;    /* by descriptor: bytes sent */
-	bool status_bad;     /* the descriptor that is being sent has its error already */
-	uint32_t ending;     /* KA_DOWN_*: the connection ends once the peer has reaped ... */
-	uint64_t ending_at;  /* ... this many */
-	uint32_t unreaped;   /* started sends wait for the peer; read without the lock */
-	uint32_t vain;	     /* polls for them */
+	bool streaming;		    /* a message is still being sent: ... */
+	uint64_t streams;	    /* ... that of this descriptor, or EMU_NO_DESC: the answer to a read */
+	bool streams_bad;	    /* its error was told already */
+	bool broken;		    /* a send ended the connection: nothing more is started */
+	uint32_t severed;	    /* so has this end: what is not complete will not be */
+	uint32_t unfinished;	    /* posted sends are not all on their way; read without the lock */
+	uint32_t polls;		    /* the consumer's looks at the queue ... */
+	uint32_t polls_seen;	    /* ... as the progress thread last saw them */
+	struct emu_sent_desc *sent; /* by descriptor, EMU_DEPTH */
+	uint32_t ending;	    /* KA_DOWN_*: the connection ends once the peer has reaped ... */
+	uint64_t ending_at;	    /* ... this many */
+	uint32_t unreaped;	    /* started sends wait for the peer; read without the lock */
+	uint32_t vain;		    /* polls for them */
+
+	/* RDMA reads: asked for under the send queue's lock, answered under the receive queue's */
+	struct emu_read *read; /* EMU_READS, made when the first is asked for */
+	uint64_t reads_asked, reads_answered;
+	/* and the peer's: come under the receive queue's lock, answered under the send queue's */
+	struct emu_seg wanted[EMU_READS];
+	uint64_t wants, wants_answered;
 
 	struct emu_map map[EMU_MAPS];
 };
+
+#define EMU_NO_DESC UINT64_MAX
+
+static inline bool emu_reliable(const struct emu_vi *e)
+{
+	return e->l.level != VIP_SERVICE_UNRELIABLE;
+}
+
+static inline bool emu_reception(const struct emu_vi *e)
+{
+	return e->l.level == VIP_SERVICE_RELIABLE_RECEPTION;
+}
+
+static inline bool emu_reads_out(const struct emu_vi *e)
+{
+	return ka_load_acquire(&e->reads_answered) != ka_load_relaxed(&e->reads_asked);
+}
+
+static inline bool emu_wanted(const struct emu_vi *e)
+{
+	return ka_load_acquire(&e->wants) != ka_load_relaxed(&e->wants_answered);
+}
 
 static inline struct emu_nic *emu_nic(const struct vip_nic *nic)
 {
@@ -98,10 +158,21 @@ void emu_disconnect(struct vip_vi *vi);
 void emu_do_post_send(struct vip_vi *vi, uint64_t n);
 void emu_do_post_recv(struct vip_vi *vi, uint64_t n);
 void emu_poll(struct vip_vi *vi, int queue);
-/* Send queue: go on as far as it goes; true while something is left to send.  Its lock held. */
+/* Read descriptor number @n of the queue, whose lock is held. */
+void emu_read_request(struct vip_vi *vi, int queue, uint64_t n, struct emu_request *r);
+/* After something was published for the peer: wake who sleeps on its @word. */
+void emu_notice(struct emu_vi *e, uint32_t word);
+
+/* emu_tx.c: go on as far as it goes; true while something is left to send.  The send queue's lock held. */
 bool emu_pump(struct emu_vi *e);
-/* Receive queue: take what has come.  Its lock held. */
-void emu_drain(struct emu_vi *e);
+
+/* emu_rx.c: take what has come; true when the send queue has something to do.  The receive queue's lock held.
+ */
+bool emu_drain(struct emu_vi *e);
+/* emu_rx.c: an error of the peer's RDMA operation, which takes no descriptor of this end; a queue's lock
+ * held. */
+void emu_rdma_error(struct emu_vi *e, int queue, VIP_ERROR_CODE code);
+
 enum nic_down emu_vi_down(struct vip_vi *vi);
 /* The other end has something to see at once: a broken connection, a dropped message. */
 void emu_alarm_peer(struct emu_vi *e);

@@ -97,23 +97,20 @@ int emu_vi_new(struct vip_vi *vi)
 	if (!e)
 		return -ENOMEM;
 	e->vi = vi;
-	e->status = calloc(EMU_DEPTH, sizeof(*e->status));
-	e->reap = calloc(EMU_DEPTH, sizeof(*e->reap));
-	e->length = calloc(EMU_DEPTH, sizeof(*e->length));
+	e->sent = calloc(EMU_DEPTH, sizeof(*e->sent));
+	if (!e->sent) {
+		free(e);
+		return -ENOMEM;
+	}
 	vi->priv = e;
-	if (e->status && e->reap && e->length)
-		return 0;
-	emu_vi_free(vi);
-	return -ENOMEM;
+	return 0;
 }
 
 void emu_vi_free(struct vip_vi *vi)
 {
 	struct emu_vi *e = vi->priv;
 
-	free(e->status);
-	free(e->reap);
-	free(e->length);
+	free(e->sent);
 	free(e);
 	vi->priv = NULL;
 }
@@ -156,13 +153,15 @@ static int attach(struct vip_vi *vi, const struct ka_conn_info *info, const int 
 	e->l.peer_tag = info->peer.tag;
 	e->l.level = vi->attr.level;
 	e->l.max_transfer = vi->attr.max_transfer;
+	e->l.own_rdma = vi->attr.rdma;
+	e->l.peer_rdma = info->peer.rdma;
 	e->peer_wake = wake;
 	e->peer_send_word = info->peer.wake_send % KA_WAKE_WORDS;
 	e->peer_recv_word = info->peer.wake_recv % KA_WAKE_WORDS;
 	e->started = vi->q[VIP_SQ].tail;
 	e->streaming = e->broken = e->draining = false;
-	e->status_bad = false;
-	e->unfinished = e->unreaped = e->ending = 0;
+	e->unfinished = e->unreaped = e->ending = e->severed = 0;
+	e->reads_asked = e->reads_answered = e->wants = e->wants_answered = 0;
 	vi->link = e;
 	pthread_mutex_unlock(&vi->q[VIP_RQ].lock);
 	pthread_mutex_unlock(&vi->q[VIP_SQ].lock);
@@ -400,6 +399,7 @@ void emu_sever(struct vip_vi *vi)
 	emu_set_down(&e->l, KA_DOWN_DISCONNECT);
 	emu_alarm_peer(e);
 	emu_quiet(e);
+	ka_store_release(&e->severed, 1);
 }
 
 void emu_detach(struct vip_vi *vi)

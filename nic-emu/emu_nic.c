@@ -134,10 +134,22 @@ static void turn_vi(void *obj, void *arg)
 	struct vip_vi *vi = obj;
 	struct turn *t = arg;
 	struct emu_vi *e;
-	bool dropped = false, down = false;
+	bool dropped = false, down = false, reads = false;
 
 	if (ka_load_relaxed(&vi->nic) != t->nic)
 		return;
+	pthread_mutex_lock(&vi->q[VIP_RQ].lock);
+	e = vi->link;
+	vi->q[VIP_RQ].careful = true;
+	if (e) {
+		reads = emu_drain(e);
+		t->busy |= e->draining;
+		dropped = __atomic_exchange_n(&e->l.region->to[e->l.side].tx.dropped, 0, __ATOMIC_SEQ_CST);
+		down = emu_vi_down(vi) != NIC_UP;
+	}
+	vi->q[VIP_RQ].careful = false;
+	pthread_mutex_unlock(&vi->q[VIP_RQ].lock);
+
 	pthread_mutex_lock(&vi->q[VIP_SQ].lock);
 	e = vi->link;
 	vi->q[VIP_SQ].careful = true;
@@ -145,7 +157,7 @@ static void turn_vi(void *obj, void *arg)
 		uint32_t *want = &e->l.region->to[1 - e->l.side].tx.want_room;
 		bool left = ka_load_relaxed(&e->unfinished);
 
-		if (left && !t->takeover && e->polls != e->polls_seen) {
+		if (left && !reads && !t->takeover && e->polls != e->polls_seen) {
 			t->polled = true;
 		} else {
 			ka_store_relaxed(want, 0);
@@ -163,18 +175,6 @@ static void turn_vi(void *obj, void *arg)
 	}
 	vi->q[VIP_SQ].careful = false;
 	pthread_mutex_unlock(&vi->q[VIP_SQ].lock);
-
-	pthread_mutex_lock(&vi->q[VIP_RQ].lock);
-	e = vi->link;
-	vi->q[VIP_RQ].careful = true;
-	if (e) {
-		emu_drain(e);
-		t->busy |= e->draining;
-		dropped = __atomic_exchange_n(&e->l.region->to[e->l.side].tx.dropped, 0, __ATOMIC_SEQ_CST);
-		down = emu_vi_down(vi) != NIC_UP;
-	}
-	vi->q[VIP_RQ].careful = false;
-	pthread_mutex_unlock(&vi->q[VIP_RQ].lock);
 	if (dropped)
 		vip_async(vi->nic, vi, VIP_ERROR_RECVQ_EMPTY, VIP_RESOURCE_VI, NULL);
 	if (down)
@@ -300,7 +300,7 @@ static void emu_query(struct vip_nic *nic, VIP_NIC_ATTRIBUTES *a)
 	a->MaxPtags = KA_MAX_PTAGS;
 	a->ReliabilityLevelSupport =
 		VIP_SERVICE_UNRELIABLE | VIP_SERVICE_RELIABLE_DELIVERY | VIP_SERVICE_RELIABLE_RECEPTION;
-	a->RDMAReadSupport = 0;
+	a->RDMAReadSupport = VIP_SERVICE_RELIABLE_DELIVERY | VIP_SERVICE_RELIABLE_RECEPTION;
 }
 
 static int mem_check(struct vip_nic *nic, uint32_t handle, uint64_t addr, uint64_t len, uint32_t tag,

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * vip_info - a device, its limits, and how well registered memory is held here:
- * lines of "key: value", as fi_info and ibv_devinfo have them, or JSON.
+ * lines of "key: value", as fi_info and ibv_devinfo have them, or JSON.  With
+ * --env the environment variables instead (vip_info_env.c).
  *
- * It opens the device, and so starts an agent when none runs.
+ * It opens the device, and so starts an agent when none runs; --env does not.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -14,11 +15,12 @@
 #include <sys/resource.h>
 
 #include "tools/common.h"
+#include "tools/vip_info.h"
 #include "vipl_ext.h"
 
 #define PROGRAM "vip_info"
 
-/* What there is to tell, before it becomes text or JSON. */
+/* What there is to tell of a device, before it becomes text or JSON. */
 struct info {
 	struct vnic n;
 	struct vipx_hold hold;
@@ -68,7 +70,8 @@ static void usage(FILE *to)
 		"\n"
 		"  -d, --device NAME   NIC (default %s)\n"
 		"  -v, --verbose       all attributes\n"
-		"  -j, --json          one JSON object, with all attributes\n"
+		"  -e, --env           no device: the environment variables, and what holds\n"
+		"  -j, --json          JSON: one object, with all attributes; with -e an array\n"
 		"  -h, --help          this text\n"
 		"  -V, --version       version\n"
 		"\n"
@@ -245,23 +248,30 @@ static int ask(struct info *info, const char *device)
 static int run(int argc, char **argv)
 {
 	static const struct option longs[] = {
-		{"device", required_argument, NULL, 'd'}, {"verbose", no_argument, NULL, 'v'},
-		{"json", no_argument, NULL, 'j'},	  {"help", no_argument, NULL, 'h'},
-		{"version", no_argument, NULL, 'V'},	  {0},
+		{"device", required_argument, NULL, 'd'},
+		{"verbose", no_argument, NULL, 'v'},
+		{"env", no_argument, NULL, 'e'},
+		{"json", no_argument, NULL, 'j'},
+		{"help", no_argument, NULL, 'h'},
+		{"version", no_argument, NULL, 'V'},
+		{0},
 	};
 	const char *device = TOOL_DEVICE;
-	bool verbose = false, json = false;
+	bool verbose = false, env = false, json = false;
 	struct info info = {0};
 	int opt, rc = EXIT_SUCCESS;
 
 	opterr = 0;
-	while ((opt = getopt_long(argc, argv, ":d:vjhV", longs, NULL)) != -1) {
+	while ((opt = getopt_long(argc, argv, ":d:vejhV", longs, NULL)) != -1) {
 		switch (opt) {
 		case 'd':
 			device = optarg;
 			break;
 		case 'v':
 			verbose = true;
+			break;
+		case 'e':
+			env = true;
 			break;
 		case 'j':
 			json = true;
@@ -272,6 +282,10 @@ static int run(int argc, char **argv)
 	}
 	if (optind < argc)
 		return tool_bad_usage(PROGRAM, "it takes options only", argv[optind]);
+	if (env) {
+		env_print(json);
+		return rc;
+	}
 	tool_quiet_library();
 	if (ask(&info, device)) {
 		fprintf(stderr, PROGRAM ": %s\n", info.n.fault);

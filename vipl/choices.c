@@ -4,8 +4,7 @@
  */
 #include "vipl/choices.h"
 
-#include <stdlib.h>
-#include <string.h>
+#include "vipl/env.h"
 
 static const struct vip_choices by_default = {
 	.null_ptag = true,
@@ -20,7 +19,5 @@ static const struct vip_choices strict = {0};
 
 const struct vip_choices *vip_choices(void)
 {
-	const char *env = getenv("VIPL_STRICT");
-
-	return env && strcmp(env, "0") != 0 ? &strict : &by_default;
+	return vip_env_flag(VIP_ENV_STRICT) ? &strict : &by_default;
 }

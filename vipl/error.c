@@ -9,47 +9,67 @@
 #include "vipl/internal.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
+
+#include "vipl/env.h"
 
 static _Thread_local char cause[320];
 static _Thread_local char text[400];
 
 static const char *const levels[] = {"none", "error", "warn", "info", "debug"};
 
-static enum vip_log log_level(void)
+/*
+ * Append a line to @file in one piece.  It is opened for each: a program that
+ * closes all its descriptors does no harm, and the file may be moved away.
+ */
+static int append(const char *file, const char *level, const char *what)
 {
-	static int level = -1;
-	int l = ka_load_relaxed(&level);
+	int fd = open(file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0600), n, err = 0;
+	struct timespec now;
+	char line[640], stamp[32];
+	struct tm tm;
 
-	if (l < 0) {
-		const char *env = getenv("VIPL_LOG");
-		int i;
-
-		l = VIP_LOG_WARN;
-		for (i = 0; env && i <= VIP_LOG_DEBUG; i++) {
-			if (strcmp(env, levels[i]) == 0)
-				l = i;
-		}
-		ka_store_relaxed(&level, l);
-	}
-	return (enum vip_log)l;
+	if (fd < 0)
+		return -errno;
+	clock_gettime(CLOCK_REALTIME, &now);
+	localtime_r(&now.tv_sec, &tm);
+	strftime(stamp, sizeof(stamp), "%F %T", &tm);
+	n = snprintf(line, sizeof(line), "%s.%03ld vipl[%d] %s: %s\n", stamp, now.tv_nsec / 1000000,
+		     (int)getpid(), level, what);
+	if (write(fd, line, (size_t)n) != n)
+		err = -errno;
+	close(fd);
+	return err;
 }
 
 void vip_log(enum vip_log level, const char *fmt, ...)
 {
+	static uint32_t failed;
+	int kept = errno, err = 0;
+	const char *file;
 	char line[512];
 	va_list ap;
 
-	if (level > log_level())
+	if ((int)level > vip_env_choice(VIP_ENV_LOG))
 		return;
 	va_start(ap, fmt);
 	vsnprintf(line, sizeof(line), fmt, ap);
 	va_end(ap);
-	fprintf(stderr, "vipl: %s: %s\n", levels[level], line);
+	file = vip_env_text(VIP_ENV_LOG_FILE);
+	if (file)
+		err = append(file, levels[level], line);
+	if (err && !__atomic_exchange_n(&failed, 1, __ATOMIC_RELAXED))
+		fprintf(stderr,
+			"vipl: warn: VIPL_LOG_FILE is '%s', which cannot be written: %s; the log goes here\n",
+			file, strerror(-err));
+	if (!file || err)
+		fprintf(stderr, "vipl: %s: %s\n", levels[level], line);
+	errno = kept;
 }
 
 void vip_why(const char *fmt, ...)

@@ -11,13 +11,13 @@
 #include <errno.h>
 #include <liburing.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "kagent/host/limit.h"
 #include "kagent/host/pages.h"
+#include "vipl/env.h"
 #include "vipl/internal.h"
 
 #define PINS	 16384u	      /* the kernel's limit of buffers in one ring */
@@ -77,20 +77,16 @@ static int try_pin(uint64_t page, uint64_t bytes)
 
 static int wanted(uint32_t *level)
 {
-	const char *name = getenv("VIPL_LOCK_LEVEL");
+	int choice = vip_env_choice(VIP_ENV_LOCK_LEVEL);
+	char why[200];
 
-	found.chosen = name && *name;
-	for (*level = LMM_MAPPED; found.chosen && *level <= LMM_PINNED; ++*level) {
-		if (strcmp(name, names[*level]) == 0)
-			return 0;
+	if (choice < 0) {
+		vip_why("%s", vip_env_why(VIP_ENV_LOCK_LEVEL, why, sizeof(why)));
+		return -EINVAL;
 	}
-	*level = LMM_PINNED;
-	if (!found.chosen)
-		return 0;
-	vip_why("VIPL_LOCK_LEVEL is '%.32s': it may be mapped, locked or pinned; without it the best that "
-		"holds is taken",
-		name);
-	return -EINVAL;
+	found.chosen = choice <= LMM_PINNED;
+	*level = found.chosen ? (uint32_t)choice : LMM_PINNED;
+	return 0;
 }
 
 /* The limit as a text can name it. */

@@ -3,6 +3,7 @@
  * nic.c - NIC handles: which device is which NIC, opening and closing, the death
  * of the agent, and fork.
  */
+#include "vipl/env.h"
 #include "vipl/internal.h"
 #include "vipl/watch.h"
 
@@ -74,6 +75,7 @@ static void forked(void)
 {
 	size_t i;
 
+	vip_env_forked();
 	vip_obj_forked();
 	vip_mem_forked();
 	for (i = 0; i < sizeof(devices) / sizeof(devices[0]); i++)
@@ -104,6 +106,7 @@ static struct vip_nic *nic_new(void)
 VIP_EXPORT VIP_RETURN VipOpenNic(const VIP_CHAR *name, VIP_NIC_HANDLE *out)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	struct ka_agent_at at = {vip_env_text(VIP_ENV_AGENT_DIR), vip_env_text(VIP_ENV_AGENT)};
 	struct ka_req req = {.op = KA_OP_OPEN};
 	struct vip_nic *nic;
 	struct ka_rep rep;
@@ -122,6 +125,7 @@ VIP_EXPORT VIP_RETURN VipOpenNic(const VIP_CHAR *name, VIP_NIC_HANDLE *out)
 		return vip_quiet(VIP_INVALID_PARAMETER, "there is no device '%.64s': emu0 is always there",
 				 name);
 	pthread_once(&once, at_fork);
+	vip_env_check();
 	nic = nic_new();
 	if (!nic)
 		return vip_fail(VIP_ERROR_RESOURCE, "no memory for a NIC handle");
@@ -135,7 +139,7 @@ VIP_EXPORT VIP_RETURN VipOpenNic(const VIP_CHAR *name, VIP_NIC_HANDLE *out)
 		goto free_nic;
 	}
 	vip_watch_open();
-	err = ka_agent_get(nic->ops->agent_ops, &nic->agent, why, sizeof(why));
+	err = ka_agent_get(&at, nic->ops->agent_ops, &nic->agent, why, sizeof(why));
 	if (err) {
 		r = vip_fail(VIP_ERROR_RESOURCE, "%s", why);
 		goto close_watch;
@@ -285,5 +289,5 @@ VIP_EXPORT VIP_RETURN VipxInspect(VIP_NIC_HANDLE h, int kind,
 
 VIP_EXPORT int VipxAgentRuns(char *dir, size_t bytes)
 {
-	return dir && ka_agent_runs(dir, bytes);
+	return dir && ka_agent_runs(vip_env_text(VIP_ENV_AGENT_DIR), dir, bytes);
 }

@@ -3,6 +3,7 @@
  * ptag.c - protection tags, and the attributes of registered memory.  A NIC handle has a default tag, which
  * has no VIPL handle: NULL stands for it.
  */
+#include "vipl/choices.h"
 #include "vipl/internal.h"
 #include "vipl/watch.h"
 
@@ -11,7 +12,7 @@ uint32_t vip_tag_of(struct vip_nic *nic, VIP_PROTECTION_HANDLE h)
 	struct vip_ptag *p;
 
 	if (!h) /* docs/spec-choices.md K-6 */
-		return nic->default_tag;
+		return vip_choices()->null_ptag ? nic->default_tag : 0;
 	p = vip_obj_find(h, VIP_T_PTAG);
 	return p && p->nic == nic ? p->id : 0;
 }
@@ -79,6 +80,8 @@ VIP_EXPORT VIP_RETURN VipDestroyPtag(VIP_NIC_HANDLE h, VIP_PROTECTION_HANDLE tag
 VIP_RETURN vip_mem_attr(const char *call, struct vip_nic *nic, const VIP_MEM_ATTRIBUTES *a, uint32_t *tag,
 			uint32_t *rdma)
 {
+	if (!a && !vip_choices()->null_mem_attr)
+		return vip_fail_at(VIP_LOG_WARN, call, VIP_INVALID_PARAMETER, "no memory attributes");
 	*tag = vip_tag_of(nic, a ? a->Ptag : NULL);
 	*rdma = 0;
 	if (!*tag)

@@ -183,8 +183,8 @@ static void leave_connected(struct vip_vi *vi, VIP_VI_STATE state)
 	ops->sever(vi);
 	both_locks(vi);
 	vi->q[VIP_SQ].careful = vi->q[VIP_RQ].careful = true; /* whose thread this is, nobody knows */
+	ops->poll(vi, VIP_RQ); /* first what may answer the other queue's reads */
 	ops->poll(vi, VIP_SQ);
-	ops->poll(vi, VIP_RQ);
 	ops->detach(vi);
 	vi->state = state;
 	vip_flush(vi, VIP_SQ);

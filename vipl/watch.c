@@ -16,13 +16,13 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "vipl/env.h"
 #include "vipl/hold.h"
 #include "vipl/internal.h"
 #include "vipl/touch.h"
@@ -212,15 +212,13 @@ static int open_uffd(void)
 
 void vip_watch_open(void)
 {
-	const char *off;
 	sigset_t all, old;
 	int err;
 
 	pthread_mutex_lock(&open_lock);
 	if (holders++)
 		goto out;
-	off = getenv("VIPL_WATCH");
-	err = off && strcmp(off, "0") == 0 ? -ECANCELED : open_uffd();
+	err = vip_env_flag(VIP_ENV_WATCH) ? open_uffd() : -ECANCELED;
 	if (!err) {
 		quit = eventfd(0, EFD_CLOEXEC);
 		sigfillset(&all);

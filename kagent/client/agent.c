@@ -219,7 +219,7 @@ static int greet(int sock, struct ka_rep *rep, int fds[KA_MAX_FDS])
 	return 0;
 }
 
-static int hello(struct ka_agent *a, char *why, size_t n)
+static int hello(struct ka_agent *a, const struct ka_agent_at *at, char *why, size_t n)
 {
 	struct ka_rep rep;
 	struct stat st;
@@ -232,7 +232,7 @@ static int hello(struct ka_agent *a, char *why, size_t n)
 		struct ucred cred = {.uid = (uid_t)-1};
 		socklen_t len = sizeof(cred);
 
-		a->sock = ka_agent_connect(&started, why, n);
+		a->sock = ka_agent_connect(at, &started, why, n);
 		if (a->sock < 0)
 			return a->sock;
 		setsockopt(a->sock, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
@@ -246,7 +246,7 @@ static int hello(struct ka_agent *a, char *why, size_t n)
 		if (err)
 			close(a->sock);
 		if (err && started) {
-			ka_agent_clean_up();
+			ka_agent_clean_up(at->dir);
 			break;
 		}
 	}
@@ -276,7 +276,8 @@ static int hello(struct ka_agent *a, char *why, size_t n)
 	return 0;
 }
 
-static int connect_new(const struct ka_agent_ops *ops, struct ka_agent **out, char *why, size_t n)
+static int connect_new(const struct ka_agent_at *at, const struct ka_agent_ops *ops, struct ka_agent **out,
+		       char *why, size_t n)
 {
 	struct ka_agent *a = calloc(1, sizeof(*a));
 	sigset_t all, old;
@@ -288,7 +289,7 @@ static int connect_new(const struct ka_agent_ops *ops, struct ka_agent **out, ch
 	}
 	a->ops = ops;
 	pthread_mutex_init(&a->call_lock, NULL);
-	err = hello(a, why, n);
+	err = hello(a, at, why, n);
 	if (err)
 		goto free_agent;
 	a->quit = eventfd(0, EFD_CLOEXEC);
@@ -318,7 +319,8 @@ free_agent:
 	return err;
 }
 
-int ka_agent_get(const struct ka_agent_ops *ops, struct ka_agent **agent, char *why, size_t n)
+int ka_agent_get(const struct ka_agent_at *at, const struct ka_agent_ops *ops, struct ka_agent **agent,
+		 char *why, size_t n)
 {
 	int err = 0;
 
@@ -326,7 +328,7 @@ int ka_agent_get(const struct ka_agent_ops *ops, struct ka_agent **agent, char *
 	if (current && ka_agent_is_dead(current))
 		current = NULL; /* its holders still put it */
 	if (!current)
-		err = connect_new(ops, &current, why, n);
+		err = connect_new(at, ops, &current, why, n);
 	if (!err) {
 		current->refs++;
 		*agent = current;

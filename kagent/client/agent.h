@@ -25,6 +25,12 @@ struct ka_agent_ops {
 	void (*dead)(struct ka_agent *agent);
 };
 
+/* Where to meet the agent, and what to start; NULL: where and what there is by default. */
+struct ka_agent_at {
+	const char *dir;     /* of its socket: VIPL_AGENT_DIR */
+	const char *program; /* VIPL_AGENT */
+};
+
 /*
  * ka_agent_get - the process's connection, made (and the agent started) when
  * there is none.  Counted: each get wants a put.
@@ -33,7 +39,8 @@ struct ka_agent_ops {
  * -EPERM it belongs to another user, -ECHILD it could not be started, and what
  * the system said otherwise.
  */
-int ka_agent_get(const struct ka_agent_ops *ops, struct ka_agent **agent, char *why, size_t n);
+int ka_agent_get(const struct ka_agent_at *at, const struct ka_agent_ops *ops, struct ka_agent **agent,
+		 char *why, size_t n);
 void ka_agent_put(struct ka_agent *agent);
 
 bool ka_agent_is_dead(const struct ka_agent *agent);
@@ -56,10 +63,10 @@ int ka_agent_call(struct ka_agent *agent, const struct ka_req *req, struct ka_re
 void ka_agent_forked(void);
 
 /* start.c: a connected socket to the user's agent, started on demand (*@started tells). */
-int ka_agent_connect(bool *started, char *why, size_t n);
-/* start.c: does an agent listen where this process would meet it?  @dir: its directory, @n bytes of room. */
-bool ka_agent_runs(char *dir, size_t n);
-/* start.c: the agent that was started has ended at once: remove what it left. */
-void ka_agent_clean_up(void);
+int ka_agent_connect(const struct ka_agent_at *at, bool *started, char *why, size_t n);
+/* start.c: does an agent listen at @asked (NULL: the default)?  @dir: its directory, @n bytes of room. */
+bool ka_agent_runs(const char *asked, char *dir, size_t n);
+/* start.c: the agent that was started at @asked has ended at once: remove what it left. */
+void ka_agent_clean_up(const char *asked);
 
 #endif

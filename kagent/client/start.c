@@ -38,14 +38,13 @@ __attribute__((format(printf, 4, 5))) static int fail(char *why, size_t n, int e
 	return err;
 }
 
-/* VIPL_AGENT_DIR (not 0: it is too long), else below /run/user/UID when that is ours, else in /tmp. */
-static int agent_dir(char *dir, size_t n)
+/* @asked (not 0: it is too long), else below /run/user/UID when that is ours, else in /tmp. */
+static int agent_dir(const char *asked, char *dir, size_t n)
 {
-	const char *env = getenv("VIPL_AGENT_DIR");
 	struct stat st;
 
-	if (env && *env)
-		return snprintf(dir, n, "%s", env) >= (int)n;
+	if (asked)
+		return snprintf(dir, n, "%s", asked) >= (int)n;
 	snprintf(dir, n, "/run/user/%u", geteuid());
 	if (stat(dir, &st) == 0 && S_ISDIR(st.st_mode) && st.st_uid == geteuid())
 		snprintf(dir, n, "/run/user/%u/softvia", geteuid());
@@ -114,13 +113,12 @@ static int try_connect(const struct sockaddr_un *sa)
 }
 
 /* Beside the library (lib/ and bin/ are neighbours in the build tree), else where it was installed. */
-static int agent_path(char *path, size_t n, char *why, size_t wn)
+static int agent_path(const char *asked, char *path, size_t n, char *why, size_t wn)
 {
-	const char *env = getenv("VIPL_AGENT");
 	Dl_info info;
 
-	if (env && *env) {
-		snprintf(path, n, "%s", env);
+	if (asked) {
+		snprintf(path, n, "%s", asked);
 	} else {
 		const char *slash = NULL;
 
@@ -190,10 +188,10 @@ static int spawn(const char *path, int listen_fd, const char *dir, char *why, si
 	return 0;
 }
 
-static int start(const struct sockaddr_un *sa, const char *dir, char *why, size_t n)
+static int start(const struct sockaddr_un *sa, const char *dir, const char *program, char *why, size_t n)
 {
 	char path[4096];
-	int low, fd, err = agent_path(path, sizeof(path), why, n);
+	int low, fd, err = agent_path(program, path, sizeof(path), why, n);
 
 	if (err)
 		return err;
@@ -223,51 +221,51 @@ struct place {
 };
 
 /* Not 0: VIPL_AGENT_DIR is too long. */
-static int find_place(struct place *at)
+static int find_place(const char *asked, struct place *place)
 {
-	at->sa = (struct sockaddr_un){.sun_family = AF_UNIX};
-	if (agent_dir(at->dir, sizeof(at->dir)))
+	place->sa = (struct sockaddr_un){.sun_family = AF_UNIX};
+	if (agent_dir(asked, place->dir, sizeof(place->dir)))
 		return -ENAMETOOLONG;
-	snprintf(at->sa.sun_path, sizeof(at->sa.sun_path), "%s/agent.sock", at->dir);
-	snprintf(at->lock, sizeof(at->lock), "%s/lock", at->dir);
+	snprintf(place->sa.sun_path, sizeof(place->sa.sun_path), "%s/agent.sock", place->dir);
+	snprintf(place->lock, sizeof(place->lock), "%s/lock", place->dir);
 	return 0;
 }
 
-int ka_agent_connect(bool *started, char *why, size_t n)
+int ka_agent_connect(const struct ka_agent_at *at, bool *started, char *why, size_t n)
 {
-	struct place at;
+	struct place place;
 	int i, fd, lock_fd, err;
 
 	*started = false;
-	if (find_place(&at))
+	if (find_place(at->dir, &place))
 		return fail(why, n, -ENAMETOOLONG,
 			    "VIPL_AGENT_DIR is too long: a directory of at most %zu bytes is possible",
-			    sizeof(at.dir) - 1);
+			    sizeof(place.dir) - 1);
 
 	for (i = 0; i < TRIES; i++) {
-		fd = try_connect(&at.sa);
+		fd = try_connect(&place.sa);
 		if (fd >= 0)
 			return fd;
-		err = make_dir(at.dir, why, n);
+		err = make_dir(place.dir, why, n);
 		if (err == -EAGAIN)
 			continue;
 		if (err)
 			return err;
-		lock_fd = take_lock(at.lock);
+		lock_fd = take_lock(place.lock);
 		if (lock_fd == -EAGAIN || lock_fd == -ENOENT)
 			continue;
 		if (lock_fd < 0)
-			return fail(why, n, lock_fd, "cannot lock %s: %s", at.lock, strerror(-lock_fd));
-		fd = try_connect(&at.sa);
+			return fail(why, n, lock_fd, "cannot lock %s: %s", place.lock, strerror(-lock_fd));
+		fd = try_connect(&place.sa);
 		if (fd < 0) {
-			err = start(&at.sa, at.dir, why, n);
+			err = start(&place.sa, place.dir, at->program, why, n);
 			if (err) {
 				/* leave nothing behind, still under the lock */
-				unlink(at.lock);
-				rmdir(at.dir);
+				unlink(place.lock);
+				rmdir(place.dir);
 			} else {
 				*started = true;
-				fd = try_connect(&at.sa);
+				fd = try_connect(&place.sa);
 			}
 		} else {
 			err = 0;
@@ -279,42 +277,42 @@ int ka_agent_connect(bool *started, char *why, size_t n)
 			return fd;
 	}
 	return fail(why, n, -ECHILD, "the kernel agent at %s does not answer (tried %d times)",
-		    at.sa.sun_path, TRIES);
+		    place.sa.sun_path, TRIES);
 }
 
-bool ka_agent_runs(char *dir, size_t n)
+bool ka_agent_runs(const char *asked, char *dir, size_t n)
 {
-	struct place at;
+	struct place place;
 	int fd;
 
-	if (find_place(&at)) {
+	if (find_place(asked, &place)) {
 		snprintf(dir, n, "VIPL_AGENT_DIR, which is too long");
 		return false;
 	}
-	snprintf(dir, n, "%s", at.dir);
-	fd = try_connect(&at.sa);
+	snprintf(dir, n, "%s", place.dir);
+	fd = try_connect(&place.sa);
 	if (fd >= 0)
 		close(fd);
 	return fd >= 0;
 }
 
-void ka_agent_clean_up(void)
+void ka_agent_clean_up(const char *asked)
 {
-	struct place at;
+	struct place place;
 	int lock_fd, fd;
 
-	if (find_place(&at))
+	if (find_place(asked, &place))
 		return;
-	lock_fd = take_lock(at.lock);
+	lock_fd = take_lock(place.lock);
 	if (lock_fd < 0)
 		return;
-	fd = try_connect(&at.sa);
+	fd = try_connect(&place.sa);
 	if (fd >= 0) { /* somebody else's agent serves there by now */
 		close(fd);
 	} else {
-		unlink(at.sa.sun_path);
-		unlink(at.lock);
-		rmdir(at.dir);
+		unlink(place.sa.sun_path);
+		unlink(place.lock);
+		rmdir(place.dir);
 	}
 	close(lock_fd);
 }

@@ -81,7 +81,7 @@ static int nic_open(struct ka_core *core, struct ka_proc *proc, struct ka_answer
 	err = ka_ptag_create(nic, rep);
 	if (err != 0)
 		goto destroy_mem;
-	nic->default_tag = rep->u.ptag.tag;
+	nic->default_tag = rep->u.ptag.tag; /* the first of its table: KA_TAG_DEFAULT */
 
 	nic->next = proc->nics;
 	proc->nics = nic;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * log.c - where the agent's standard descriptors go: nowhere, or to the file
- * that the environment variable VIPL_AGENT_LOG names.
+ * that the environment variable VIPL_AGENT_LOG names (vipl/env.c lists it).
  */
 #include "kagent/daemon/daemon.h"
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * emu_engine.h - the software NIC's DMA engine: takes a send and the peer's
- * next posted receive, checks both sides against the TPTs, moves the bytes and
- * writes the peer's completion; and the receiver's half, which takes
- * completions out.  No libc, no system call, no lock: the caller serialises
- * the calls on one link's tx half, and those on its rx half.
+ * emu_engine.h - the software NIC's DMA engine.  The sender's half takes a
+ * send or an RDMA operation, checks both sides against the TPTs, moves the
+ * bytes and tells the peer in a cell (emu_send.c); the receiver's half takes
+ * the cells out (emu_recv.c).  No libc, no system call, no lock: the caller
+ * serialises the calls on one link's tx half, and those on its rx half.
  */
 #ifndef EMU_ENGINE_H
 #define EMU_ENGINE_H
@@ -19,13 +19,22 @@ struct emu_host {
 	void *(*map)(struct emu_link *link, const struct ka_tpt_entry *e);
 	/*
 	 * Copy between @to / @from and bytes [off, off + n) of own memory that may
-	 * have gone (no KA_R_DIRECT, or *careful): false: it has.
+	 * have gone (no KA_R_DIRECT, or @careful): false: it has.
 	 */
 	bool (*get)(struct emu_link *link, const struct emu_seg *s, uint64_t off, void *to, uint64_t n);
 	bool (*put)(struct emu_link *link, const struct emu_seg *s, uint64_t off, const void *from,
-		    uint64_t n);
+		    uint64_t n, bool careful);
 	/* Return when *revoking is 0: the TPT says what has gone. */
 	void (*settle)(void);
+};
+
+/* What the receiver has read of a message's cell, once. */
+struct emu_msg {
+	uint32_t op; /* enum emu_op; 0: none is being taken */
+	uint32_t status;
+	uint32_t length;
+	uint32_t imm;
+	struct emu_seg target; /* of an RDMA operation, in own memory */
 };
 
 /* One end of a connection, in the end's private memory. */
@@ -41,76 +50,105 @@ struct emu_link {
 	uint32_t side; /* own: 0 or 1 */
 	uint32_t own_tag;
 	uint32_t peer_tag;
+	uint32_t own_rdma;     /* KA_R_RDMA_*: what the own VI allows the peer, ... */
+	uint32_t peer_rdma;    /* ... and the peer's VI this end */
 	uint32_t level;	       /* VIP_SERVICE_* */
 	uint64_t max_transfer; /* bytes */
 
 	/* tx half */
-	uint64_t tx_next; /* the peer's receive that the next send takes */
+	uint64_t tx_next; /* number of the next message */
+	uint64_t tx_recv; /* the peer's receive that is taken next */
+	uint64_t tx_room; /* messages below this number have a cell */
+	/* messages up to here were not put in place, RDMA writes and all, and must not be overtaken */
+	uint64_t tx_write, tx_any;
 	uint64_t land_head;
 	uint64_t stream_left; /* bytes of the current message still to go through the landing ring */
 	struct emu_seg tx_seg[EMU_MAX_SEGS]; /* its source */
+	const uint8_t *tx_flat;		     /* or this, which stays as it is */
 	uint32_t tx_nsegs, tx_at;	     /* where it stands: segment, and ... */
-	uint32_t tx_off;		     /* ... byte in it */
+	uint32_t tx_rights;		     /* what the source must allow */
+	uint64_t tx_off;		     /* ... byte in it */
 	bool tx_direct;			     /* all of it may be touched without care */
 	bool source_gone;		     /* it went away while the message was under way */
 
 	/* rx half */
 	uint64_t rx_posted; /* receives put into the ring */
-	uint64_t rx_next;   /* completion to take next */
+	uint64_t rx_next;   /* message to take next */
 	uint64_t land_tail;
 	uint64_t rx_got; /* bytes of the current message already taken from the landing ring */
+	bool rx_ok;	 /* they are where they belong */
+	struct emu_msg rx_msg;
 };
 
 struct emu_send {
+	enum emu_op op;		   /* EMU_OP_WRITE also with immediate data */
 	const struct emu_seg *seg; /* own memory, read once */
+	const uint8_t *flat;	   /* or memory of the NIC's, which stays until the message is sent */
 	uint32_t nsegs;
 	uint64_t total; /* bytes: the sum */
 	uint32_t imm;
 	bool has_imm;
+	struct emu_seg target; /* RDMA: in the peer's memory; its len is not used */
+	uint32_t error;	       /* EMU_OP_REPLY, EMU_OP_READ: VIP_STATUS_*_ERROR instead of data */
 };
 
 enum emu_sent {
 	EMU_SENT,	   /* in place, or on its way: the source is free again */
 	EMU_SENT_UNREAPED, /* as EMU_SENT, but it counts as received only once the peer reaps it */
 	EMU_STREAMING,	   /* started; emu_send_more goes on */
-	EMU_NOT_READY,	   /* the peer has not set up its end yet; try again */
+	EMU_NOT_READY,	   /* the peer has not set up its end yet, or has no room; try again */
 	EMU_NO_RECEIVE,	   /* no receive is posted */
 	EMU_BAD_RECEIVE,   /* the receive was consumed in error */
+	EMU_BAD_TARGET,	   /* the peer's memory may not be reached like that; it is told */
 	EMU_BAD_SOURCE,	   /* protection error in the own segments */
-	EMU_SOURCE_GONE,   /* they went away under way; the receive was consumed in error */
+	EMU_SOURCE_GONE,   /* they went away under way; the peer is told */
 	EMU_IS_DOWN	   /* the connection has ended */
 };
 
 /*
- * emu_send_start - one send against the peer's next receive.
- * On EMU_SENT*, EMU_STREAMING, EMU_BAD_RECEIVE and EMU_SOURCE_GONE one receive of the peer is
- * used up and its owner must be told.
+ * emu_send_start - one message.  Returns what became of it; on EMU_SENT,
+ * EMU_SENT_UNREAPED, EMU_STREAMING, EMU_BAD_* and EMU_SOURCE_GONE its owner
+ * may have something to see (tx_next tells).
  */
 enum emu_sent emu_send_start(struct emu_link *l, const struct emu_send *s);
 
-/* emu_send_more - move on with a streaming send; EMU_STREAMING or EMU_SENT_UNREAPED. */
+/* emu_send_more - move on with a streaming message; EMU_STREAMING or EMU_SENT_UNREAPED. */
 enum emu_sent emu_send_more(struct emu_link *l);
+
+/*
+ * emu_read_check - may this end read @target (len: bytes) of the peer?
+ * Returns 0: by asking the peer; 1: @place is where the bytes are, here; or -1: it may not.
+ */
+int emu_read_check(struct emu_link *l, const struct emu_seg *target, const uint8_t **place);
+
+/* Scatter @n bytes that are bytes [at, at + n) of a message into own segments, which are checked. */
+bool emu_scatter(struct emu_link *l, bool careful, const struct emu_seg *seg, uint32_t nsegs, uint64_t at,
+		 const uint8_t *from, uint64_t n);
 
 /* emu_post_recv - publish receive number rx_posted; @bad: its format is wrong. */
 void emu_post_recv(struct emu_link *l, const struct emu_seg *seg, uint32_t nsegs, bool bad);
 
-/* Is completion number rx_next there? */
-static inline bool emu_recv_ready(const struct emu_link *l)
-{
-	const struct emu_cell *c = &l->region->to[l->side].cell[l->rx_next % EMU_DEPTH];
+/*
+ * emu_recv_look - the message that is to be taken next: @l->rx_msg has it;
+ * false: there is none.  Its op may be no enum emu_op, for it is the peer's.
+ */
+bool emu_recv_look(struct emu_link *l);
 
-	return ka_load_acquire(&c->seq) == emu_seq(l->rx_next);
+/* Does the message take a receive? */
+static inline bool emu_takes_receive(const struct emu_msg *m)
+{
+	return m->op == EMU_OP_SEND || m->op == EMU_OP_WRITE_IMM;
 }
 
 struct emu_recv {
-	uint32_t status; /* VIP_STATUS_* */
+	uint32_t status; /* VIP_STATUS_* without DONE and operation */
 	uint32_t length; /* bytes */
 	uint32_t imm;
 };
 
 /*
- * emu_recv_take - take completion number rx_next, which is ready; @seg is the
- * receive's own list of segments.
+ * emu_recv_take - take the message that emu_recv_look() has shown; @seg: where
+ * its data go, for EMU_OP_SEND and EMU_OP_REPLY.
  * Returns true when it is complete and its data are in place; false when data
  * are still under way.  @moved: landing bytes were taken, a sender may wait for
  * the room.
@@ -118,10 +156,19 @@ struct emu_recv {
 bool emu_recv_take(struct emu_link *l, const struct emu_seg *seg, uint32_t nsegs, struct emu_recv *r,
 		   bool *moved);
 
-/* How many sends of this end has the peer reaped? */
+/* How many messages of this end has the peer reaped? */
 static inline uint64_t emu_reaped(const struct emu_link *l)
 {
 	return ka_load_acquire(&l->region->to[1 - l->side].rx.reaped);
+}
+
+/* The first message that the peer could not take, + 1, and why; 0: none. */
+static inline uint64_t emu_failed(const struct emu_link *l, uint32_t *error)
+{
+	uint64_t n = ka_load_acquire(&l->region->to[1 - l->side].rx.failed);
+
+	*error = ka_load_relaxed(&l->region->to[1 - l->side].rx.error);
+	return n;
 }
 
 /* End the connection: the first cause wins. */

@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * emu_ring.h - what lies in a connection's shared region behind the control
- * page: for each direction the receiver's posted receives, the completions the
- * sender's engine writes, and a landing ring for data that the sender cannot
- * put in its final place itself.
+ * page: for each direction the receiver's posted receives, a cell for each
+ * message of the sender's engine, and a landing ring for data that the sender
+ * cannot put in its final place itself.
+ *
+ * Messages are counted apart from receives: an RDMA write takes no receive
+ * unless it carries immediate data.  One that the sender's engine has put in
+ * its final place wholly by itself is no message at all: it has no cell.
  *
  * One writer for every field:
  *   post, more          the receiver's owner, when it posts
@@ -13,9 +17,9 @@
  * Ordering.  Entry n of a ring lies at n % EMU_DEPTH and is valid when its seq
  * is n + 1 (mod 2^32), stored with release after everything else of the entry
  * and loaded with acquire before it: who sees the seq sees the entry.  A slot
- * is used again only EMU_DEPTH entries later: the receiver posts entry
- * n + EMU_DEPTH after it has reaped cell n, so the sender cannot reach a cell
- * that was not reaped.  In the landing ring land_head (sender) and land_tail
+ * is used again only EMU_DEPTH entries later: the receiver posts receive
+ * n + EMU_DEPTH after receive n is complete, and the sender writes cell
+ * n + EMU_DEPTH after cell n was reaped.  In the landing ring land_head (sender) and land_tail
  * (receiver) count bytes; data lies before land_head's release, and room is
  * free after land_tail's.
  *
@@ -31,7 +35,7 @@
 #define EMU_MAX_SEGS   252u	    /* data segments of a descriptor: MaxSegmentsPerDesc */
 #define EMU_POST_SEGS  3u	    /* of these in the post entry itself */
 #define EMU_CELL       256u	    /* bytes of a completion cell */
-#define EMU_CELL_DATA  240u	    /* of these, payload */
+#define EMU_CELL_DATA  224u	    /* of these, payload */
 #define EMU_LAND       (256u << 10) /* bytes of the landing ring */
 #define EMU_LAND_ALIGN 64u
 
@@ -52,20 +56,32 @@ struct emu_post {
 };
 _Static_assert(sizeof(struct emu_post) == 64, "a posted receive is one cache line");
 
-/* How the data of a completed receive comes to its place; high bits of emu_cell.status. */
-#define EMU_IN_PLACE 0x00000000u /* the engine has put it there */
-#define EMU_IN_CELL  0x40000000u /* it lies in the cell */
-#define EMU_IN_LAND  0x80000000u /* it comes through the landing ring */
+/* What a message is. */
+enum emu_op {
+	EMU_OP_SEND = 1,
+	EMU_OP_WRITE,	  /* RDMA write */
+	EMU_OP_WRITE_IMM, /* and it takes a receive */
+	EMU_OP_READ,	  /* asks for an RDMA read; with an error: one was refused by the asker's engine */
+	EMU_OP_REPLY	  /* the data of the oldest read that was asked for */
+};
+
+/* How the data of a message come to their place; high bits of emu_cell.status. */
+#define EMU_IN_PLACE 0x00000000u /* the engine has put them there */
+#define EMU_IN_CELL  0x40000000u /* they lie in the cell */
+#define EMU_IN_LAND  0x80000000u /* they come through the landing ring */
 #define EMU_WHERE    0xC0000000u
 
 struct emu_cell {
 	uint32_t seq;
-	uint32_t status; /* VIP_STATUS_* | EMU_IN_* */
+	uint32_t status; /* VIP_STATUS_IMMEDIATE, VIP_STATUS_*_ERROR | EMU_IN_* */
 	uint32_t length; /* bytes of the message */
 	uint32_t imm;
+	uint64_t addr;	 /* RDMA: in the receiver's memory ... */
+	uint32_t handle; /* ... through this handle */
+	uint32_t op;	 /* enum emu_op */
 	uint8_t data[EMU_CELL_DATA];
 };
-_Static_assert(sizeof(struct emu_cell) == EMU_CELL, "a completion and its payload");
+_Static_assert(sizeof(struct emu_cell) == EMU_CELL, "a message and its payload");
 
 struct emu_dir {
 	struct {		    /* tx line */
@@ -76,8 +92,10 @@ struct emu_dir {
 	} tx;
 	struct {		    /* rx line */
 		uint64_t land_tail; /* bytes taken out of it */
-		uint64_t reaped;    /* completions whose data are in their final place */
-		uint8_t pad[48];
+		uint64_t reaped;    /* messages whose data are in their final place */
+		uint64_t failed;    /* number + 1 of the first message that the receiver could not take ... */
+		uint32_t error;	    /* ... and why: VIP_STATUS_REMOTE_DESC_ERROR or ..RDMA_PROT_ERROR */
+		uint8_t pad[36];
 	} rx;
 	struct emu_post post[EMU_DEPTH];
 	struct emu_cell cell[EMU_DEPTH];

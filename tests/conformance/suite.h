@@ -87,6 +87,9 @@ void skip_check(const char *why, ...) __attribute__((format(printf, 1, 2), noret
 /* What is being done, printed when the check fails; NULL: nothing particular. */
 void doing(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
+/* One line shown beside a check that passes: how often, how long. */
+void note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
 /* assert that @call gives @code; says both by name. */
 #define EXPECT(call, code) expect_code((call), (code), #call, __FILE__, __LINE__)
 void expect_code(VIP_RETURN is, VIP_RETURN want, const char *call, const char *file, int line);
@@ -126,7 +129,10 @@ void hear_bytes(struct run *r, void *to, size_t n);
  * NIC handles of the device), with a thread of their own for the request.
  */
 void connect_here(struct run *r, VIP_NIC_HANDLE server_nic, VIP_VI_HANDLE server, VIP_VI_HANDLE client);
-/* In one process: two connected VIs of r->nic at r->level with run_attr(): r->vi and the one returned. */
+/*
+ * In one process: two connected VIs of r->nic at r->level with run_attr():
+ * r->vi and the one returned, which has no completion queue.
+ */
 VIP_VI_HANDLE run_pair_here(struct run *r);
 
 /* Addresses of this host; @disc a string, or bytes. */
@@ -168,7 +174,7 @@ VIP_DESCRIPTOR *next_recv(VIP_VI_HANDLE vi, VIP_RETURN *code);
 VIP_DESCRIPTOR *next_sent(VIP_VI_HANDLE vi, VIP_RETURN *code);
 
 VIP_VI_STATE state_of(VIP_VI_HANDLE vi);
-/* For up to 10 s: until the VI is in @state; until error @code has come @n times. */
+/* For up to 10 s: until the VI is in @state; until error @code has come @n times, and not once more. */
 void await_state(VIP_VI_HANDLE vi, VIP_VI_STATE state);
 void await_error(struct run *r, VIP_ERROR_CODE code, int n);
 /* How often it has come. */

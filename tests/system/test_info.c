@@ -156,6 +156,74 @@ static void no_such_level(void **state)
 	refused(*state, &o, "emu0", "welded");
 }
 
+/* The row called @name of vip_info -e. */
+static json_t *variable(json_t *all, const char *name)
+{
+	json_t *row;
+	size_t i;
+
+	json_array_foreach(all, i, row)
+	{
+		if (strcmp(word(row, "name"), name) == 0)
+			return row;
+	}
+	fail_msg("no variable %s", name);
+	return NULL;
+}
+
+static void environment(void **state)
+{
+	const struct proc_opts o = {.env = "VIPL_LOG=info"};
+	struct room *r = *state;
+	char *text = output(r, &o, "-e"), *json = output(r, &o, "-ej");
+	json_t *all = json_loads(json, 0, NULL), *row;
+	size_t i;
+
+	assert_non_null(all);
+	assert_non_null(strstr(text, "VIPL_LOG=info\n"));
+	assert_string_equal(word(variable(all, "VIPL_LOG"), "given"), "info");
+	assert_string_equal(word(variable(all, "VIPL_LOG"), "value"), "info");
+	assert_string_equal(word(variable(all, "VIPL_LOG"), "default"), "warn");
+	assert_string_equal(word(variable(all, "VIPL_LOG"), "type"), "choice");
+	assert_string_equal(word(variable(all, "VIPL_AGENT_DIR"), "value"), r->dir);
+	assert_true(json_is_null(json_object_get(variable(all, "VIPL_AGENT"), "value")));
+	json_array_foreach(all, i, row) word(row, "help");
+	json_decref(all);
+	free(text);
+	free(json);
+	/* nothing was started for it */
+	assert_int_equal(room_find(r, "vipkad"), -1);
+	room_assert_empty(r);
+}
+
+/* A value that is not allowed: the default holds, and one line says so. */
+static void wrong_environment(void **state)
+{
+	static const struct {
+		const char *env, *says;
+	} wrong[] = {
+		{"VIPL_LOG=loud",
+		 "VIPL_LOG is 'loud': it may be none, error, warn, info or debug; warn is taken"},
+		{"VIPL_STRICT=maybe", "VIPL_STRICT is 'maybe': it may be 0 or 1; 0 is taken"},
+	};
+
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		const char *argv[] = {"vip_info", "-e", NULL};
+		const struct proc_opts o = {.env = wrong[i].env};
+		struct proc p;
+		char *err;
+
+		proc_start(&p, *state, &o, argv);
+		assert_int_equal(proc_wait(&p, MS), 0);
+		err = proc_err(&p);
+		if (!strstr(err, wrong[i].says) || strchr(err, '\n') != strrchr(err, '\n'))
+			fail_msg("not the one line wanted: %s", err);
+		free(err);
+		proc_drop(&p);
+	}
+	room_assert_empty(*state);
+}
+
 static void no_such_device(void **state)
 {
 	refused(*state, NULL, "nosuch", "nosuch");
@@ -189,6 +257,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(agent_there, room_setup, room_teardown),
 		cmocka_unit_test_setup_teardown(chosen_level, room_setup, room_teardown),
 		cmocka_unit_test_setup_teardown(no_such_level, room_setup, room_teardown),
+		cmocka_unit_test_setup_teardown(environment, room_setup, room_teardown),
+		cmocka_unit_test_setup_teardown(wrong_environment, room_setup, room_teardown),
 		cmocka_unit_test_setup_teardown(no_such_device, room_setup, room_teardown),
 		cmocka_unit_test_setup_teardown(usage, room_setup, room_teardown),
 	};

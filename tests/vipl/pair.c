@@ -77,12 +77,16 @@ static void on_error(VIP_PVOID context, VIP_ERROR_DESCRIPTOR *d)
 
 void end_nic(struct end *e)
 {
+	VIP_MEM_ATTRIBUTES mem = {.EnableRdmaWrite = VIP_TRUE};
+
 	CHECK_EQ(VipOpenNic("emu0", &e->nic), VIP_SUCCESS);
 	CHECK_EQ(VipQueryNic(e->nic, &e->attr), VIP_SUCCESS);
 	CHECK_EQ(VipErrorCallback(e->nic, e, on_error), VIP_SUCCESS);
 	e->block = mmap(NULL, BLOCK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	CHECK(e->block != MAP_FAILED);
-	CHECK_EQ(VipRegisterMem(e->nic, e->block, BLOCK, NULL, &e->mem), VIP_SUCCESS);
+	CHECK_EQ(VipCreatePtag(e->nic, &mem.Ptag), VIP_SUCCESS);
+	e->tag = mem.Ptag;
+	CHECK_EQ(VipRegisterMem(e->nic, e->block, BLOCK, &mem, &e->mem), VIP_SUCCESS);
 }
 
 void end_open(struct end *e)
@@ -92,6 +96,8 @@ void end_open(struct end *e)
 	if (!e->nic)
 		end_nic(e);
 	a.MaxTransferSize = e->attr.MaxTransferSize;
+	a.Ptag = e->tag;
+	a.EnableRdmaWrite = VIP_TRUE;
 	CHECK_EQ(VipCreateVi(e->nic, &a, e->scq, e->rcq, &e->vi), VIP_SUCCESS);
 }
 

@@ -33,6 +33,7 @@ struct end {
 	int level;
 	VIP_NIC_HANDLE nic;
 	VIP_NIC_ATTRIBUTES attr;
+	VIP_PROTECTION_HANDLE tag; /* of the block and the VI */
 	VIP_VI_HANDLE vi;
 	VIP_CQ_HANDLE scq, rcq; /* set before end_open: attach the VI */
 	uint8_t *block;		/* BLOCK bytes */

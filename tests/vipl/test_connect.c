@@ -92,8 +92,10 @@ static void alone(struct end *e)
 	mine.MaxTransferSize = 0;
 	CHECK_EQ(VipSetViAttributes(e->vi, &mine), VIP_INVALID_MTU);
 	mine.MaxTransferSize = 1;
+	mine.ReliabilityLevel = VIP_SERVICE_UNRELIABLE;
 	mine.EnableRdmaRead = VIP_TRUE;
 	CHECK_EQ(VipSetViAttributes(e->vi, &mine), VIP_INVALID_RDMAREAD);
+	mine.ReliabilityLevel = VIP_SERVICE_RELIABLE_DELIVERY;
 	mine.EnableRdmaRead = VIP_FALSE;
 	mine.Ptag = e->vi;
 	CHECK_EQ(VipSetViAttributes(e->vi, &mine), VIP_INVALID_PTAG);

@@ -298,6 +298,15 @@ static void test_fall(void **state)
 	run_child(NULL, fall_child);
 }
 
+static void locked_child(void)
+{
+	VIP_NIC_HANDLE nic;
+
+	CHECK_EQ(VipOpenNic("emu0", &nic), VIP_SUCCESS);
+	CHECK_EQ(check_told(nic).level, VIPX_LOCKED);
+	CHECK_EQ(VipCloseNic(nic), VIP_SUCCESS);
+}
+
 static void pinned_child(void)
 {
 	VIP_NIC_HANDLE nic = (VIP_NIC_HANDLE)&here;
@@ -310,10 +319,7 @@ static void pinned_child(void)
 	CHECK(says(VipxErrorText(), "kernel.io_uring_disabled", "container", "ask for locked"));
 	CHECK_EQ(held_now().lck + held_now().pin, 0);
 	here.level = "locked"; /* what the text says is of help */
-	set_level(here.level);
-	CHECK_EQ(VipOpenNic("emu0", &nic), VIP_SUCCESS);
-	CHECK_EQ(check_told(nic).level, VIPX_LOCKED);
-	CHECK_EQ(VipCloseNic(nic), VIP_SUCCESS);
+	run_child(here.level, locked_child);
 }
 
 static void test_pinned(void **state)

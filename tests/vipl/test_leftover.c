@@ -4,6 +4,7 @@
  * no lock behind, and takes none away that somebody still wants.  The kernel's
  * own count (VmLck) decides.
  */
+#include "tests/vipl/memory.h"
 #include "tests/vipl/pair.h"
 
 #include <errno.h>
@@ -52,15 +53,13 @@ static bool valid(VIP_NIC_HANDLE nic, void *p, VIP_MEM_HANDLE h)
 }
 
 /* A hole in the middle: what lies behind it is unlocked, too. */
-static void test_hole(void **state)
+static void hole_child(void)
 {
-	const char *watch = *state;
 	VIP_NIC_HANDLE nic;
 	VIP_MEM_HANDLE h, seg;
 	uint8_t *p, *s;
 	int id;
 
-	setenv("VIPL_WATCH", watch, 1);
 	nic = open_nic();
 	p = pages(NULL, 8);
 	h = reg(nic, p, 8);
@@ -83,6 +82,12 @@ static void test_hole(void **state)
 	CHECK_EQ(VipCloseNic(nic), VIP_SUCCESS);
 	CHECK_EQ(vm_lck_kib(), 0);
 	munmap(p, 8 * PAGE);
+}
+
+static void test_hole(void **state)
+{
+	setenv("VIPL_WATCH", *state, 1);
+	run_child("locked", hole_child);
 	unsetenv("VIPL_WATCH");
 }
 
@@ -131,14 +136,12 @@ static void test_moved(void **state)
 }
 
 /* Without a watch, a region that is found to have gone takes nothing else with it. */
-static void test_lost_once(void **state)
+static void lost_child(void)
 {
 	VIP_MEM_HANDLE lost, half, both;
 	VIP_NIC_HANDLE nic;
 	uint8_t *p;
 
-	(void)state;
-	setenv("VIPL_WATCH", "0", 1);
 	nic = open_nic();
 	p = pages(NULL, 2);
 	lost = reg(nic, p, 2);
@@ -155,6 +158,13 @@ static void test_lost_once(void **state)
 	CHECK_EQ(VipCloseNic(nic), VIP_SUCCESS);
 	CHECK_EQ(vm_lck_kib(), 0);
 	munmap(p, 2 * PAGE);
+}
+
+static void test_lost_once(void **state)
+{
+	(void)state;
+	setenv("VIPL_WATCH", "0", 1);
+	run_child("locked", lost_child);
 	unsetenv("VIPL_WATCH");
 }
 

@@ -1,0 +1,377 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * emu_send.c - the engine's sending half: see emu_engine.h.
+ *
+ * The data of a message end in one of three places:
+ *   in place  all that it fills lies in an object that this process can map:
+ *             the bytes go straight there, once.  So data for a shared segment
+ *             land while its owner makes no call.
+ *   cell      small, and the memory is private to its owner: in the cell.
+ *   landing   larger: through the landing ring, in as many goes as it takes;
+ *             the owner empties it.
+ *
+ * What is put in place does not wait for messages before it that are still on
+ * their way to their place; an RDMA write, whose data are seen at once, and a
+ * send behind such a write therefore go the way of what is before them.
+ *
+ * While it writes in place the engine's side has an odd `busy` word, set before
+ * it looks at `down` and at the peer's TPT (sequentially consistent): an end
+ * that sets `down`, or takes a region out of its TPT, and then sees `busy` even
+ * or changed, knows that no byte comes there any more.
+ *
+ * Own memory may go away at any time.  What is registered without
+ * KA_R_DIRECT, and everything when a thread works that is not the consumer's,
+ * is touched through the host, which notices.
+ */
+#include "nic-emu/core/emu_impl.h"
+
+/* Where the message goes, as the sender saw it: segments of the peer, copied once. */
+struct target {
+	struct emu_seg seg[EMU_MAX_SEGS];
+	void *place[EMU_MAX_SEGS]; /* this process's view, when all are in place */
+	uint32_t used;		   /* segments that the message fills, wholly or partly */
+	uint32_t rights;
+	bool in_place;
+	bool last_word_last;
+};
+
+/* Add a segment of the peer's to the target; false: it may not be written. */
+static bool add_target(struct emu_link *l, struct target *t, struct emu_seg s)
+{
+	struct ka_tpt_entry e;
+	uint8_t *base;
+
+	if (!ka_tpt_check(l->peer_tpt, s.handle, s.addr, s.len, l->peer_tag, t->rights, &e))
+		return false;
+	if (s.len == 0)
+		return true;
+	if (t->in_place) {
+		base = e.object == 0 ? NULL : l->host->map(l, &e);
+		if (base)
+			t->place[t->used] = base + (s.addr - e.start);
+		else
+			t->in_place = false;
+	}
+	t->seg[t->used++] = s;
+	return true;
+}
+
+/* Read the posted receive once and check it; returns 0 or the receive's error status. */
+static uint32_t receive_target(struct emu_link *l, const struct emu_dir *d, uint64_t total, struct target *t)
+{
+	const struct emu_post *p = &d->post[l->tx_recv % EMU_DEPTH];
+	const struct emu_seg *more = d->more[l->tx_recv % EMU_DEPTH];
+	uint32_t i, nsegs = ka_load_relaxed(&p->nsegs), flags = ka_load_relaxed(&p->flags);
+	uint64_t room = 0;
+
+	if ((flags & EMU_POST_BAD) || nsegs > EMU_MAX_SEGS)
+		return VIP_STATUS_FORMAT_ERROR;
+	t->rights = KA_R_WRITE;
+	for (i = 0; i < nsegs && room < total; i++) {
+		const struct emu_seg *from = i < EMU_POST_SEGS ? &p->seg[i] : &more[i - EMU_POST_SEGS];
+		struct emu_seg s = {.addr = ka_load_relaxed(&from->addr),
+				    .handle = ka_load_relaxed(&from->handle),
+				    .len = ka_load_relaxed(&from->len)};
+
+		if (s.len && !add_target(l, t, s))
+			return VIP_STATUS_PROTECTION_ERROR;
+		room += s.len;
+	}
+	return room < total ? VIP_STATUS_LENGTH_ERROR : 0;
+}
+
+/* The same for an RDMA write. */
+static uint32_t write_target(struct emu_link *l, const struct emu_dir *d, const struct emu_send *s,
+			     struct target *t)
+{
+	if (s->has_imm && (ka_load_relaxed(&d->post[l->tx_recv % EMU_DEPTH].flags) & EMU_POST_BAD))
+		return VIP_STATUS_FORMAT_ERROR;
+	t->rights = KA_R_WRITE | KA_R_RDMA_WRITE;
+	t->last_word_last = true;
+	if (!(l->peer_rdma & KA_R_RDMA_WRITE) ||
+	    !add_target(l, t, (struct emu_seg){s->target.addr, s->target.handle, (uint32_t)s->total}))
+		return VIP_STATUS_RDMA_PROT_ERROR;
+	return 0;
+}
+
+/* Gather to a flat place: up to @n bytes from where the tx half stands; false: they have gone. */
+static bool gather(struct emu_link *l, uint8_t *to, uint64_t n)
+{
+	if (l->tx_flat) {
+		MEMCPY(to, l->tx_flat + l->tx_off, n);
+		l->tx_off += n;
+		return true;
+	}
+	while (n) {
+		const struct emu_seg *s = &l->tx_seg[l->tx_at];
+		uint64_t part = min64(n, s->len - l->tx_off);
+
+		if (l->tx_direct)
+			MEMCPY(to, (uint8_t *)own(s->addr) + l->tx_off, part);
+		else if (!l->host->get(l, s, l->tx_off, to, part))
+			return false;
+		to += part;
+		n -= part;
+		l->tx_off += part;
+		if (l->tx_off == s->len) {
+			l->tx_at++;
+			l->tx_off = 0;
+		}
+	}
+	return true;
+}
+
+/* Is what is left of the message still registered, and how may it be touched? */
+static bool source_ok(struct emu_link *l)
+{
+	uint32_t i;
+
+	l->tx_direct = !*l->tx_careful;
+	for (i = l->tx_at; i < l->tx_nsegs; i++) {
+		if (!own_ok(l, &l->tx_seg[i], l->tx_rights, &l->tx_direct))
+			return false;
+	}
+	return true;
+}
+
+static enum emu_sent finish(struct emu_link *l, uint64_t total)
+{
+	struct ka_conn_side *me = &l->region->ctl.side[l->side];
+
+	ka_store_relaxed(&me->bytes, me->bytes + total);
+	ka_store_relaxed(&me->msgs, me->msgs + 1);
+	return EMU_SENT;
+}
+
+/* Has nothing of the target been taken out of the peer's TPT? */
+static bool target_ok(const struct emu_link *l, const struct target *t)
+{
+	struct ka_tpt_entry e;
+	uint32_t i;
+
+	for (i = 0; i < t->used; i++) {
+		if (!ka_tpt_check(l->peer_tpt, t->seg[i].handle, t->seg[i].addr, t->seg[i].len, l->peer_tag,
+				  t->rights, &e))
+			return false;
+	}
+	return true;
+}
+
+static bool put_segment(struct emu_link *l, const struct target *t, uint32_t i, uint64_t n)
+{
+	uint8_t *to = t->place[i], word[8];
+	uint64_t last = t->last_word_last ? last_word(t->seg[i].addr, n) : 0;
+
+	if (!gather(l, to, n - last) || !gather(l, word, last))
+		return false;
+	put_last(to + n - last, word, last);
+	return true;
+}
+
+static enum emu_sent put_in_place(struct emu_link *l, const struct target *t, uint64_t total)
+{
+	struct ka_conn_side *me = &l->region->ctl.side[l->side];
+	enum emu_sent r = EMU_SENT;
+	uint64_t left = total;
+	uint32_t i;
+
+	if (t->used == 0)
+		return EMU_SENT;
+	__atomic_store_n(&me->busy, me->busy + 1, __ATOMIC_SEQ_CST);
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	if (__atomic_load_n(&l->region->ctl.down, __ATOMIC_SEQ_CST))
+		r = EMU_IS_DOWN;
+	else if (!target_ok(l, t))
+		r = EMU_BAD_TARGET;
+	for (i = 0; i < t->used && r == EMU_SENT; i++) {
+		uint64_t part = min64(left, t->seg[i].len);
+
+		if (!put_segment(l, t, i, part))
+			r = EMU_SOURCE_GONE;
+		left -= part;
+	}
+	ka_store_release(&me->busy, me->busy + 1);
+	return r;
+}
+
+/* Publish the next message. */
+static void publish(struct emu_link *l, struct emu_dir *d, const struct emu_send *s, uint32_t status,
+		    uint64_t length)
+{
+	struct emu_cell *c = &d->cell[l->tx_next % EMU_DEPTH];
+	bool imm = s->op == EMU_OP_WRITE && s->has_imm;
+
+	ka_store_relaxed(&c->status, status | (s->has_imm ? VIP_STATUS_IMMEDIATE : 0));
+	ka_store_relaxed(&c->length, (uint32_t)length);
+	ka_store_relaxed(&c->imm, s->imm);
+	ka_store_relaxed(&c->addr, s->target.addr);
+	ka_store_relaxed(&c->handle, s->target.handle);
+	ka_store_relaxed(&c->op, (uint32_t)(imm ? EMU_OP_WRITE_IMM : s->op));
+	ka_store_release(&c->seq, emu_seq(l->tx_next));
+	l->tx_next++;
+}
+
+/* The rest goes as zeros, so that the stream stays in step, and the receiver is told. */
+static void lose_source(struct emu_link *l)
+{
+	struct emu_cell *c = &l->region->to[1 - l->side].cell[(l->tx_next - 1) % EMU_DEPTH];
+
+	l->source_gone = true;
+	ka_store_relaxed(&c->status, ka_load_relaxed(&c->status) | VIP_STATUS_PARTIAL_ERROR);
+}
+
+enum emu_sent emu_send_more(struct emu_link *l)
+{
+	struct emu_dir *d = &l->region->to[1 - l->side];
+	uint64_t tail = ka_load_acquire(&d->rx.land_tail), used = l->land_head - tail, n;
+
+	if (!l->source_gone && !source_ok(l))
+		lose_source(l);
+	/* a tail that the peer made up gives no room rather than too much */
+	n = used > EMU_LAND ? 0 : min64(EMU_LAND - used, l->stream_left);
+	while (n) {
+		uint64_t at = l->land_head % EMU_LAND, part = min64(n, EMU_LAND - at);
+
+		/* in portions, so that the receiver copies one while we write the next */
+		part = min64(part, EMU_LAND / 8);
+		if (!l->source_gone && !gather(l, d->land + at, part))
+			lose_source(l);
+		if (l->source_gone)
+			__builtin_memset(d->land + at, 0, part);
+		l->land_head += part;
+		l->stream_left -= part;
+		n -= part;
+		if (l->stream_left == 0)
+			l->land_head = emu_land_align(l->land_head);
+		ka_store_release(&d->tx.land_head, l->land_head);
+	}
+	return l->stream_left ? EMU_STREAMING : EMU_SENT_UNREAPED;
+}
+
+static void load_source(struct emu_link *l, const struct emu_send *s)
+{
+	uint32_t i;
+
+	l->tx_flat = s->flat;
+	l->tx_rights = s->op == EMU_OP_REPLY ? KA_R_RDMA_READ : 0;
+	l->tx_nsegs = 0;
+	for (i = 0; i < s->nsegs; i++) {
+		if (s->seg[i].len)
+			l->tx_seg[l->tx_nsegs++] = s->seg[i];
+	}
+	l->tx_at = 0;
+	l->tx_off = 0;
+	l->source_gone = false;
+}
+
+/* Has the next message a cell, which the one EMU_DEPTH before it no longer needs? */
+static bool has_cell(struct emu_link *l)
+{
+	uint64_t reaped;
+
+	if (l->tx_next < l->tx_room)
+		return true;
+	reaped = emu_reaped(l);
+	if (reaped > l->tx_next) /* made up */
+		return false;
+	l->tx_room = reaped + EMU_DEPTH;
+	return l->tx_next < l->tx_room;
+}
+
+/* May this message be put in place, with what is on its way before it? */
+static bool may_overtake(const struct emu_link *l, bool write)
+{
+	uint64_t before = write ? l->tx_any : l->tx_write;
+
+	return before == 0 || emu_reaped(l) >= before;
+}
+
+/* It goes by way of its owner. */
+static enum emu_sent hand_over(struct emu_link *l, struct emu_dir *d, const struct emu_send *s)
+{
+	bool cell = s->total <= EMU_CELL_DATA;
+
+	if (cell && !gather(l, d->cell[l->tx_next % EMU_DEPTH].data, s->total))
+		return EMU_BAD_SOURCE; /* nobody has seen anything */
+	publish(l, d, s, cell ? EMU_IN_CELL : EMU_IN_LAND, s->total);
+	if (s->op == EMU_OP_SEND || (s->op == EMU_OP_WRITE && s->has_imm))
+		l->tx_recv++;
+	l->tx_any = l->tx_next;
+	if (s->op == EMU_OP_WRITE)
+		l->tx_write = l->tx_next;
+	finish(l, s->total);
+	if (cell)
+		return EMU_SENT_UNREAPED;
+	l->stream_left = s->total;
+	return emu_send_more(l);
+}
+
+/* A send or an RDMA write. */
+static enum emu_sent transfer(struct emu_link *l, struct emu_dir *d, const struct emu_send *s)
+{
+	bool write = s->op == EMU_OP_WRITE, takes = !write || s->has_imm;
+	enum emu_sent r = EMU_SENT;
+	struct target t;
+	uint32_t bad;
+
+	if (takes && ka_load_acquire(&d->post[l->tx_recv % EMU_DEPTH].seq) != emu_seq(l->tx_recv))
+		return EMU_NO_RECEIVE;
+	t.used = 0;
+	t.last_word_last = false;
+	t.in_place = !ka_load_acquire(l->peer_revoking) && may_overtake(l, write);
+	bad = write ? write_target(l, d, s, &t) : receive_target(l, d, s->total, &t);
+	if (!bad && !t.in_place && s->total)
+		return hand_over(l, d, s);
+	if (!bad)
+		r = put_in_place(l, &t, s->total);
+	if (r == EMU_IS_DOWN)
+		return r;
+	if (r == EMU_BAD_TARGET)
+		bad = write ? VIP_STATUS_RDMA_PROT_ERROR : VIP_STATUS_PROTECTION_ERROR;
+	else if (r == EMU_SOURCE_GONE)
+		bad = VIP_STATUS_PARTIAL_ERROR;
+	if (bad || takes)
+		publish(l, d, s, bad | EMU_IN_PLACE, bad ? 0 : s->total);
+	l->tx_recv += takes;
+	if (r == EMU_SOURCE_GONE)
+		return r;
+	if (bad)
+		return write && !(bad & VIP_STATUS_FORMAT_ERROR) ? EMU_BAD_TARGET : EMU_BAD_RECEIVE;
+	return finish(l, s->total);
+}
+
+enum emu_sent emu_send_start(struct emu_link *l, const struct emu_send *s)
+{
+	struct emu_dir *d = &l->region->to[1 - l->side];
+
+	load_source(l, s);
+	if (!source_ok(l))
+		return EMU_BAD_SOURCE;
+	if (emu_down(l))
+		return EMU_IS_DOWN;
+	if (!ka_load_acquire(&l->region->ctl.side[1 - l->side].ready) || !has_cell(l))
+		return EMU_NOT_READY;
+	if (s->op == EMU_OP_SEND || s->op == EMU_OP_WRITE)
+		return transfer(l, d, s);
+	if (s->op == EMU_OP_REPLY && !s->error && s->total)
+		return hand_over(l, d, s);
+	publish(l, d, s, s->error | EMU_IN_PLACE, s->op == EMU_OP_READ ? s->total : 0);
+	l->tx_any = l->tx_next;
+	return EMU_SENT_UNREAPED;
+}
+
+int emu_read_check(struct emu_link *l, const struct emu_seg *target, const uint8_t **place)
+{
+	struct ka_tpt_entry e;
+	const uint8_t *base = NULL;
+
+	if (!(l->peer_rdma & KA_R_RDMA_READ) || !ka_tpt_check(l->peer_tpt, target->handle, target->addr,
+							      target->len, l->peer_tag, KA_R_RDMA_READ, &e))
+		return -1;
+	if (e.object && target->len && !ka_load_acquire(l->peer_revoking) && may_overtake(l, true))
+		base = l->host->map(l, &e);
+	if (!base)
+		return 0;
+	*place = base + (target->addr - e.start);
+	return 1;
+}

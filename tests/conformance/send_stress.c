@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* send_stress.c - checks 138, 140 and 141: many messages between two processes. */
+#include "tests/conformance/send.h"
+#include "tests/conformance/stress.h"
+#include "tests/conformance/transfer.h"
+
+#include <poll.h>
+#include <string.h>
+
+/* ---- 138: rounds of BATCH messages; both sides look at Status and make no call until it says DONE ---- */
+
+#define BATCH 32
+#define EACH  4096 /* bytes of a buffer */
+
+static void await_done(const VIP_DESCRIPTOR *d)
+{
+	uint64_t end = 0;
+
+	while (!(__atomic_load_n(&d->CS.Status, __ATOMIC_ACQUIRE) & VIP_STATUS_DONE)) {
+		if (!end)
+			end = now_ms() + 10000;
+		else if (now_ms() > end)
+			fail_msg("DONE was not seen for 10 s by one who makes no call");
+	}
+}
+
+static void take_polled(struct run *r, struct area *a, int i, uint32_t len, uint32_t value)
+{
+	VIP_DESCRIPTOR *d = desc(r, i), *next;
+
+	await_done(d);
+	/* nothing of it may come later */
+	assert_int_equal(d->CS.Length, len);
+	assert_int_equal(d->CS.ImmediateData, value);
+	EXPECT_PATTERN(a->at + i * EACH, len, value);
+	EXPECT_STATUS(d, RECEIVED | VIP_STATUS_IMMEDIATE);
+	EXPECT(VipRecvDone(r->vi, &next), VIP_SUCCESS);
+	assert_ptr_equal(next, d);
+}
+
+static void send_polled(struct run *r, int i, uint32_t len, uint32_t value)
+{
+	VIP_DESCRIPTOR *d = fill(r, i, data(r) + i * EACH, len, r->mem);
+
+	pattern(data(r) + i * EACH, len, value);
+	d->CS.Control = VIP_CONTROL_IMMEDIATE;
+	d->CS.ImmediateData = value;
+	send_on(r, r->vi, d);
+}
+
+static void polled(struct run *r, struct area *a, uint64_t ms)
+{
+	uint64_t end = now_ms() + ms;
+	uint32_t random = 138, value = 0, len[BATCH];
+	VIP_DESCRIPTOR *d;
+	bool more = true;
+	int i;
+
+	while (more) {
+		for (i = 0; i < BATCH; i++)
+			len[i] = 1 + random32(&random) % (random32(&random) & 1 ? EACH : 200);
+		for (i = 0; r->side == 0 && i < BATCH; i++) {
+			memset(a->at + i * EACH, 0, len[i]);
+			d = fill(r, i, a->at + i * EACH, EACH, a->mem);
+			d->CS.ImmediateData = 0xbad;
+			d->CS.Status = 0xbad0; /* not DONE */
+			recv_on(r, r->vi, d);
+		}
+		meet(r);
+		for (i = 0; r->side == 1 && i < BATCH; i++)
+			send_polled(r, i, len[i], value + (uint32_t)i);
+		for (i = 0; i < BATCH; i++) {
+			doing("message %u, %u bytes into %s", value + (uint32_t)i, len[i], kind_of(a));
+			if (r->side == 0) {
+				take_polled(r, a, i, len[i], value + (uint32_t)i);
+			} else {
+				await_done(desc(r, i));
+				EXPECT(VipSendDone(r->vi, &d), VIP_SUCCESS);
+				assert_ptr_equal(d, desc(r, i));
+			}
+		}
+		value += BATCH;
+		more = r->side == 0 ? now_ms() < end : hear(r);
+		if (r->side == 0)
+			tell(r, more);
+	}
+}
+
+void stress_polled_status(struct run *r)
+{
+	struct area a;
+	int shared;
+
+	run_vi(r);
+	if (r->attr.MaxTransferSize < EACH)
+		skip_check("MaxTransferSize is %lu, the check needs %d", r->attr.MaxTransferSize, EACH);
+	run_connect(r);
+	for (shared = 0; shared < 2; shared++) {
+		make_area(r, &a, (size_t)BATCH * EACH, shared, open_to_all(r));
+		polled(r, &a, 3000);
+		meet(r);
+		drop_area(r, &a);
+	}
+}
+
+/* ---- 140 ---- */
+
+void stress_saturated(struct run *r)
+{
+	struct stress s = {.vis = MAX_LINES, .ms = (uint64_t)r->seconds * 1000};
+	int code;
+
+	run_nic(r);
+	stress(r, &s);
+	assert_int_not_equal(s.sent, 0);
+	assert_int_not_equal(s.received, 0);
+	for (code = 0; code < 11; code++) {
+		/* an Unreliable VI may tell what it has dropped */
+		if (code != VIP_ERROR_RECVQ_EMPTY || is_reliable(r))
+			assert_int_equal(errors_of(r, (VIP_ERROR_CODE)code), 0);
+	}
+}
+
+/* ---- 141 ---- */
+
+#define FEW 8 /* receives */
+
+static void slow_receiver(struct run *r)
+{
+	struct pollfd pfd = {.fd = r->sock, .events = POLLIN};
+	uint64_t quiet = now_ms(), count = 0;
+	static struct seen seen;
+	VIP_DESCRIPTOR *d;
+	VIP_RETURN code;
+
+	/* until the sender has said that it is done, and nothing has come for a while */
+	while (poll(&pfd, 1, 0) == 0 || now_ms() - quiet < 300) {
+		code = VipRecvDone(r->vi, &d);
+		if (code == VIP_NOT_DONE) {
+			pause_ms(1);
+			continue;
+		}
+		EXPECT(code, VIP_SUCCESS);
+		verify(d->DS[0].Local.Data.Address, d->CS.Length);
+		assert_true(first_time(&seen, ((struct head *)d->DS[0].Local.Data.Address)->seq));
+		pause_ms(1);
+		EXPECT(VipPostRecv(r->vi,
+				   fill(r, (int)(count++ % FEW), d->DS[0].Local.Data.Address, EACH, r->mem),
+				   r->mem),
+		       VIP_SUCCESS);
+		quiet = now_ms();
+	}
+	assert_true(count >= FEW);
+	assert_true(hear(r) > count);
+}
+
+static void fast_sender(struct run *r)
+{
+	uint64_t end = now_ms() + 2000, seq = 0;
+	struct head *h = (struct head *)data(r);
+	uint32_t random = 141;
+
+	for (; seq < 1000 || now_ms() < end; seq++) {
+		*h = (struct head){.seq = seq, .len = (uint32_t)sizeof(*h) + random32(&random) % 3000};
+		seal(h);
+		post_send(r, 0, h, h->len);
+		EXPECT_SENT(r->vi, desc(r, 0), SENT);
+	}
+	tell(r, seq);
+}
+
+void stress_slow_receiver(struct run *r)
+{
+	int i, code;
+
+	r->level = VIP_SERVICE_UNRELIABLE;
+	run_vi(r);
+	if (r->attr.MaxTransferSize < EACH)
+		skip_check("MaxTransferSize is %lu, the check needs %d", r->attr.MaxTransferSize, EACH);
+	for (i = 0; r->side == 0 && i < FEW; i++)
+		post_recv(r, i, data(r) + i * EACH, EACH);
+	run_connect(r);
+	if (r->side == 0)
+		slow_receiver(r);
+	else
+		fast_sender(r);
+	assert_int_equal(state_of(r->vi), VIP_STATE_CONNECTED);
+	for (code = 0; code < 11; code++) {
+		if (r->side == 1 || code != VIP_ERROR_RECVQ_EMPTY)
+			assert_int_equal(errors_of(r, (VIP_ERROR_CODE)code), 0);
+	}
+	meet(r);
+}

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * vip_info.h - the two halves of vip_info.
+ */
+#ifndef TOOLS_VIP_INFO_H
+#define TOOLS_VIP_INFO_H
+
+#include <stdbool.h>
+
+/* vip_info_env.c: the environment variables, as text or as JSON. */
+void env_print(bool json);
+
+#endif
