@@ -20,6 +20,7 @@ function(add_program name files)
   if(files)
     add_executable(${name} ${files})
     target_link_libraries(${name} PRIVATE house ${ARGN})
+    set_target_properties(${name} PROPERTIES INSTALL_RPATH $ORIGIN/${lib_from_bin})
   endif()
 endfunction()
 

@@ -1,21 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * async.c - the asynchronous errors of a NIC handle: those that cannot be put
- * into a descriptor.
- *
- * Errors of one handle are delivered one at a time by a thread that exists
- * only while there are some; no lock is held meanwhile, so that a handler may
- * call anything, VipCloseNic included.
+ * into a descriptor.  They are delivered in their order by a caller (caller.h),
+ * so that a handler may call anything, VipCloseNic included.
  */
+#include "vipl/caller.h"
 #include "vipl/internal.h"
 
-#include <signal.h>
 #include <stdlib.h>
 
 /* Asynchronous errors that wait for a slow handler; those that come once for each VI are always kept. */
 #define MAX_ASYNC 1024u
 
-/* The default handler: one line a second for each kind of error (VIPL-FACTS K-24). */
+/* The default handler: one line a second for each kind of error (docs/spec-choices.md K-24). */
 static void log_error(const VIP_ERROR_DESCRIPTOR *d)
 {
 	static uint64_t next[VIP_ERROR_CATASTROPHIC + 1];
@@ -37,44 +34,82 @@ static void log_error(const VIP_ERROR_DESCRIPTOR *d)
 		vip_log(VIP_LOG_WARN, "... and %u like it since the last such line", more);
 }
 
-static void *deliver(void *arg)
+struct error {
+	struct error *next;
+	VIP_ERROR_DESCRIPTOR desc;
+};
+
+/* Under its caller's lock. */
+struct vip_errors {
+	struct vip_caller c;
+	VIP_ERROR_HANDLER handler;
+	void *context;
+	struct error *first, **last;
+	uint32_t lost; /* errors that found it full */
+};
+
+static void deliver(struct vip_caller *c)
 {
-	struct vip_nic *nic = arg;
-	struct vip_async_error *e;
+	struct vip_errors *es = (struct vip_errors *)c;
+	VIP_ERROR_HANDLER handler = es->handler;
+	void *context = es->context;
+	struct error *e = es->first;
+	uint32_t lost = es->lost;
 
-	pthread_mutex_lock(&nic->async.lock);
-	while ((e = nic->async.first) && !nic->async.closed) {
-		VIP_ERROR_HANDLER handler = nic->async.handler;
-		void *context = nic->async.context;
-
-		nic->async.first = e->next;
-		if (!nic->async.first)
-			nic->async.last = &nic->async.first;
-		nic->async.waiting--;
-		if (nic->async.lost)
-			vip_log(VIP_LOG_WARN, "%u asynchronous errors were left out: the handler is slow",
-				nic->async.lost);
-		nic->async.lost = 0;
-		pthread_mutex_unlock(&nic->async.lock);
-		if (handler)
-			handler(context, &e->desc);
-		else
-			log_error(&e->desc);
-		free(e);
-		pthread_mutex_lock(&nic->async.lock);
-	}
-	nic->async.running = false;
-	pthread_cond_broadcast(&nic->async.idle);
-	pthread_mutex_unlock(&nic->async.lock);
-	return NULL;
+	es->first = e->next;
+	if (!es->first)
+		es->last = &es->first;
+	es->lost = 0;
+	c->todo--;
+	pthread_mutex_unlock(&c->lock);
+	if (lost)
+		vip_log(VIP_LOG_WARN, "%u asynchronous errors were left out: the handler is slow", lost);
+	if (handler)
+		handler(context, &e->desc);
+	else
+		log_error(&e->desc);
+	free(e);
+	pthread_mutex_lock(&c->lock);
 }
 
-void vip_async(struct vip_nic *nic, struct vip_vi *vi, VIP_ERROR_CODE code, VIP_RESOURCE_CODE res,
-	       VIP_DESCRIPTOR *desc)
+static void errors_free(struct vip_caller *c)
 {
-	struct vip_async_error *e = calloc(1, sizeof(*e));
-	sigset_t all, old;
-	pthread_attr_t attr;
+	struct vip_errors *es = (struct vip_errors *)c;
+	struct error *e;
+
+	while ((e = es->first)) {
+		es->first = e->next;
+		free(e);
+	}
+	free(es);
+}
+
+_Static_assert(offsetof(struct vip_errors, c) == 0, "found by their caller");
+
+/* Lock held; false: it is not delivered. */
+static bool append(struct vip_errors *es, struct error *e)
+{
+	VIP_ERROR_CODE code = e->desc.ErrorCode;
+
+	if (es->c.todo >= MAX_ASYNC && code != VIP_ERROR_CATASTROPHIC && code != VIP_ERROR_CONN_LOST) {
+		es->lost++;
+		return false;
+	}
+	if (!vip_caller_add(&es->c)) {
+		vip_log(VIP_LOG_ERROR, "no thread to report asynchronous error %d", (int)code);
+		return false;
+	}
+	*es->last = e;
+	es->last = &e->next;
+	return true;
+}
+
+void vip_async_desc(struct vip_nic *nic, struct vip_vi *vi, VIP_ERROR_CODE code, VIP_RESOURCE_CODE res,
+		    VIP_DESCRIPTOR *desc, uint32_t op)
+{
+	struct error *e = calloc(1, sizeof(*e));
+	struct vip_errors *es;
+	bool kept = false;
 
 	if (!e) {
 		vip_log(VIP_LOG_ERROR, "no memory to report asynchronous error %d", (int)code);
@@ -83,69 +118,74 @@ void vip_async(struct vip_nic *nic, struct vip_vi *vi, VIP_ERROR_CODE code, VIP_
 	e->desc = (VIP_ERROR_DESCRIPTOR){.NicHandle = vip_obj_handle(nic),
 					 .ViHandle = vi ? vip_obj_handle(vi) : NULL,
 					 .DescriptorPtr = desc,
+					 .OpCode = op,
 					 .ResourceCode = res,
 					 .ErrorCode = code};
-	pthread_mutex_lock(&nic->async.lock);
-	if (nic->async.closed) {
-		free(e);
-	} else if (nic->async.waiting >= MAX_ASYNC && code != VIP_ERROR_CATASTROPHIC &&
-		   code != VIP_ERROR_CONN_LOST) {
-		nic->async.lost++;
-		free(e);
-	} else {
-		nic->async.waiting++;
-		*nic->async.last = e;
-		nic->async.last = &e->next;
-		if (!nic->async.running) {
-			pthread_attr_init(&attr);
-			pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-			sigfillset(&all);
-			pthread_sigmask(SIG_SETMASK, &all, &old);
-			nic->async.running = pthread_create(&nic->async.thread, &attr, deliver, nic) == 0;
-			pthread_sigmask(SIG_SETMASK, &old, NULL);
-			pthread_attr_destroy(&attr);
-			if (!nic->async.running)
-				vip_log(VIP_LOG_ERROR, "no thread to report asynchronous error %d",
-					(int)code);
-		}
+	pthread_mutex_lock(&nic->errors_lock);
+	es = nic->errors;
+	if (es) {
+		pthread_mutex_lock(&es->c.lock);
+		kept = append(es, e);
+		pthread_mutex_unlock(&es->c.lock);
 	}
-	pthread_mutex_unlock(&nic->async.lock);
+	pthread_mutex_unlock(&nic->errors_lock);
+	if (!kept)
+		free(e);
 }
 
-void vip_async_open(struct vip_nic *nic)
+void vip_async(struct vip_nic *nic, struct vip_vi *vi, VIP_ERROR_CODE code, VIP_RESOURCE_CODE res,
+	       VIP_DESCRIPTOR *desc)
 {
-	nic->async.first = NULL;
-	nic->async.last = &nic->async.first;
-	nic->async.handler = NULL;
-	nic->async.waiting = nic->async.lost = 0;
-	nic->async.closed = false;
+	uint32_t op = VIP_CONTROL_OP_SENDRECV;
+
+	if (code == VIP_ERROR_RDMAW_PROT || code == VIP_ERROR_RDMAW_DATA || code == VIP_ERROR_RDMAW_ABORT)
+		op = VIP_CONTROL_OP_RDMAWRITE;
+	else if (code == VIP_ERROR_RDMAR_PROT)
+		op = VIP_CONTROL_OP_RDMAREAD;
+	vip_async_desc(nic, vi, code, res, desc, op);
 }
 
-/* No handler runs when this returns, unless it is the handler that closes. */
-void vip_async_close(struct vip_nic *nic)
+bool vip_async_open(struct vip_nic *nic)
 {
-	struct vip_async_error *e;
+	struct vip_errors *es = calloc(1, sizeof(*es));
 
-	pthread_mutex_lock(&nic->async.lock);
-	nic->async.closed = true;
-	while (nic->async.running && !pthread_equal(nic->async.thread, pthread_self()))
-		pthread_cond_wait(&nic->async.idle, &nic->async.lock);
-	while ((e = nic->async.first)) {
-		nic->async.first = e->next;
-		free(e);
-	}
-	pthread_mutex_unlock(&nic->async.lock);
+	if (!es)
+		return false;
+	vip_caller_init(&es->c, deliver, errors_free);
+	es->last = &es->first;
+	pthread_mutex_lock(&nic->errors_lock);
+	nic->errors = es;
+	pthread_mutex_unlock(&nic->errors_lock);
+	return true;
+}
+
+struct vip_caller *vip_async_close(struct vip_nic *nic)
+{
+	struct vip_errors *es;
+
+	pthread_mutex_lock(&nic->errors_lock);
+	es = nic->errors;
+	nic->errors = NULL;
+	pthread_mutex_unlock(&nic->errors_lock);
+	return &es->c;
 }
 
 VIP_EXPORT VIP_RETURN VipErrorCallback(VIP_NIC_HANDLE h, VIP_PVOID context, VIP_ERROR_HANDLER handler)
 {
 	struct vip_nic *nic = vip_nic_find(h);
+	struct vip_errors *es;
 
 	if (!nic)
 		return vip_bad("not a NIC handle");
-	pthread_mutex_lock(&nic->async.lock);
-	nic->async.handler = handler;
-	nic->async.context = context;
-	pthread_mutex_unlock(&nic->async.lock);
+	pthread_mutex_lock(&nic->errors_lock);
+	es = vip_obj_is(nic, h) ? nic->errors : NULL;
+	if (es)
+		pthread_mutex_lock(&es->c.lock);
+	pthread_mutex_unlock(&nic->errors_lock);
+	if (!es)
+		return vip_bad("not a NIC handle");
+	es->handler = handler;
+	es->context = context;
+	vip_caller_settle(&es->c); /* the old one may just be starting */
 	return VIP_SUCCESS;
 }

@@ -10,6 +10,7 @@ static const struct vip_choices by_default = {
 	.null_ptag = true,
 	.null_mem_attr = true,
 	.any_length = true,
+	.overrun_code = true,
 	/* a server that turns up a moment later is found, and a client that loops on VIP_NO_MATCH does not
 	   spin */
 	.grace_ms = 100,

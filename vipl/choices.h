@@ -15,6 +15,7 @@ struct vip_choices {
 	bool null_mem_attr; /* K-16: NULL memory attributes are that and no RDMA; else VIP_INVALID_PARAMETER
 			     */
 	bool any_length;    /* K-5: Length of a send need not be the sum of its segments; else FORMAT_ERROR */
+	bool overrun_code;  /* a descriptor too many: VIP_ERROR_RESOURCE; else VIP_ERROR_VI_OVERRUN later */
 	uint32_t grace_ms;  /* K-25: how long a request that finds nobody waiting is held */
 };
 

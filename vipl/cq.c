@@ -9,14 +9,13 @@
  * work queue keeps a count of what it is owed, and gets its entries as places
  * become free (docs/spec-choices.md K-12).
  */
+#include "vipl/caller.h"
 #include "vipl/internal.h"
 #include "vipl/wait.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define SPIN_NS 20000u
 
 /* cq->lock held */
 static bool put(struct vip_cq *cq, struct vip_vi *vi, int queue)
@@ -39,7 +38,7 @@ void vip_cq_push(struct vip_vi *vi, int queue)
 				"a completion queue of %u entries is full: entries wait on their VIs",
 				cq->size);
 		vi->q[queue].owed++;
-		cq->owed++;
+		ka_store_relaxed(&cq->owed, cq->owed + 1);
 	}
 	if (cq->sleepers)
 		cq->nic->ops->wake(cq->nic, cq->word);
@@ -57,7 +56,7 @@ static void refill(struct vip_cq *cq)
 		for (vi = cq->attached[i]; vi && cq->owed; vi = vi->cq_next[i]) {
 			while (vi->q[i].owed && put(cq, vi, i)) {
 				vi->q[i].owed--;
-				cq->owed--;
+				ka_store_relaxed(&cq->owed, cq->owed - 1);
 			}
 		}
 	}
@@ -65,7 +64,7 @@ static void refill(struct vip_cq *cq)
 
 void vip_cq_attach(struct vip_cq *cq, struct vip_vi *vi, int queue)
 {
-	vi->q[queue].cq = cq;
+	ka_store_relaxed(&vi->q[queue].cq, cq);
 	vi->q[queue].word = cq->word;
 	pthread_mutex_lock(&cq->attach_lock);
 	vi->cq_next[queue] = cq->attached[queue];
@@ -94,12 +93,12 @@ void vip_cq_detach(struct vip_vi *vi, int queue, const void *handle)
 			cq->e[to++ % cq->size] = e;
 	}
 	cq->tail = to;
-	cq->owed -= vi->q[queue].owed;
+	ka_store_relaxed(&cq->owed, cq->owed - vi->q[queue].owed);
 	vi->q[queue].owed = 0;
 	refill(cq);
 	pthread_mutex_unlock(&cq->lock);
 	pthread_mutex_unlock(&cq->attach_lock);
-	vi->q[queue].cq = NULL;
+	ka_store_relaxed(&vi->q[queue].cq, NULL);
 }
 
 /* attach_lock held: ask the NIC about every queue that has something posted. */
@@ -200,7 +199,7 @@ VIP_EXPORT VIP_RETURN VipCreateCQ(VIP_NIC_HANDLE nh, VIP_ULONG entries, VIP_CQ_H
 		pthread_mutex_init(&cq->attach_lock, NULL);
 		pthread_mutex_init(&cq->lock, NULL);
 	}
-	cq->nic = nic;
+	ka_store_relaxed(&cq->nic, nic);
 	cq->size = (uint32_t)entries;
 	cq->head = cq->tail = 0;
 	cq->e = calloc(entries, sizeof(*cq->e));
@@ -220,7 +219,7 @@ unlock:
 }
 
 /* nic->lock held; no VI is attached. */
-void vip_cq_teardown(struct vip_cq *cq)
+void vip_cq_teardown(struct vip_cq *cq, struct vip_caller **ending)
 {
 	struct vip_nic *nic = cq->nic;
 
@@ -230,6 +229,7 @@ void vip_cq_teardown(struct vip_cq *cq)
 	free(cq->e);
 	cq->e = NULL;
 	cq->head = cq->tail = 0;
+	vip_notify_end(&cq->notifier, ending);
 	nic->ops->wake(nic, cq->word);
 	pthread_mutex_unlock(&cq->lock);
 	pthread_mutex_unlock(&cq->attach_lock);
@@ -238,10 +238,56 @@ void vip_cq_teardown(struct vip_cq *cq)
 	vip_obj_free(cq);
 }
 
+VIP_EXPORT VIP_RETURN VipResizeCQ(VIP_CQ_HANDLE h, VIP_ULONG entries)
+{
+	struct vip_cq *cq = vip_obj_find(h, VIP_T_CQ);
+	struct vip_cq_entry *e, *old;
+	VIP_ULONG max, queued;
+	VIP_RETURN r;
+	uint64_t i;
+
+	if (!cq)
+		return vip_bad("not a completion queue handle");
+	max = ka_load_relaxed(&cq->nic)->attr.MaxCQEntries;
+	if (entries == 0 || entries > max)
+		return vip_fail(VIP_INVALID_PARAMETER,
+				"%lu entries: a completion queue has 1 to %lu (MaxCQEntries)", entries, max);
+	e = calloc(entries, sizeof(*e));
+	if (!e)
+		return vip_fail(VIP_ERROR_RESOURCE, "no memory for %lu completion queue entries", entries);
+	old = e; /* what is to be freed */
+	pthread_mutex_lock(&cq->attach_lock);
+	pthread_mutex_lock(&cq->lock);
+	queued = cq->tail - cq->head + cq->owed;
+	if (!vip_obj_is(cq, h)) {
+		r = VIP_INVALID_PARAMETER;
+	} else if (entries < queued) {
+		r = VIP_ERROR_RESOURCE;
+	} else {
+		for (i = cq->head; i < cq->tail; i++)
+			e[i % entries] = cq->e[i % cq->size];
+		old = cq->e;
+		cq->e = e;
+		cq->size = (uint32_t)entries;
+		refill(cq);
+		r = VIP_SUCCESS;
+	}
+	pthread_mutex_unlock(&cq->lock);
+	pthread_mutex_unlock(&cq->attach_lock);
+	free(old);
+	if (r == VIP_INVALID_PARAMETER)
+		return vip_bad("not a completion queue handle");
+	if (r == VIP_ERROR_RESOURCE)
+		return vip_fail(r, "%lu entries wait in the queue, more than %lu: take some out first",
+				queued, entries);
+	return r;
+}
+
 VIP_EXPORT VIP_RETURN VipDestroyCQ(VIP_CQ_HANDLE h)
 {
 	struct vip_cq *cq = vip_obj_find(h, VIP_T_CQ);
 	struct vip_nic *nic = cq ? ka_load_relaxed(&cq->nic) : NULL;
+	struct vip_caller *ending = NULL;
 	VIP_RETURN r = VIP_SUCCESS;
 
 	if (!cq)
@@ -253,8 +299,9 @@ VIP_EXPORT VIP_RETURN VipDestroyCQ(VIP_CQ_HANDLE h)
 		r = vip_fail(VIP_ERROR_RESOURCE, "%u work queues are attached: destroy their VIs first",
 			     cq->nattached);
 	else
-		vip_cq_teardown(cq);
+		vip_cq_teardown(cq, &ending);
 	pthread_mutex_unlock(&nic->lock);
+	vip_callers_end(ending);
 	return r;
 }
 
@@ -271,45 +318,67 @@ VIP_EXPORT VIP_RETURN VipCQDone(VIP_CQ_HANDLE h, VIP_VI_HANDLE *vi, VIP_BOOLEAN 
 	return r == VIP_INVALID_PARAMETER ? vip_bad("not a completion queue handle") : r;
 }
 
+struct cq_wait {
+	struct vip_waiter w;
+	struct vip_cq *cq;
+	VIP_VI_HANDLE *vi;
+	VIP_BOOLEAN *recv;
+};
+
+_Static_assert(offsetof(struct cq_wait, w) == 0, "look() finds the rest by it");
+
+static VIP_RETURN look(struct vip_waiter *w)
+{
+	struct cq_wait *cw = (struct cq_wait *)w;
+
+	return done(cw->cq, (VIP_CQ_HANDLE)w->handle, cw->vi, cw->recv);
+}
+
+/* Nothing comes any more when all was flushed that was posted as the agent died. */
+static VIP_RETURN look_alive(struct vip_waiter *w)
+{
+	const struct vip_cq *cq = ((struct cq_wait *)w)->cq;
+	bool dead = ka_load_acquire(&ka_load_relaxed(&cq->nic)->dead) == VIP_DEAD_FLUSHED;
+	VIP_RETURN r = look(w);
+
+	return r == VIP_NOT_DONE && dead ? VIP_ERROR_RESOURCE : r;
+}
+
+static VIP_RETURN cq_wait(struct vip_cq *cq, VIP_CQ_HANDLE h, VIP_ULONG timeout, VIP_VI_HANDLE *vi,
+			  VIP_BOOLEAN *recv, VIP_RETURN (*how)(struct vip_waiter *))
+{
+	struct cq_wait cw = {.w = {.obj = &cq->obj,
+				   .handle = h,
+				   .nic = &cq->nic,
+				   .lock = &cq->lock,
+				   .sleepers = &cq->sleepers,
+				   .word = &cq->word,
+				   .look = how},
+			     .cq = cq,
+			     .vi = vi,
+			     .recv = recv};
+
+	return vip_wait(&cw.w, timeout);
+}
+
+VIP_RETURN vip_cq_next(struct vip_cq *cq, VIP_CQ_HANDLE h, VIP_VI_HANDLE *vi, VIP_BOOLEAN *recv)
+{
+	return cq_wait(cq, h, VIP_INFINITE, vi, recv, look);
+}
+
 VIP_EXPORT VIP_RETURN VipCQWait(VIP_CQ_HANDLE h, VIP_ULONG timeout, VIP_VI_HANDLE *vi, VIP_BOOLEAN *recv)
 {
 	struct vip_cq *cq = vip_obj_find(h, VIP_T_CQ);
-	struct vip_wait w;
-	struct vip_nic *nic;
 	VIP_RETURN r;
 
 	if (!cq)
 		return vip_bad("not a completion queue handle");
 	if (!vi || !recv)
 		return vip_bad("no place for the entry");
-	nic = cq->nic;
-	vip_wait_begin(&w, timeout, SPIN_NS);
-	do {
-		r = done(cq, h, vi, recv);
-	} while (r == VIP_NOT_DONE && vip_wait_spin(&w));
-	if (r == VIP_NOT_DONE && !vip_wait_over(&w)) {
-		if (vip_wait_enter(nic, &cq->obj, h, &cq->lock, &cq->sleepers)) {
-			do {
-				uint32_t armed = nic->ops->arm(nic, cq->word);
-
-				r = done(cq, h, vi, recv);
-				if (r != VIP_NOT_DONE)
-					break;
-				if (ka_load_relaxed(&nic->dead)) {
-					r = VIP_ERROR_RESOURCE;
-					break;
-				}
-				nic->ops->sleep(nic, cq->word, armed, vip_wait_left(&w));
-				r = done(cq, h, vi, recv);
-			} while (r == VIP_NOT_DONE && !vip_wait_over(&w));
-			vip_wait_leave(nic, &cq->lock, &cq->sleepers);
-		} else {
-			r = VIP_INVALID_PARAMETER;
-		}
-	}
+	r = cq_wait(cq, h, timeout, vi, recv, look_alive);
 	if (r == VIP_INVALID_PARAMETER)
 		return vip_bad("not a completion queue handle");
 	if (r == VIP_ERROR_RESOURCE)
 		return vip_fail(r, "the kernel agent is gone: close the NIC handle and open it again");
-	return r == VIP_NOT_DONE ? VIP_TIMEOUT : r;
+	return r;
 }

@@ -20,11 +20,11 @@ static const char *const type_names[] = {"text", "path", "choice", "flag"};
 
 static const struct {
 	const char *name;
-	enum type type;
+	const char *help;
 	const char *allowed[6]; /* of a choice */
 	const char *by_default; /* NULL: none */
-	bool refused;		/* a wrong value is refused by VipOpenNic, not replaced by the default */
-	const char *help;
+	enum type type;
+	bool refused; /* a wrong value is refused by VipOpenNic, not replaced by the default */
 } table[VIP_ENVS] = {
 	[VIP_ENV_LOG] = {.name = "VIPL_LOG",
 			 .type = CHOICE,
@@ -63,10 +63,11 @@ static const struct {
 		{.name = "VIPL_AGENT_LOG",
 		 .type = PATH,
 		 .help = "file that the agent appends its log to; read by vipkad when it starts"},
-	[VIP_ENV_TRACE] = {.name = "VIPL_TRACE",
-			   .type = PATH,
-			   .help = "file that a program run by vip_trace appends its calls to; read by "
-				   "libvipl_trace"},
+	[VIP_ENV_TRACE] =
+		{.name = "VIPL_TRACE",
+		 .type = TEXT,
+		 .help = "FILE or json:FILE, which the calls of a traced program are appended to; set "
+			 "by vip_trace, read by libvipl_trace"},
 };
 
 /* The two ways to say either. */

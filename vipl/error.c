@@ -31,16 +31,14 @@ static int append(const char *file, const char *level, const char *what)
 {
 	int fd = open(file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0600), n, err = 0;
 	struct timespec now;
-	char line[640], stamp[32];
-	struct tm tm;
+	char line[640];
 
 	if (fd < 0)
 		return -errno;
 	clock_gettime(CLOCK_REALTIME, &now);
-	localtime_r(&now.tv_sec, &tm);
-	strftime(stamp, sizeof(stamp), "%F %T", &tm);
-	n = snprintf(line, sizeof(line), "%s.%03ld vipl[%d] %s: %s\n", stamp, now.tv_nsec / 1000000,
-		     (int)getpid(), level, what);
+	/* seconds since 1970: a calendar takes a lock, which a fork may leave locked */
+	n = snprintf(line, sizeof(line), "%lld.%03ld vipl[%d] %s: %s\n", (long long)now.tv_sec,
+		     now.tv_nsec / 1000000, (int)getpid(), level, what);
 	if (write(fd, line, (size_t)n) != n)
 		err = -errno;
 	close(fd);

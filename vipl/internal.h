@@ -7,9 +7,9 @@
  * locked, and the handle looked at again under the lock.
  *
  * Lock order: nic->lock, cq->attach_lock, vi->lock, the send queue's lock, the
- * receive queue's, cq->lock, nic->async.lock.  No lock is held while a handler
- * of the consumer runs.  The process-wide mem_lock (mem.c) is taken with at
- * most nic->lock held.
+ * receive queue's, cq->lock, nic->errors_lock, a caller's (caller.h).  No lock is
+ * held while a handler of the consumer runs, nor while somebody waits for its
+ * end.  The process-wide mem_lock (mem.c) is taken with at most nic->lock held.
  */
 #ifndef VIPL_INTERNAL_H
 #define VIPL_INTERNAL_H
@@ -101,6 +101,11 @@ struct vip_wqe {
 };
 
 struct vip_cq;
+struct vip_caller;
+struct vip_errors;
+struct vip_notifier;
+
+#define VIP_MAX_NOTIFY 1024u /* registrations of one queue or completion queue that wait */
 
 struct vip_queue {
 	pthread_mutex_t lock;
@@ -112,8 +117,9 @@ struct vip_queue {
 	uint32_t sleepers;
 	bool careful; /* a thread of the provider is at it: it touches the consumer's memory with care */
 	struct vip_cq *cq;
-	uint32_t owed;	 /* entries that found the CQ full; under the CQ's lock */
-	uint64_t errors; /* descriptors that were wrong themselves, since it was connected */
+	uint32_t owed;		       /* entries that found the CQ full; under the CQ's lock */
+	uint64_t errors;	       /* descriptors that were wrong themselves, since it was connected */
+	struct vip_notifier *notifier; /* NULL: nobody has registered */
 };
 
 /* The peer-to-peer request of a VI; under vi->lock. */
@@ -158,6 +164,7 @@ struct vip_cq {
 	uint32_t owed; /* sum over the queues */
 	uint32_t sleepers;
 	uint32_t word;
+	struct vip_notifier *notifier; /* NULL: nobody has registered */
 };
 
 struct vip_ptag {
@@ -172,11 +179,6 @@ struct vip_conn {
 	uint64_t id;
 };
 
-struct vip_async_error {
-	struct vip_async_error *next;
-	VIP_ERROR_DESCRIPTOR desc;
-};
-
 /* What this process keeps of a region, by index of the memory handle; written under mem_lock (mem.c). */
 struct vip_region {
 	uint64_t start, length; /* whole pages; length 0: none */
@@ -184,6 +186,8 @@ struct vip_region {
 	uint16_t pin;		/* hold.h */
 	struct vip_seen seen;
 };
+
+#define VIP_DEAD_FLUSHED 2u
 
 struct vip_nic {
 	struct vip_obj obj;
@@ -198,34 +202,37 @@ struct vip_nic {
 	uint64_t looks[KA_TPT_ENTRIES / 64]; /* regions that must be looked at (touch.h): a bit each */
 	uint32_t ncq;
 	uint32_t ns_ready;
-	uint32_t dead;	   /* its agent died */
+	uint32_t dead;	   /* its agent died: 1; and all was flushed: VIP_DEAD_FLUSHED */
 	uint32_t sleepers; /* threads that use the wake words */
 	void *priv;	   /* the NIC's */
 	int fds[KA_MAX_FDS];
 
-	struct {
-		pthread_mutex_t lock;
-		pthread_cond_t idle;
-		VIP_ERROR_HANDLER handler;
-		void *context;
-		struct vip_async_error *first, **last;
-		uint32_t waiting; /* errors in the list */
-		uint32_t lost;	  /* errors that found it full */
-		bool running;	  /* a thread delivers */
-		bool closed;
-		pthread_t thread;
-	} async;
+	pthread_mutex_t errors_lock;
+	struct vip_errors *errors; /* the asynchronous ones; NULL when closed */
+
+	VIP_NET_ADDRESS *discovered[1]; /* VipQuerySystemManagementInfo's, ... */
+	union {
+		VIP_NET_ADDRESS a;
+		uint8_t room[4 + 8];
+	} own_address; /* ... without a discriminator */
 };
 
-/* async.c: before a handle's first error; and after it no handler runs, but the one that closes. */
-void vip_async_open(struct vip_nic *nic);
-void vip_async_close(struct vip_nic *nic);
+/* async.c: before a handle's first error; false: no memory. */
+bool vip_async_open(struct vip_nic *nic);
+/* No error is taken any more; returns who must be ended. */
+struct vip_caller *vip_async_close(struct vip_nic *nic);
+/* As vip_async (nic.h), with the operation of the descriptor: VIP_CONTROL_OP_*. */
+void vip_async_desc(struct vip_nic *nic, struct vip_vi *vi, VIP_ERROR_CODE code, VIP_RESOURCE_CODE res,
+		    VIP_DESCRIPTOR *desc, uint32_t op);
+
+/* notify.c: the object has no handle any more; its lock held.  Who must be ended goes into the list. */
+void vip_notify_end(struct vip_notifier **at, struct vip_caller **ending);
 
 /* nic.c */
 struct vip_nic *vip_nic_find(VIP_NIC_HANDLE h);
 
-/* vi.c: take the VI out, whatever its state; nic->lock held. */
-void vip_vi_teardown(struct vip_vi *vi);
+/* vi.c: take the VI out, whatever its state; nic->lock held.  Who must be ended goes into the list. */
+void vip_vi_teardown(struct vip_vi *vi, struct vip_caller **ending);
 /* vi.c: end the connection, flush, go to @state. */
 void vip_vi_end(struct vip_vi *vi, VIP_VI_STATE state);
 /* vi.c: a state that flushes nothing; vi->lock held. */
@@ -249,6 +256,8 @@ void vip_peer_fail(struct vip_vi *vi, int err);
 int vip_queue_init(struct vip_queue *q, uint32_t depth);
 void vip_flush(struct vip_vi *vi, int queue);
 void vip_wake_queue(struct vip_vi *vi, int queue);
+/* Wait for a completion and take it, whatever is posted; VIP_INVALID_PARAMETER when the handle has gone. */
+VIP_RETURN vip_queue_next(struct vip_vi *vi, VIP_VI_HANDLE h, int queue, VIP_DESCRIPTOR **out);
 static inline bool vip_queue_idle(const struct vip_queue *q) /* nothing posted that is not complete */
 {
 	return ka_load_relaxed(&q->done) == ka_load_relaxed(&q->tail);
@@ -258,7 +267,9 @@ static inline bool vip_queue_idle(const struct vip_queue *q) /* nothing posted t
 void vip_cq_push(struct vip_vi *vi, int queue);
 void vip_cq_attach(struct vip_cq *cq, struct vip_vi *vi, int queue);
 void vip_cq_detach(struct vip_vi *vi, int queue, const void *handle);
-void vip_cq_teardown(struct vip_cq *cq);
+void vip_cq_teardown(struct vip_cq *cq, struct vip_caller **ending);
+/* Wait for an entry and take it, as VipCQWait; VIP_INVALID_PARAMETER when the handle has gone. */
+VIP_RETURN vip_cq_next(struct vip_cq *cq, VIP_CQ_HANDLE h, VIP_VI_HANDLE *vi, VIP_BOOLEAN *recv);
 
 /* mem.c: CLOSE also tells the agent that the handle ends, and unlocks what it alone had registered. */
 int vip_mem_open(struct vip_nic *nic);

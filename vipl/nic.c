@@ -3,6 +3,7 @@
  * nic.c - NIC handles: which device is which NIC, opening and closing, the death
  * of the agent, and fork.
  */
+#include "vipl/caller.h"
 #include "vipl/env.h"
 #include "vipl/internal.h"
 #include "vipl/watch.h"
@@ -46,7 +47,7 @@ static void vi_dead(void *obj, void *arg)
 	struct vip_vi *vi = obj;
 
 	pthread_mutex_lock(&vi->lock);
-	if (vi->nic == arg && vip_obj_handle(vi))
+	if (ka_load_relaxed(&vi->nic) == arg && vip_obj_handle(vi))
 		vip_vi_end(vi, VIP_STATE_ERROR);
 	pthread_mutex_unlock(&vi->lock);
 }
@@ -56,7 +57,7 @@ static void cq_dead(void *obj, void *arg)
 	struct vip_cq *cq = obj;
 
 	pthread_mutex_lock(&cq->lock);
-	if (cq->nic == arg && vip_obj_handle(cq))
+	if (ka_load_relaxed(&cq->nic) == arg && vip_obj_handle(cq))
 		cq->nic->ops->wake(cq->nic, cq->word);
 	pthread_mutex_unlock(&cq->lock);
 }
@@ -66,6 +67,7 @@ void vip_nic_dead(struct vip_nic *nic)
 	ka_store_relaxed(&nic->dead, 1);
 	vip_log(VIP_LOG_ERROR, "the kernel agent has died: all its NIC handles are lost");
 	vip_obj_each(VIP_T_VI, vi_dead, nic);
+	ka_store_release(&nic->dead, VIP_DEAD_FLUSHED);
 	vip_obj_each(VIP_T_CQ, cq_dead, nic);
 	vip_async(nic, NULL, VIP_ERROR_CATASTROPHIC, VIP_RESOURCE_NIC, NULL);
 }
@@ -77,6 +79,7 @@ static void forked(void)
 
 	vip_env_forked();
 	vip_obj_forked();
+	vip_callers_forked();
 	vip_mem_forked();
 	for (i = 0; i < sizeof(devices) / sizeof(devices[0]); i++)
 		devices[i].ops->forked(); /* an alias's a second time: no harm */
@@ -88,6 +91,50 @@ static void at_fork(void)
 	pthread_atfork(NULL, NULL, forked);
 }
 
+/* ---- what the NIC is ---- */
+
+/* Static until the handle is closed: the list that a consumer gets points here. */
+static void discover(struct vip_nic *nic)
+{
+	VIP_NET_ADDRESS *a = &nic->own_address.a;
+
+	a->HostAddressLen = nic->attr.NicAddressLen;
+	a->DiscriminatorLen = 0;
+	memcpy(nic->own_address.room + offsetof(VIP_NET_ADDRESS, HostAddress), nic->attr.LocalNicAddress,
+	       nic->attr.NicAddressLen);
+	nic->discovered[0] = a;
+}
+
+VIP_EXPORT VIP_RETURN VipQueryNic(VIP_NIC_HANDLE h, VIP_NIC_ATTRIBUTES *attr)
+{
+	struct vip_nic *nic = vip_nic_find(h);
+
+	if (!nic)
+		return vip_bad("not a NIC handle");
+	if (!attr)
+		return vip_bad("no place for the attributes");
+	*attr = nic->attr;
+	return VIP_SUCCESS;
+}
+
+VIP_EXPORT VIP_RETURN VipQuerySystemManagementInfo(VIP_NIC_HANDLE h, VIP_ULONG type, VIP_PVOID info)
+{
+	struct vip_nic *nic = vip_nic_find(h);
+
+	if (!nic)
+		return vip_bad("not a NIC handle");
+	if (!info)
+		return vip_bad("no place for the information");
+	if (type != VIP_SMI_AUTODISCOVERY)
+		return vip_quiet(VIP_INVALID_PARAMETER,
+				 "there is no information %lu: VIP_SMI_AUTODISCOVERY is %lu", type,
+				 VIP_SMI_AUTODISCOVERY);
+	/* this host is all that there is, and no hop away */
+	*(VIP_AUTODISCOVERY_LIST *)info =
+		(VIP_AUTODISCOVERY_LIST){.NumberOfHops = 0, .ADAddrArray = nic->discovered, .NumAdAddrs = 1};
+	return VIP_SUCCESS;
+}
+
 /* ---- open and close ---- */
 
 static struct vip_nic *nic_new(void)
@@ -97,8 +144,7 @@ static struct vip_nic *nic_new(void)
 
 	if (nic && fresh) {
 		pthread_mutex_init(&nic->lock, NULL);
-		pthread_mutex_init(&nic->async.lock, NULL);
-		pthread_cond_init(&nic->async.idle, NULL);
+		pthread_mutex_init(&nic->errors_lock, NULL);
 	}
 	return nic;
 }
@@ -151,22 +197,28 @@ VIP_EXPORT VIP_RETURN VipOpenNic(const VIP_CHAR *name, VIP_NIC_HANDLE *out)
 	}
 	ka_store_relaxed(&nic->id, rep.u.open.nic);
 	nic->default_tag = rep.u.open.tag;
-	vip_async_open(nic);
+	if (!vip_async_open(nic)) {
+		r = vip_fail(VIP_ERROR_RESOURCE, "no memory for a NIC handle");
+		goto close_nic;
+	}
 	err = nic->ops->open(nic);
 	if (err) {
 		r = vip_fail(VIP_ERROR_RESOURCE, NULL);
-		goto close_nic;
+		goto close_errors;
 	}
 	if (!vip_watch_nic_add(nic->agent, nic->ops->revoking(nic))) {
 		r = vip_fail(VIP_ERROR_RESOURCE, "too many NIC handles: close those whose agent has died");
 		nic->ops->close(nic);
-		goto close_nic;
+		goto close_errors;
 	}
 	memset(&nic->attr, 0, sizeof(nic->attr));
 	nic->ops->query(nic, &nic->attr);
+	discover(nic);
 	*out = vip_obj_publish(nic);
 	return VIP_SUCCESS;
 
+close_errors:
+	vip_callers_end(vip_async_close(nic));
 close_nic:
 	req.op = KA_OP_CLOSE;
 	vip_call(nic, &req, &rep, NULL);
@@ -179,20 +231,27 @@ free_nic:
 	return r;
 }
 
+struct closing {
+	struct vip_nic *nic;
+	struct vip_caller *callers; /* of its objects, to end */
+};
+
 static void close_vi(void *obj, void *arg)
 {
+	struct closing *c = arg;
 	struct vip_vi *vi = obj;
 
-	if (ka_load_relaxed(&vi->nic) == arg)
-		vip_vi_teardown(vi);
+	if (ka_load_relaxed(&vi->nic) == c->nic)
+		vip_vi_teardown(vi, &c->callers);
 }
 
 static void close_cq(void *obj, void *arg)
 {
+	struct closing *c = arg;
 	struct vip_cq *cq = obj;
 
-	if (cq->nic == arg)
-		vip_cq_teardown(cq);
+	if (ka_load_relaxed(&cq->nic) == c->nic)
+		vip_cq_teardown(cq, &c->callers);
 }
 
 static void close_ptag(void *obj, void *arg)
@@ -214,6 +273,7 @@ static void close_conn(void *obj, void *arg)
 VIP_EXPORT VIP_RETURN VipCloseNic(VIP_NIC_HANDLE h)
 {
 	struct vip_nic *nic = vip_nic_find(h);
+	struct closing c = {.nic = nic};
 
 	if (!nic)
 		return vip_bad("not a NIC handle");
@@ -223,8 +283,8 @@ VIP_EXPORT VIP_RETURN VipCloseNic(VIP_NIC_HANDLE h)
 		return vip_bad("not a NIC handle");
 	}
 	vip_obj_retire(nic);
-	vip_obj_each(VIP_T_VI, close_vi, nic);
-	vip_obj_each(VIP_T_CQ, close_cq, nic);
+	vip_obj_each(VIP_T_VI, close_vi, &c);
+	vip_obj_each(VIP_T_CQ, close_cq, &c);
 	vip_obj_each(VIP_T_PTAG, close_ptag, nic);
 	vip_mem_close(nic);
 	vip_mem_wait_tidy();
@@ -235,22 +295,12 @@ VIP_EXPORT VIP_RETURN VipCloseNic(VIP_NIC_HANDLE h)
 	vip_watch_nic_remove(nic->ops->revoking(nic));
 	nic->ops->close(nic);
 	pthread_mutex_unlock(&nic->lock);
-	vip_async_close(nic);
+	/* no handler is called after this; those that run may be in calls that need nic->lock */
+	vip_callers_end(c.callers);
+	vip_callers_end(vip_async_close(nic));
 	ka_agent_put(nic->agent);
 	vip_watch_close();
 	vip_obj_free(nic);
-	return VIP_SUCCESS;
-}
-
-VIP_EXPORT VIP_RETURN VipQueryNic(VIP_NIC_HANDLE h, VIP_NIC_ATTRIBUTES *attr)
-{
-	struct vip_nic *nic = vip_nic_find(h);
-
-	if (!nic)
-		return vip_bad("not a NIC handle");
-	if (!attr)
-		return vip_bad("no place for the attributes");
-	*attr = nic->attr;
 	return VIP_SUCCESS;
 }
 

@@ -6,14 +6,12 @@
  * A completion is written into the descriptor with Status last (release), and
  * only while the memory that holds it is still registered.
  */
+#include "vipl/choices.h"
 #include "vipl/internal.h"
 #include "vipl/wait.h"
 
 #include <errno.h>
 #include <stdlib.h>
-
-/* A wait polls this long before it sleeps. */
-#define SPIN_NS 20000u
 
 int vip_queue_init(struct vip_queue *q, uint32_t depth)
 {
@@ -40,6 +38,11 @@ static int desc_check(struct vip_vi *vi, int queue, const VIP_DESCRIPTOR *d, uin
 		vi->nic->ops->mem_check(vi->nic, mem, (uintptr_t)d, sizeof(d->CS), vi->attr.tag, KA_R_WRITE);
 
 	return how == 0 && vi->q[queue].careful ? 1 : how;
+}
+
+static bool misaligned(const VIP_DESCRIPTOR *d)
+{
+	return (uintptr_t)d & (VIP_DESCRIPTOR_ALIGNMENT - 1);
 }
 
 /* By the kernel, which may copy byte by byte: the one with DONE comes last, for a consumer may poll it. */
@@ -79,6 +82,39 @@ static bool desc_complete(struct vip_vi *vi, int queue, const struct vip_wqe *e,
 	}
 }
 
+/* VIP_CONTROL_OP_* of the descriptor with this status. */
+static uint32_t status_op(uint32_t status)
+{
+	switch (status & VIP_STATUS_OP_MASK) {
+	case VIP_STATUS_OP_RDMA_WRITE:
+		return VIP_CONTROL_OP_RDMAWRITE;
+	case VIP_STATUS_OP_RDMA_READ:
+		return VIP_CONTROL_OP_RDMAREAD;
+	default:
+		return VIP_CONTROL_OP_SENDRECV;
+	}
+}
+
+/* The operation that a descriptor asks for, 0 when it cannot be read. */
+static uint32_t desc_op(struct vip_vi *vi, int queue, const VIP_DESCRIPTOR *d, uint32_t mem)
+{
+	VIP_UINT16 control = 0;
+
+	switch (desc_check(vi, queue, d, mem)) {
+	case 0:
+		control = d->CS.Control;
+		break;
+	case 1:
+		if (!vip_mem_get(vi->nic, mem, &control, &d->CS.Control, sizeof(control),
+				 vi->q[queue].careful))
+			control = 0;
+		break;
+	default:
+		break;
+	}
+	return control & VIP_CONTROL_OP_MASK;
+}
+
 void vip_complete(struct vip_vi *vi, int queue, const struct nic_wc *wc)
 {
 	struct vip_queue *q = &vi->q[queue];
@@ -87,7 +123,8 @@ void vip_complete(struct vip_vi *vi, int queue, const struct nic_wc *wc)
 	e->status = wc->status;
 	if (!desc_complete(vi, queue, e, wc)) {
 		e->status |= VIP_STATUS_PROTECTION_ERROR;
-		vip_async(vi->nic, vi, VIP_ERROR_COMP_PROT, VIP_RESOURCE_VI, e->desc);
+		vip_async_desc(vi->nic, vi, VIP_ERROR_COMP_PROT, VIP_RESOURCE_VI, e->desc,
+			       status_op(e->status));
 	}
 	if (e->status & (VIP_STATUS_FORMAT_ERROR | VIP_STATUS_PROTECTION_ERROR | VIP_STATUS_LENGTH_ERROR))
 		q->errors++;
@@ -108,26 +145,84 @@ void vip_flush(struct vip_vi *vi, int queue)
 	while (q->done < q->tail) {
 		const struct vip_wqe *e = &q->e[q->done % q->depth];
 		struct nic_wc wc = {.status = VIP_STATUS_DONE | VIP_STATUS_DESC_FLUSHED_ERROR};
-		VIP_UINT16 control;
 
-		if (queue == VIP_RQ)
-			wc.status |= VIP_STATUS_OP_RECEIVE;
-		else if (desc_check(vi, queue, e->desc, e->mem) == 1 &&
-			 vip_mem_get(vi->nic, e->mem, &control, &e->desc->CS.Control, sizeof(control), true))
-			wc.status |= ops[control & VIP_CONTROL_OP_MASK];
+		wc.status |=
+			queue == VIP_RQ ? VIP_STATUS_OP_RECEIVE : ops[desc_op(vi, queue, e->desc, e->mem)];
 		vip_complete(vi, queue, &wc);
 	}
 	q->careful = false;
 }
 
+/*
+ * One descriptor too many: it takes no place.  Queue lock held, and released.
+ */
+static VIP_RETURN overrun(struct vip_vi *vi, VIP_VI_HANDLE h, int queue, VIP_DESCRIPTOR *d, uint32_t mem,
+			  const char *call)
+{
+	struct vip_queue *q = &vi->q[queue];
+
+	if (vip_choices()->overrun_code) {
+		pthread_mutex_unlock(&q->lock);
+		return vip_fail_at(VIP_LOG_WARN, call, VIP_ERROR_RESOURCE,
+				   "the queue holds %u descriptors, its maximum: dequeue some first",
+				   q->depth);
+	}
+	vip_async_desc(vi->nic, vi, VIP_ERROR_VI_OVERRUN, VIP_RESOURCE_VI, d,
+		       misaligned(d) ? 0 : desc_op(vi, queue, d, mem));
+	pthread_mutex_unlock(&q->lock);
+	pthread_mutex_lock(&vi->lock);
+	if (vip_obj_is(vi, h) && vi->state == VIP_STATE_CONNECTED && vi->attr.level != VIP_SERVICE_UNRELIABLE)
+		vip_vi_end(vi, VIP_STATE_ERROR);
+	pthread_mutex_unlock(&vi->lock);
+	return VIP_SUCCESS;
+}
+
+/* Put it into the queue; queue lock held.  False: its place is bad. */
+static bool enqueue(struct vip_vi *vi, int queue, VIP_DESCRIPTOR *d, uint32_t mem)
+{
+	const VIP_UINT32 none = 0;
+	struct vip_queue *q = &vi->q[queue];
+	int how;
+
+	how = desc_check(vi, queue, d, mem);
+	if (misaligned(d) || how < 0 ||
+	    (how == 1 && !vip_mem_put(vi->nic, mem, &d->CS.Status, &none, sizeof(none), false)))
+		return false;
+	if (how == 0)
+		d->CS.Status = none;
+	q->e[q->tail % q->depth] = (struct vip_wqe){.desc = d, .mem = mem};
+	ka_store_relaxed(&q->tail, q->tail + 1);
+	return true;
+}
+
+/* Descriptor @n was put there; queue lock held.  True: the connection may have ended. */
+static bool begin(struct vip_vi *vi, int queue, uint64_t n)
+{
+	switch (vi->state) {
+	case VIP_STATE_CONNECTED:
+		if (queue == VIP_RQ) {
+			vi->nic->ops->post_recv(vi, n);
+			break;
+		}
+		vi->nic->ops->post_send(vi, n);
+		return vi->nic->ops->down(vi) != NIC_UP;
+	case VIP_STATE_IDLE:
+	case VIP_STATE_CONNECT_PENDING:
+		if (queue == VIP_RQ)
+			break; /* it waits for the connection */
+		__attribute__((fallthrough));
+	case VIP_STATE_ERROR:
+		vip_flush(vi, queue);
+		break;
+	}
+	return false;
+}
+
 static VIP_RETURN post(VIP_VI_HANDLE h, int queue, VIP_DESCRIPTOR *d, VIP_MEM_HANDLE mem, const char *call)
 {
 	struct vip_vi *vi = vip_obj_find(h, VIP_T_VI);
-	const VIP_UINT32 none = 0;
 	struct vip_queue *q;
 	bool down = false;
-	uint64_t n;
-	int how;
 
 	if (!vi)
 		return vip_fail_at(VIP_LOG_INFO, call, VIP_INVALID_PARAMETER, "not a VI handle");
@@ -139,42 +234,12 @@ static VIP_RETURN post(VIP_VI_HANDLE h, int queue, VIP_DESCRIPTOR *d, VIP_MEM_HA
 		pthread_mutex_unlock(&q->lock);
 		return vip_fail_at(VIP_LOG_INFO, call, VIP_INVALID_PARAMETER, "not a VI handle");
 	}
-	if (q->tail - q->head >= q->depth) {
-		pthread_mutex_unlock(&q->lock);
-		return vip_fail_at(VIP_LOG_WARN, call, VIP_ERROR_RESOURCE,
-				   "the queue holds %u descriptors, its maximum: dequeue some first",
-				   q->depth);
-	}
-	how = desc_check(vi, queue, d, mem);
-	if (((uintptr_t)d & (VIP_DESCRIPTOR_ALIGNMENT - 1)) || how < 0 ||
-	    (how == 1 && !vip_mem_put(vi->nic, mem, &d->CS.Status, &none, sizeof(none), false))) {
-		pthread_mutex_unlock(&q->lock);
-		/* docs/spec-choices.md K-4: the call succeeds, the error is asynchronous */
+	if (q->tail - q->head >= q->depth)
+		return overrun(vi, h, queue, d, mem, call);
+	if (enqueue(vi, queue, d, mem))
+		down = begin(vi, queue, q->tail - 1);
+	else /* docs/spec-choices.md K-4: the call succeeds, the error is asynchronous */
 		vip_async(vi->nic, vi, VIP_ERROR_POST_DESC, VIP_RESOURCE_DESCRIPTOR, d);
-		return VIP_SUCCESS;
-	}
-	if (how == 0)
-		d->CS.Status = none;
-	n = q->tail;
-	q->e[n % q->depth] = (struct vip_wqe){.desc = d, .mem = mem};
-	ka_store_relaxed(&q->tail, n + 1);
-	switch (vi->state) {
-	case VIP_STATE_CONNECTED:
-		if (queue == VIP_SQ)
-			vi->nic->ops->post_send(vi, n);
-		else
-			vi->nic->ops->post_recv(vi, n);
-		down = queue == VIP_SQ && vi->nic->ops->down(vi) != NIC_UP;
-		break;
-	case VIP_STATE_IDLE:
-	case VIP_STATE_CONNECT_PENDING:
-		if (queue == VIP_RQ)
-			break; /* it waits for the connection */
-		__attribute__((fallthrough));
-	case VIP_STATE_ERROR:
-		vip_flush(vi, queue);
-		break;
-	}
 	pthread_mutex_unlock(&q->lock);
 	if (down)
 		vip_vi_check(vi);
@@ -231,45 +296,68 @@ static VIP_RETURN done_call(VIP_VI_HANDLE h, int queue, VIP_DESCRIPTOR **out, co
 	return r;
 }
 
-/* Sleep until something may have come; spin first. */
+struct queue_wait {
+	struct vip_waiter w;
+	struct vip_vi *vi;
+	int queue;
+	VIP_DESCRIPTOR **out;
+};
+
+_Static_assert(offsetof(struct queue_wait, w) == 0, "look() finds the rest by it");
+
+static VIP_RETURN look(struct vip_waiter *w)
+{
+	struct queue_wait *qw = (struct queue_wait *)w;
+
+	return done(qw->vi, (VIP_VI_HANDLE)w->handle, qw->queue, qw->out);
+}
+
+/* To whom an empty queue means that more may come. */
+static VIP_RETURN look_for_next(struct vip_waiter *w)
+{
+	VIP_RETURN r = look(w);
+
+	return r == VIP_DESCRIPTOR_ERROR && !*((struct queue_wait *)w)->out ? VIP_NOT_DONE : r;
+}
+
+static VIP_RETURN queue_wait(struct vip_vi *vi, VIP_VI_HANDLE h, int queue, VIP_ULONG timeout,
+			     VIP_DESCRIPTOR **out, VIP_RETURN (*how)(struct vip_waiter *))
+{
+	struct queue_wait qw = {.w = {.obj = &vi->obj,
+				      .handle = h,
+				      .nic = &vi->nic,
+				      .lock = &vi->q[queue].lock,
+				      .sleepers = &vi->q[queue].sleepers,
+				      .word = &vi->q[queue].word,
+				      .look = how},
+				.vi = vi,
+				.queue = queue,
+				.out = out};
+
+	return vip_wait(&qw.w, timeout);
+}
+
+VIP_RETURN vip_queue_next(struct vip_vi *vi, VIP_VI_HANDLE h, int queue, VIP_DESCRIPTOR **out)
+{
+	return queue_wait(vi, h, queue, VIP_INFINITE, out, look_for_next);
+}
+
 static VIP_RETURN wait_call(VIP_VI_HANDLE h, int queue, VIP_ULONG timeout, VIP_DESCRIPTOR **out,
 			    const char *call)
 {
 	struct vip_vi *vi = vip_obj_find(h, VIP_T_VI);
-	struct vip_wait w;
 	VIP_RETURN r;
 
 	if (!out || !vi)
 		return done_call(h, queue, out, call);
 	*out = NULL;
-	if (vi->q[queue].cq)
+	if (ka_load_relaxed(&vi->q[queue].cq))
 		return vip_fail_at(VIP_LOG_WARN, call, VIP_ERROR_RESOURCE,
 				   "the queue is attached to a completion queue: wait there (VipCQWait)");
-	vip_wait_begin(&w, timeout, SPIN_NS);
-	do {
-		r = done(vi, h, queue, out);
-	} while (r == VIP_NOT_DONE && vip_wait_spin(&w));
-	if (r == VIP_NOT_DONE && !vip_wait_over(&w)) {
-		struct vip_nic *nic = vi->nic;
-
-		if (vip_wait_enter(nic, &vi->obj, h, &vi->q[queue].lock, &vi->q[queue].sleepers)) {
-			do {
-				uint32_t armed = nic->ops->arm(nic, vi->q[queue].word);
-
-				r = done(vi, h, queue, out);
-				if (r != VIP_NOT_DONE)
-					break;
-				nic->ops->sleep(nic, vi->q[queue].word, armed, vip_wait_left(&w));
-				r = done(vi, h, queue, out);
-			} while (r == VIP_NOT_DONE && !vip_wait_over(&w));
-			vip_wait_leave(nic, &vi->q[queue].lock, &vi->q[queue].sleepers);
-		} else {
-			r = VIP_INVALID_PARAMETER;
-		}
-	}
+	r = queue_wait(vi, h, queue, timeout, out, look);
 	if (r == VIP_INVALID_PARAMETER)
 		return vip_fail_at(VIP_LOG_INFO, call, r, "not a VI handle");
-	return r == VIP_NOT_DONE ? VIP_TIMEOUT : r;
+	return r;
 }
 
 VIP_EXPORT VIP_RETURN VipPostSend(VIP_VI_HANDLE h, VIP_DESCRIPTOR *d, VIP_MEM_HANDLE mem)

@@ -5,6 +5,7 @@
  * The state changes only with vi->lock and both queue locks held, so whoever
  * holds one of them sees a state that stays.
  */
+#include "vipl/caller.h"
 #include "vipl/internal.h"
 
 #include <errno.h>
@@ -63,7 +64,8 @@ static int get_words(struct vip_nic *nic, struct vip_vi *vi, struct vip_cq *cons
 {
 	int err;
 
-	vi->q[VIP_SQ].cq = vi->q[VIP_RQ].cq = NULL;
+	ka_store_relaxed(&vi->q[VIP_SQ].cq, NULL);
+	ka_store_relaxed(&vi->q[VIP_RQ].cq, NULL);
 	err = cq[VIP_SQ] ? 0 : nic->ops->word_get(nic, &vi->q[VIP_SQ].word);
 	if (err)
 		return err;
@@ -93,6 +95,19 @@ static struct vip_vi *vi_new(struct vip_nic *nic)
 		return NULL;
 	}
 	return vi;
+}
+
+/* Under the locks: who has found the object through a stale handle may be looking. */
+static void begin(struct vip_vi *vi, uint32_t id, const struct ka_vi_attr *attr, VIP_PROTECTION_HANDLE ptag)
+{
+	pthread_mutex_lock(&vi->lock);
+	both_locks(vi);
+	ka_store_relaxed(&vi->id, id);
+	vi->attr = *attr;
+	vi->ptag = ptag;
+	vi->state = VIP_STATE_IDLE;
+	both_unlocks(vi);
+	pthread_mutex_unlock(&vi->lock);
 }
 
 VIP_EXPORT VIP_RETURN VipCreateVi(VIP_NIC_HANDLE nh, VIP_VI_ATTRIBUTES *attr, VIP_CQ_HANDLE scq,
@@ -151,10 +166,7 @@ VIP_EXPORT VIP_RETURN VipCreateVi(VIP_NIC_HANDLE nh, VIP_VI_ATTRIBUTES *attr, VI
 		}
 		goto free_priv;
 	}
-	ka_store_relaxed(&vi->id, rep.u.vi.vi);
-	vi->attr = req.u.vi.attr;
-	vi->ptag = attr->Ptag;
-	vi->state = VIP_STATE_IDLE;
+	begin(vi, rep.u.vi.vi, &req.u.vi.attr, attr->Ptag);
 	*out = vip_obj_publish(vi);
 	for (i = 0; i < 2; i++) {
 		if (cq[i])
@@ -260,8 +272,11 @@ void vip_vi_check(struct vip_vi *vi)
 	pthread_mutex_unlock(&vi->lock);
 }
 
-/* No handle any more, off its CQs, back to the free ones; vi->lock held, and released. */
-static void vi_free(struct vip_vi *vi)
+/*
+ * No handle any more, nobody to notify, off its CQs, back to the free ones;
+ * vi->lock held, and released.
+ */
+static void vi_free(struct vip_vi *vi, struct vip_caller **ending)
 {
 	void *handle = vip_obj_handle(vi);
 	int i;
@@ -269,6 +284,8 @@ static void vi_free(struct vip_vi *vi)
 	vip_peer_drop(vi);
 	both_locks(vi);
 	vip_obj_retire(vi);
+	vip_notify_end(&vi->q[VIP_SQ].notifier, ending);
+	vip_notify_end(&vi->q[VIP_RQ].notifier, ending);
 	both_unlocks(vi);
 	pthread_mutex_unlock(&vi->lock);
 	for (i = 0; i < 2; i++) {
@@ -282,11 +299,11 @@ static void vi_free(struct vip_vi *vi)
 	vip_obj_free(vi);
 }
 
-void vip_vi_teardown(struct vip_vi *vi)
+void vip_vi_teardown(struct vip_vi *vi, struct vip_caller **ending)
 {
 	pthread_mutex_lock(&vi->lock);
 	vip_vi_end(vi, VIP_STATE_IDLE);
-	vi_free(vi);
+	vi_free(vi, ending);
 }
 
 VIP_EXPORT VIP_RETURN VipDestroyVi(VIP_VI_HANDLE h)
@@ -294,6 +311,7 @@ VIP_EXPORT VIP_RETURN VipDestroyVi(VIP_VI_HANDLE h)
 	struct vip_vi *vi = vip_obj_find(h, VIP_T_VI);
 	struct vip_nic *nic = vi ? ka_load_relaxed(&vi->nic) : NULL;
 	struct ka_req req = {.op = KA_OP_VI_DESTROY};
+	struct vip_caller *ending = NULL;
 	struct ka_rep rep;
 	VIP_RETURN r;
 
@@ -310,8 +328,9 @@ VIP_EXPORT VIP_RETURN VipDestroyVi(VIP_VI_HANDLE h)
 	} else {
 		req.u.vi.vi = vi->id;
 		vip_call(nic, &req, &rep, NULL); /* an agent that has gone has no VI either */
-		vi_free(vi);
+		vi_free(vi, &ending);
 		pthread_mutex_unlock(&nic->lock);
+		vip_callers_end(ending);
 		return VIP_SUCCESS;
 	}
 	pthread_mutex_unlock(&vi->lock);

@@ -1,85 +1,34 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * wait.h - waiting for a queue or a completion queue: poll for a moment, then
- * sleep on its wake word; look again at least every KA_WAKE_SLICE_MS, for a
- * peer could take a wake-up away.
+ * sleep on its wake word.
+ *
+ * No wake-up is lost: the sleeper is counted before it arms the word, and looks
+ * once more after; whoever completes something does so under the object's
+ * lock, sees the count, and wakes.  A peer that completes something publishes
+ * it before it looks at the word.  A peer could take a wake-up away, so a
+ * sleeper looks again every KA_WAKE_SLICE_MS.
+ *
+ * Every wait ends with the peer, for what is posted is flushed then and
+ * completes, and with the agent, for the same reason.
  */
 #ifndef VIPL_WAIT_H
 #define VIPL_WAIT_H
 
 #include "vipl/internal.h"
 
-#include <time.h>
-
-struct vip_wait {
-	uint64_t spin_until; /* ns */
-	uint64_t end;	     /* ns; ~0 never */
+struct vip_waiter {
+	const struct vip_obj *obj; /* with this handle; a stale one ends the wait */
+	const void *handle;
+	struct vip_nic **nic; /* the rest is the object's own, read and written under @lock */
+	pthread_mutex_t *lock;
+	uint32_t *sleepers;
+	const uint32_t *word;
+	/* Take what is there.  VIP_NOT_DONE: nothing is; VIP_INVALID_PARAMETER: the object has gone. */
+	VIP_RETURN (*look)(struct vip_waiter *w);
 };
 
-static inline uint64_t vip_now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
-
-static inline void vip_wait_begin(struct vip_wait *w, VIP_ULONG timeout, uint32_t spin_ns)
-{
-	uint64_t now = vip_now_ns();
-	uint32_t ms = vip_timeout(timeout);
-
-	w->end = ms == KA_INFINITE ? ~0ull : now + (uint64_t)ms * 1000000u;
-	w->spin_until = now + spin_ns < w->end ? now + spin_ns : w->end;
-}
-
-static inline bool vip_wait_spin(const struct vip_wait *w)
-{
-	return vip_now_ns() < w->spin_until;
-}
-
-static inline bool vip_wait_over(const struct vip_wait *w)
-{
-	return w->end != ~0ull && vip_now_ns() >= w->end;
-}
-
-/* How long to sleep now, ms, rounded up. */
-static inline uint32_t vip_wait_left(const struct vip_wait *w)
-{
-	uint64_t now = vip_now_ns(), left;
-
-	if (w->end == ~0ull)
-		return KA_WAKE_SLICE_MS;
-	left = now < w->end ? (w->end - now + 999999u) / 1000000u : 0;
-	return left < KA_WAKE_SLICE_MS ? (uint32_t)left : KA_WAKE_SLICE_MS;
-}
-
-/*
- * Between enter and leave the NIC handle's wake words stay mapped, and whoever
- * completes something under @lock sees that somebody sleeps.  enter is false
- * when the object has no longer the handle.
- */
-static inline bool vip_wait_enter(struct vip_nic *nic, const struct vip_obj *obj, const void *handle,
-				  pthread_mutex_t *lock, uint32_t *sleepers)
-{
-	bool alive;
-
-	pthread_mutex_lock(lock);
-	alive = vip_obj_is(obj, handle);
-	if (alive) {
-		__atomic_add_fetch(&nic->sleepers, 1, __ATOMIC_SEQ_CST);
-		++*sleepers;
-	}
-	pthread_mutex_unlock(lock);
-	return alive;
-}
-
-static inline void vip_wait_leave(struct vip_nic *nic, pthread_mutex_t *lock, uint32_t *sleepers)
-{
-	pthread_mutex_lock(lock);
-	--*sleepers;
-	pthread_mutex_unlock(lock);
-	__atomic_sub_fetch(&nic->sleepers, 1, __ATOMIC_SEQ_CST);
-}
+/* Until look() says something else than VIP_NOT_DONE, or VIP_TIMEOUT.  No lock held. */
+VIP_RETURN vip_wait(struct vip_waiter *w, VIP_ULONG timeout);
 
 #endif

@@ -112,31 +112,44 @@ static int try_connect(const struct sockaddr_un *sa)
 	return fd;
 }
 
-/* Beside the library (lib/ and bin/ are neighbours in the build tree), else where it was installed. */
+/* The directory of the library, or of the program that links it statically; false: cannot be told. */
+static bool own_dir(char *dir, size_t n)
+{
+	ssize_t length;
+	Dl_info info;
+	char *slash;
+
+	if (dladdr((void *)ka_agent_connect, &info) && info.dli_fname && strchr(info.dli_fname, '/')) {
+		snprintf(dir, n, "%s", info.dli_fname);
+	} else { /* a program that was found in PATH */
+		length = readlink("/proc/self/exe", dir, n - 1);
+		if (length < 0)
+			return false;
+		dir[length] = 0;
+	}
+	slash = strrchr(dir, '/');
+	if (slash)
+		*slash = 0;
+	return slash;
+}
+
+/*
+ * Beside the library or the program, in the build tree or where they are
+ * installed, which may have been moved; else where the build meant to install it.
+ */
 static int agent_path(const char *asked, char *path, size_t n, char *why, size_t wn)
 {
-	Dl_info info;
+	static const char *const places[] = {"../bin/vipkad", "vipkad", VIPKAD_FROM_LIB, VIPKAD_FROM_BIN};
+	char dir[4096];
+	size_t i;
 
-	if (asked) {
-		snprintf(path, n, "%s", asked);
-	} else {
-		const char *slash = NULL;
-
-		if (dladdr((void *)ka_agent_connect, &info) && info.dli_fname)
-			slash = strrchr(info.dli_fname, '/');
-		if (slash) {
-			int len = (int)(slash - info.dli_fname);
-
-			snprintf(path, n, "%.*s/../bin/vipkad", len, info.dli_fname);
-			if (access(path, X_OK) == 0)
-				return 0;
-			/* a program that links the library statically */
-			snprintf(path, n, "%.*s/vipkad", len, info.dli_fname);
-			if (access(path, X_OK) == 0)
+	if (!asked && own_dir(dir, sizeof(dir))) {
+		for (i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+			if (snprintf(path, n, "%s/%s", dir, places[i]) < (int)n && access(path, X_OK) == 0)
 				return 0;
 		}
-		snprintf(path, n, "%s", VIPKAD_INSTALLED);
 	}
+	snprintf(path, n, "%s", asked ? asked : VIPKAD_INSTALLED);
 	if (access(path, X_OK))
 		return fail(why, wn, -ECHILD,
 			    "the kernel agent %s cannot be started: %s (VIPL_AGENT names its program)", path,
@@ -176,9 +189,10 @@ static int spawn(const char *path, int listen_fd, const char *dir, char *why, si
 			dup2(null, 2);
 			fcntl(listen_fd, F_SETFD, 0);
 			execv(path, argv);
-			_exit(127);
+			syscall(SYS_exit_group, 127);
 		}
-		_exit(pid < 0);
+		/* not libc's: ThreadSanitizer would wait there for threads that the child has not */
+		syscall(SYS_exit_group, pid < 0);
 	}
 	do
 		r = waitpid(pid, &status, __WALL);

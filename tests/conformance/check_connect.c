@@ -3,7 +3,7 @@
  * check_connect.c - client and server connections: who meets whom, what each
  * learns of the other, and the ways a request can fail.
  */
-#include "tests/conformance/connecting.h"
+#include "connecting.h"
 
 #include <string.h>
 

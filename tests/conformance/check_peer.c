@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* check_peer.c - connections between peers: two requests that meet, none of which is the server's. */
-#include "tests/conformance/connecting.h"
+#include "connecting.h"
 
 #include <stdio.h>
 

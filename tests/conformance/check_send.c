@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* check_send.c - send and receive. */
-#include "tests/conformance/send.h"
+#include "send.h"
 
 const struct check send_checks[] = {
 	{119, EARLY, TWO | RL, "Data transfer", "ping-pong of every size: the same bytes, Length, Status",

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* connecting.c - see connecting.h. */
-#include "tests/conformance/connecting.h"
+#include "connecting.h"
 
 #include <string.h>
 
@@ -15,25 +15,6 @@ VIP_VI_HANDLE vi_with(struct run *r, VIP_VI_ATTRIBUTES attr)
 VIP_VI_HANDLE another_vi(struct run *r)
 {
 	return vi_with(r, run_attr(r));
-}
-
-void drain(VIP_VI_HANDLE vi)
-{
-	VIP_DESCRIPTOR *d;
-
-	do
-		d = NULL;
-	while (VipSendDone(vi, &d) != VIP_NOT_DONE && d);
-	do
-		d = NULL;
-	while (VipRecvDone(vi, &d) != VIP_NOT_DONE && d);
-}
-
-void drop_vi(VIP_VI_HANDLE vi)
-{
-	EXPECT(VipDisconnect(vi), VIP_SUCCESS);
-	drain(vi);
-	EXPECT(VipDestroyVi(vi), VIP_SUCCESS);
 }
 
 VIP_RETURN wait_at(struct run *r, const char *disc, VIP_ULONG timeout, VIP_CONN_HANDLE *conn)

@@ -10,7 +10,7 @@
 
 #include <pthread.h>
 
-#include "tests/conformance/suite.h"
+#include "suite.h"
 
 #define LONG_MS 10000 /* a timeout that does not run out unless something is wrong */
 #define SOON_MS 1000  /* "at once", on a machine that has much else to do */
@@ -18,8 +18,6 @@
 /* Another idle VI of r->nic with run_attr(), or with @attr. */
 VIP_VI_HANDLE another_vi(struct run *r);
 VIP_VI_HANDLE vi_with(struct run *r, VIP_VI_ATTRIBUTES attr);
-/* Take out what is queued, disconnect, destroy. */
-void drop_vi(VIP_VI_HANDLE vi);
 
 /* VipConnectWait on the discriminator @disc. */
 VIP_RETURN wait_at(struct run *r, const char *disc, VIP_ULONG timeout, VIP_CONN_HANDLE *conn);
@@ -78,8 +76,6 @@ void talk_both(struct run *r, uint32_t len);
 
 /* All of a queue of @vi is flushed: @n descriptors, @first and those behind it, in this order. */
 void flushed(const struct run *r, VIP_VI_HANDLE vi, bool recv, int first, int n);
-/* Take everything out of both queues. */
-void drain(VIP_VI_HANDLE vi);
 
 /* connect_flow.c: what flows as soon as there is a connection, and many who connect at a time. */
 void check_first_send(struct run *r);

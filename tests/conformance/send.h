@@ -3,7 +3,7 @@
 #ifndef CONFORMANCE_SEND_H
 #define CONFORMANCE_SEND_H
 
-#include "tests/conformance/suite.h"
+#include "suite.h"
 
 /* send_data.c: what arrives */
 void send_sizes(struct run *r);

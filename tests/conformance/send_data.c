@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* send_data.c - checks 119 to 130: what a send brings, and what it leaves alone. */
-#include "tests/conformance/send.h"
-#include "tests/conformance/transfer.h"
+#include "send.h"
+#include "transfer.h"
 
 #include <string.h>
 

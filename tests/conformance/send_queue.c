@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* send_queue.c - checks 131 to 137 and 139: what the work queues do, and those who wait for them. */
-#include "tests/conformance/send.h"
-#include "tests/conformance/transfer.h"
+#include "send.h"
+#include "transfer.h"
 
 #include <pthread.h>
 #include <string.h>

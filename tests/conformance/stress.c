@@ -7,8 +7,8 @@
  * is kept for a message that returns some, so both sides never wait for each
  * other.
  */
-#include "tests/conformance/stress.h"
-#include "tests/conformance/transfer.h"
+#include "stress.h"
+#include "transfer.h"
 
 #include <string.h>
 
@@ -78,8 +78,9 @@ struct line {
 	VIP_VI_HANDLE vi;
 	int first;		   /* of its descriptors: DEEP receives, then DEEP sends */
 	uint64_t sent, done, next; /* messages posted, completed; the number that must come next */
+	uint64_t peer_sent;	   /* how many come in all, once that is known */
 	uint32_t credit, owed;
-	bool sent_last, got_last, broken;
+	bool broken;
 	struct seen seen;
 };
 
@@ -150,7 +151,6 @@ static void message(struct run *r, struct line *l, const VIP_DESCRIPTOR *d)
 	l->next = h->seq + 1;
 	l->credit += h->credit;
 	l->owed++;
-	l->got_last |= h->last;
 }
 
 static void take_received(struct run *r, struct stress *s, struct line *l)
@@ -195,24 +195,22 @@ static uint32_t some_length(const struct run *r, uint32_t *random)
 	return (uint32_t)sizeof(struct head) + (len < most ? len : most);
 }
 
-static bool send_one(struct run *r, struct stress *s, struct line *l, bool last, uint32_t *random)
+static bool send_one(struct run *r, struct stress *s, struct line *l, uint32_t *random)
 {
 	int i = l->first + (int)(DEEP + l->sent % DEEP);
 	struct head *h = (struct head *)slot(r, i);
 
-	if (l->broken || l->sent_last || l->sent - l->done >= DEEP)
+	if (l->broken || l->sent - l->done >= DEEP)
 		return false;
-	if (is_reliable(r) && (l->credit == 0 || (l->credit == 1 && l->owed == 0 && !last)))
+	if (is_reliable(r) && (l->credit == 0 || (l->credit == 1 && l->owed == 0)))
 		return false;
 	*h = (struct head){.seq = l->sent,
 			   .len = some_length(r, random),
 			   .credit = l->owed,
-			   .line = (uint32_t)(l - lines),
-			   .last = last};
+			   .line = (uint32_t)(l - lines)};
 	seal(h);
 	l->owed = 0;
 	l->credit--;
-	l->sent_last = last;
 	l->sent++;
 	s->sent++;
 	EXPECT(VipPostSend(l->vi, fill(r, i, h, h->len, r->mem), r->mem), VIP_SUCCESS);
@@ -221,11 +219,11 @@ static bool send_one(struct run *r, struct stress *s, struct line *l, bool last,
 
 static bool over(struct run *r, const struct line *l)
 {
-	return l->broken || (l->done == l->sent && l->sent_last && (l->got_last || !is_reliable(r)));
+	return l->broken || (l->done == l->sent && (l->next == l->peer_sent || !is_reliable(r)));
 }
 
 /* One turn of all lines; true: all are over. */
-static bool turn(struct run *r, struct stress *s, bool last, uint32_t *random)
+static bool turn(struct run *r, struct stress *s, bool more, uint32_t *random)
 {
 	bool all = true;
 	int v;
@@ -233,11 +231,37 @@ static bool turn(struct run *r, struct stress *s, bool last, uint32_t *random)
 	for (v = 0; v < s->vis; v++) {
 		take_received(r, s, &lines[v]);
 		take_sent(r, s, &lines[v]);
-		while (send_one(r, s, &lines[v], last, random))
+		while (more && send_one(r, s, &lines[v], random))
 			;
 		all &= over(r, &lines[v]);
 	}
 	return all;
+}
+
+/* All that was sent must come. */
+static void finish(struct run *r, struct stress *s)
+{
+	uint64_t end;
+	int v;
+
+	doing("the last messages");
+	for (v = 0; v < s->vis; v++)
+		tell(r, lines[v].sent);
+	for (v = 0; v < s->vis; v++)
+		lines[v].peer_sent = hear(r);
+	for (end = now_ms() + STALL; !turn(r, s, false, NULL);) {
+		if (now_ms() > end)
+			fail_msg("a message that was sent has not come in %d s, and its connection is not "
+				 "broken",
+				 STALL / 1000);
+	}
+	if (!is_reliable(r)) {
+		meet(r);
+		for (end = now_ms() + 300; now_ms() < end;)
+			turn(r, s, false, NULL);
+	}
+	/* whoever leaves breaks the connections */
+	meet(r);
 }
 
 void stress(struct run *r, struct stress *s)
@@ -246,22 +270,24 @@ void stress(struct run *r, struct stress *s)
 	uint64_t end;
 
 	open_lines(r, s->vis);
-	end = now_ms() + s->ms;
 	doing("both sides send");
-	while (now_ms() < end)
-		turn(r, s, false, &random);
-	doing("the last messages");
-	while (!turn(r, s, true, &random)) {
-		if (now_ms() > end + STALL)
-			fail_msg("a message that was sent has not come in %d s, and its connection is not "
-				 "broken",
-				 STALL / 1000);
+	for (end = now_ms() + s->ms; now_ms() < end;)
+		turn(r, s, true, &random);
+	finish(r, s);
+}
+
+void stress_close(struct run *r, struct stress *s)
+{
+	VIP_DESCRIPTOR *d;
+	int v;
+
+	for (v = 0; v < s->vis; v++) {
+		EXPECT(VipDisconnect(lines[v].vi), VIP_SUCCESS);
+		while (VipSendDone(lines[v].vi, &d) != VIP_DESCRIPTOR_ERROR || d)
+			;
+		while (VipRecvDone(lines[v].vi, &d) != VIP_DESCRIPTOR_ERROR || d)
+			;
+		EXPECT(VipDestroyVi(lines[v].vi), VIP_SUCCESS);
 	}
-	if (!is_reliable(r)) {
-		meet(r);
-		for (end = now_ms() + 300; now_ms() < end;)
-			turn(r, s, true, &random);
-	}
-	/* whoever leaves breaks the connections */
-	meet(r);
+	r->vi = NULL;
 }

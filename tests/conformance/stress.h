@@ -6,7 +6,7 @@
 #ifndef CONFORMANCE_STRESS_H
 #define CONFORMANCE_STRESS_H
 
-#include "tests/conformance/suite.h"
+#include "suite.h"
 
 /* How every message begins. */
 struct head {
@@ -15,7 +15,7 @@ struct head {
 	uint32_t len; /* of the whole message */
 	uint32_t credit;
 	uint32_t line;
-	uint32_t last;
+	uint32_t spare;
 };
 
 /* Fill the message's bytes behind its head, and its sum. */
@@ -51,5 +51,7 @@ struct stress {
 };
 
 void stress(struct run *r, struct stress *s);
+/* Give its VIs back, and the block with them; the other side may hear of lost connections. */
+void stress_close(struct run *r, struct stress *s);
 
 #endif

@@ -114,7 +114,11 @@ VIP_VI_ATTRIBUTES run_attr(const struct run *r);
 void run_vi(struct run *r);
 /* TWO: connect r->vi of the two sides.  Returns on both when both are Connected. */
 void run_connect(struct run *r);
-/* Take out all that is queued on r->vi, disconnect, destroy it, and close the NIC. */
+/* Take all that has completed out of both queues of @vi. */
+void drain(VIP_VI_HANDLE vi);
+/* Disconnect @vi, take out all that is queued on it, destroy it. */
+void drop_vi(VIP_VI_HANDLE vi);
+/* The same with r->vi, and close the NIC. */
 void run_close(struct run *r);
 
 /* TWO: both are here; a number or bytes to the other side. */
@@ -134,6 +138,8 @@ void connect_here(struct run *r, VIP_NIC_HANDLE server_nic, VIP_VI_HANDLE server
  * r->vi and the one returned, which has no completion queue.
  */
 VIP_VI_HANDLE run_pair_here(struct run *r);
+/* After run_nic(): two more connected VIs; the queues of the first are attached to @scq and @rcq. */
+void pair_here(struct run *r, VIP_CQ_HANDLE scq, VIP_CQ_HANDLE rcq, VIP_VI_HANDLE vi[2]);
 
 /* Addresses of this host; @disc a string, or bytes. */
 union address {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* transfer.c - see transfer.h. */
-#include "tests/conformance/transfer.h"
+#include "transfer.h"
 
 #include <string.h>
 #include <sys/mman.h>

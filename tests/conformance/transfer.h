@@ -6,7 +6,7 @@
 #ifndef CONFORMANCE_TRANSFER_H
 #define CONFORMANCE_TRANSFER_H
 
-#include "tests/conformance/suite.h"
+#include "suite.h"
 
 #define SENT	 (VIP_STATUS_DONE | VIP_STATUS_OP_SEND)
 #define RECEIVED (VIP_STATUS_DONE | VIP_STATUS_OP_RECEIVE)

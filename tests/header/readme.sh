@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-# readme.sh README.md VIP_INFO - README's table of environment variables lists those that the library knows, in its
-# order, with their defaults.
+# readme.sh README.md VIPL.7 VIP_INFO - README's table of environment variables and the manual page list those that the
+# library knows, in its order; README with their defaults.
 
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
@@ -11,11 +11,18 @@ sed -nE 's/^\| `(VIPL_[A-Z_]+)` \| ([^|]*) \|.*/\1 \2/p' "$1" |
 	sed -E 's/^([A-Z_]+) .*`([^`]*)` \(default\).*/\1 \2/; t; s/ .*/ -/' >"$work/readme"
 
 # In an environment of nothing each value is the default.
-env -i "$2" -e >"$work/out" || exit 1
+env -i "$3" -e >"$work/out" || exit 1
 sed -nE 's/^(VIPL_[A-Z_]+)=(.*)/\1 \2/p; s/^(VIPL_[A-Z_]+) \(none\)/\1 -/p' "$work/out" >"$work/library"
 
 if ! [ -s "$work/library" ] || ! diff "$work/readme" "$work/library" >"$work/diff"; then
 	echo "readme.sh: README's variables (<) and those of the library (>) differ:" >&2
+	cat "$work/diff" >&2
+	exit 1
+fi
+sed -nE 's/^\.It Ev (VIPL_[A-Z_]+)$/\1/p' "$2" >"$work/page"
+sed 's/ .*//' "$work/library" >"$work/names"
+if ! diff "$work/page" "$work/names" >"$work/diff"; then
+	echo "readme.sh: the variables of $2 (<) and those of the library (>) differ:" >&2
 	cat "$work/diff" >&2
 	exit 1
 fi

@@ -236,6 +236,21 @@ VIP_RETURN peer_request(const struct end *e, VIP_VI_HANDLE vi, const char *local
 	return VipConnectPeerRequest(vi, &from.a, &to.a, timeout);
 }
 
+unsigned long vm_lck_kib(void)
+{
+	FILE *f = fopen("/proc/self/status", "r");
+	unsigned long kib = 0;
+	char line[128];
+
+	while (f && fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "VmLck: %lu kB", &kib) == 1)
+			break;
+	}
+	if (f)
+		fclose(f);
+	return kib;
+}
+
 pid_t agent_pid(void)
 {
 	DIR *proc = opendir("/proc");
@@ -262,21 +277,6 @@ pid_t agent_pid(void)
 	}
 	closedir(proc);
 	return found;
-}
-
-unsigned long vm_lck_kib(void)
-{
-	FILE *f = fopen("/proc/self/status", "r");
-	unsigned long kib = 0;
-	char line[128];
-
-	while (f && fgets(line, sizeof(line), f)) {
-		if (sscanf(line, "VmLck: %lu kB", &kib) == 1)
-			break;
-	}
-	if (f)
-		fclose(f);
-	return kib;
 }
 
 static uint8_t pattern(size_t i, unsigned int seed)
