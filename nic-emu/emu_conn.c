@@ -98,12 +98,11 @@ int emu_vi_new(struct vip_vi *vi)
 		return -ENOMEM;
 	e->vi = vi;
 	e->sent = calloc(EMU_DEPTH, sizeof(*e->sent));
-	if (!e->sent) {
-		free(e);
-		return -ENOMEM;
-	}
 	vi->priv = e;
-	return 0;
+	if (e->sent)
+		return 0;
+	emu_vi_free(vi);
+	return -ENOMEM;
 }
 
 void emu_vi_free(struct vip_vi *vi)
@@ -111,6 +110,7 @@ void emu_vi_free(struct vip_vi *vi)
 	struct emu_vi *e = vi->priv;
 
 	free(e->sent);
+	free(e->read);
 	free(e);
 	vi->priv = NULL;
 }

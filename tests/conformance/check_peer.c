@@ -39,8 +39,9 @@ static void one_connection(struct run *r)
 {
 	VIP_DESCRIPTOR *d;
 
-	post_recv(r, 0, data(r), 100);
 	talk_both(r, 64);
+	post_recv(r, 0, data(r), 100);
+	meet(r);
 	EXPECT(VipRecvDone(r->vi, &d), VIP_NOT_DONE);
 	meet(r);
 	EXPECT(VipDisconnect(r->vi), VIP_SUCCESS);

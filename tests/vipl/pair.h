@@ -89,12 +89,13 @@ union addr_room {
 	char room[64];
 };
 
+/* The agent of this test (own-agent.sh); 0: it does not run. */
+pid_t agent_pid(void);
+
 /* VipConnectPeerRequest with addresses that have these discriminators. */
 VIP_RETURN peer_request(const struct end *e, VIP_VI_HANDLE vi, const char *local, const char *remote,
 			VIP_ULONG timeout);
 
-/* The agent of this test (own-agent.sh); 0: it does not run. */
-pid_t agent_pid(void);
 unsigned long vm_lck_kib(void);
 void fill_pattern(uint8_t *p, size_t n, unsigned int seed);
 /* First byte that differs, or -1. */
