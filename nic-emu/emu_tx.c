@@ -315,7 +315,7 @@ static uint32_t settled(struct emu_vi *e, uint64_t n)
 	uint32_t status = ka_load_acquire(&d->status), error;
 	bool streams = e->streaming && e->streams == n;
 
-	if (streams && !e->severed)
+	if (streams && !ka_load_acquire(&e->severed))
 		return 0;
 	if (streams && !e->streams_bad)
 		return VIP_STATUS_DONE | d->op | VIP_STATUS_TRANSPORT_ERROR;
@@ -329,7 +329,7 @@ static uint32_t settled(struct emu_vi *e, uint64_t n)
 		return VIP_STATUS_DONE | d->op;
 	}
 	/* the other end is gone, and did not say that it has the data */
-	return e->severed ? VIP_STATUS_DONE | d->op | VIP_STATUS_TRANSPORT_ERROR : 0;
+	return ka_load_acquire(&e->severed) ? VIP_STATUS_DONE | d->op | VIP_STATUS_TRANSPORT_ERROR : 0;
 }
 
 bool emu_pump(struct emu_vi *e)
