@@ -461,14 +461,41 @@ VIP_RETURN VipDisconnect(IN VIP_VI_HANDLE ViHandle);
 
 /* ==== connections, peer to peer (Guide, connection management) ==== */
 
-/* VipConnectPeerRequest - start; never blocks.  Both peers call it. */
+/*
+ * VipConnectPeerRequest - start to connect an Idle VI; never blocks.  Both
+ * peers call it.  Two requests meet when each one's local address is the other
+ * one's remote address; they never meet a client or a server.  Of several that
+ * match the oldest is taken.  The VI is Connect Pending until they have met, and
+ * then Connected, whether anybody asks or not.
+ * @LocalAddr, @RemoteAddr: host address of NicAddressLen bytes, discriminator of
+ *              at most MaxDiscriminatorLen bytes; copied.
+ * @Timeout:    ms, not 0, VIP_INFINITE never ends; a request waits that long for
+ *              the other.
+ * Returns VIP_SUCCESS (it is under way); VIP_INVALID_PARAMETER; VIP_INVALID_STATE
+ * (not Idle); VIP_ERROR_RESOURCE (memory, file descriptors, or the agent died).
+ * A failure leaves the VI as it was.
+ */
 VIP_RETURN VipConnectPeerRequest(IN VIP_VI_HANDLE ViHandle, IN VIP_NET_ADDRESS *LocalAddr,
 				 IN VIP_NET_ADDRESS *RemoteAddr, IN VIP_ULONG Timeout);
 
-/* VipConnectPeerDone - poll: VIP_NOT_DONE while pending. */
+/*
+ * VipConnectPeerDone - how does the request stand?  Does not block.
+ * @RemoteViAttribs: the attributes of the peer's VI, on VIP_SUCCESS.
+ * Returns VIP_NOT_DONE while it is pending, then once how it ended: VIP_SUCCESS;
+ * VIP_TIMEOUT; VIP_INVALID_RELIABILITY_LEVEL, VIP_INVALID_MTU, VIP_INVALID_QOS
+ * (the peer's VI has another; the peer is told too); VIP_ERROR_RESOURCE (short of
+ * memory or file descriptors, or the agent died).  VIP_INVALID_STATE: no request
+ * is there whose outcome was not told, or VipDisconnect ended it.
+ * VIP_INVALID_PARAMETER.  A request that failed leaves the VI Idle with its posted
+ * receives, but in Error when the agent died.
+ */
 VIP_RETURN VipConnectPeerDone(IN VIP_VI_HANDLE ViHandle, OUT VIP_VI_ATTRIBUTES *RemoteViAttribs);
 
-/* VipConnectPeerWait - block until the request's own timeout. */
+/*
+ * VipConnectPeerWait - the same, and blocks as long as the request is pending:
+ * its own timeout, VipDisconnect, or VipCloseNic (VIP_INVALID_STATE) ends that.
+ * Never returns VIP_NOT_DONE.
+ */
 VIP_RETURN VipConnectPeerWait(IN VIP_VI_HANDLE ViHandle, OUT VIP_VI_ATTRIBUTES *RemoteViAttribs);
 
 /* ==== data transfer (Guide, data transfer and completion) ==== */

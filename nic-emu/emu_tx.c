@@ -345,7 +345,7 @@ static uint32_t settled(struct emu_vi *e, uint64_t n)
 	uint32_t status = ka_load_acquire(&d->status), error;
 	bool streams = e->streaming && e->streams == d;
 
-	if (streams && !e->severed)
+	if (streams && !ka_load_acquire(&e->severed))
 		return 0;
 	if (streams && !e->streams_bad)
 		return VIP_STATUS_DONE | d->op | cut_short(e);
@@ -361,7 +361,7 @@ static uint32_t settled(struct emu_vi *e, uint64_t n)
 		}
 		return VIP_STATUS_DONE | d->op;
 	}
-	return e->severed ? VIP_STATUS_DONE | d->op | cut_short(e) : 0;
+	return ka_load_acquire(&e->severed) ? VIP_STATUS_DONE | d->op | cut_short(e) : 0;
 }
 
 bool emu_pump(struct emu_vi *e)

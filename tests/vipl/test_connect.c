@@ -465,13 +465,39 @@ static void test_cancel(void **state)
 	run_pair(cancel_server, cancel_client, VIP_SERVICE_RELIABLE_DELIVERY, 20);
 }
 
+/* To the letter a request that finds nobody waiting is not held. */
+static void strict(struct end *e)
+{
+	VIP_VI_ATTRIBUTES attr,
+		mine = {.ReliabilityLevel = (VIP_RELIABILITY_LEVEL)e->level, .MaxTransferSize = 4096};
+	double t;
+	int i;
+
+	setenv("VIPL_STRICT", "1", 1);
+	CHECK_EQ(VipOpenNic("emu0", &e->nic), VIP_SUCCESS);
+	CHECK_EQ(VipQueryNic(e->nic, &e->attr), VIP_SUCCESS);
+	CHECK_EQ(VipCreatePtag(e->nic, &mine.Ptag), VIP_SUCCESS);
+	CHECK_EQ(VipCreateVi(e->nic, &mine, NULL, NULL, &e->vi), VIP_SUCCESS);
+	t = now();
+	for (i = 0; i < 50; i++)
+		CHECK_EQ(request(e, "nobody", 5000, &attr), VIP_NO_MATCH);
+	CHECK(now() - t < 2); /* and not 50 times 100 ms */
+	CHECK_EQ(VipCloseNic(e->nic), VIP_SUCCESS);
+}
+
+static void test_strict(void **state)
+{
+	(void)state;
+	run_pair(strict, strict, VIP_SERVICE_RELIABLE_DELIVERY, 20);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_alone),	       cmocka_unit_test(test_answers),
 		cmocka_unit_test(test_cycles),	       cmocka_unit_test(test_leaving),
 		cmocka_unit_test(test_handler_closes), cmocka_unit_test(test_self),
-		cmocka_unit_test(test_cancel),
+		cmocka_unit_test(test_cancel),	       cmocka_unit_test(test_strict),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
