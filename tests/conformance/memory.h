@@ -12,8 +12,12 @@ uint8_t *map_pages(size_t bytes, int protection);
 
 VIP_MEM_HANDLE register_at(struct run *r, void *at, size_t bytes, VIP_PROTECTION_HANDLE tag, bool rdma_write);
 
-/* Bytes that the system says are locked or pinned for this process. */
-uint64_t locked_bytes(void);
+/* Bytes that the system says are held for this process; a provider may use either way, or both. */
+struct held {
+	uint64_t locked, pinned;
+};
+struct held held_now(void);
+void expect_held(struct held want);
 
 void check_read_only(struct run *r);
 void check_overlap(struct run *r);

@@ -259,8 +259,10 @@ static void add_end(char *text, size_t n, const struct process *p, const char *w
 	int sig = WIFSIGNALED(p->status) ? WTERMSIG(p->status) : 0;
 
 	if (sig == SIGKILL && p->killed) {
-		if (late)
-			add(text, n, "%shad not finished when the time was over\n", who);
+		add(text, n,
+		    late ? "%shad not finished when the time was over\n"
+			 : "%swas stopped, for the other side had ended\n",
+		    who);
 	} else if (sig == SIGABRT && strstr(text, "error: Failure!")) {
 		/* by an assertion of cmocka */
 	} else if (sig) {
