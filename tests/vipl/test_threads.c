@@ -10,7 +10,6 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <sys/time.h>
 #include <time.h>
 
 #include <cmocka.h>
@@ -310,11 +309,13 @@ static void on_signal(int sig)
 
 static void beside_server(struct end *e)
 {
-	struct itimerval often = {{0, 500}, {0, 500}};
+	struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1};
+	struct itimerspec often = {{0, 500000}, {0, 500000}};
 	VIP_DESCRIPTOR *d;
 	VIP_VI_HANDLE vi;
 	VIP_BOOLEAN recv;
 	pthread_t t[2];
+	timer_t timer;
 	double start, longest = 0, t0;
 	int i;
 
@@ -328,8 +329,9 @@ static void beside_server(struct end *e)
 	pthread_create(&t[1], NULL, cq_sleeper, NULL);
 	usleep(20000);
 	/* signals all the time: they end no wait */
-	signal(SIGALRM, on_signal);
-	setitimer(ITIMER_REAL, &often, NULL);
+	signal(SIGUSR1, on_signal);
+	CHECK_EQ(timer_create(CLOCK_MONOTONIC, &event, &timer), 0);
+	CHECK_EQ(timer_settime(timer, 0, &often, NULL), 0);
 	start = now();
 	for (i = 0; i < 20000 && now() - start < 5; i++) {
 		t0 = now();
@@ -340,8 +342,7 @@ static void beside_server(struct end *e)
 	}
 	CHECK_EQ(VipRecvWait(e->vi, 50, &d), VIP_TIMEOUT);
 	CHECK_EQ(VipCQWait(e->scq, 50, &vi, &recv), VIP_TIMEOUT);
-	signal(SIGALRM, SIG_DFL);
-	alarm(30); /* ends the timer, too */
+	timer_delete(timer);
 	/* behind a thread in Wait it would be for ever; this much a busy machine may take */
 	CHECK(longest < 2);
 	end_post_send(e, 1, end_data(e), 0);

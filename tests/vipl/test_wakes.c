@@ -235,11 +235,12 @@ static void by_handlers(struct end *e)
 {
 	VIP_DESCRIPTOR *d;
 
-	rearm(e);
-	end_sync(e);
-	if (!e->server) {
+	if (e->server) {
+		rearm(e);
+	} else { /* the first post; the others are the handler's */
 		post(e, 1);
 		CHECK_EQ(VipSendWait(e->vi, VIP_INFINITE, &d), VIP_SUCCESS);
+		rearm(e);
 	}
 	pthread_mutex_lock(&turn.lock);
 	while (turn.n < rounds)
