@@ -15,8 +15,6 @@
  *   VIP_SUCCESS            done
  *   VIP_INVALID_PARAMETER  a handle is NULL, stale or of another type, or a
  *                          mandatory pointer is NULL
- *   VIP_ERROR_NOT_SUPPORTED  softvia has not built the function yet (README
- *                          lists them)
  * The comments below name the others.  Times are milliseconds, sizes and
  * lengths are bytes.  OUT parameters are written only on success, except the
  * descriptor pointer of the Done and Wait calls.
@@ -273,7 +271,7 @@ typedef struct _VIP_ERROR_DESCRIPTOR {
 	VIP_VI_HANDLE ViHandle;
 	VIP_CQ_HANDLE CQHandle;
 	VIP_DESCRIPTOR *DescriptorPtr;
-	VIP_ULONG OpCode;
+	VIP_ULONG OpCode; /* VIP_CONTROL_OP_* of what failed; 0 also when that cannot be told */
 	VIP_RESOURCE_CODE ResourceCode;
 	VIP_ERROR_CODE ErrorCode;
 } VIP_ERROR_DESCRIPTOR;
@@ -308,7 +306,9 @@ VIP_RETURN VipOpenNic(IN const VIP_CHAR *DeviceName, OUT VIP_NIC_HANDLE *NicHand
 
 /*
  * VipCloseNic - end the association.  Everything the handle still owns is
- * released as at process exit: peers see their connections lost.
+ * released as at process exit: peers see their connections lost.  Registered
+ * notifications are cancelled.  It waits for handlers of this NIC handle that
+ * run, but for the one that calls it; when it has returned none is called.
  */
 VIP_RETURN VipCloseNic(IN VIP_NIC_HANDLE NicHandle);
 
@@ -318,15 +318,25 @@ VIP_RETURN VipQueryNic(IN VIP_NIC_HANDLE NicHandle, OUT VIP_NIC_ATTRIBUTES *NicA
 /*
  * VipQuerySystemManagementInfo - what the provider knows of its network (Guide,
  * querying provider information).
- * @InfoType: VIP_SMI_AUTODISCOVERY; @SysManInfo: a VIP_AUTODISCOVERY_LIST.
+ * @InfoType:   VIP_SMI_AUTODISCOVERY; anything else is VIP_INVALID_PARAMETER.
+ * @SysManInfo: a VIP_AUTODISCOVERY_LIST: the addresses that can be reached,
+ *              without discriminators: here one, the own host's, 0 hops away.
+ *              The array and what it points to are the provider's, and valid
+ *              until the NIC handle is closed.
  */
 VIP_RETURN VipQuerySystemManagementInfo(IN VIP_NIC_HANDLE NicHandle, IN VIP_ULONG InfoType,
 					OUT VIP_PVOID SysManInfo);
 
 /*
  * VipErrorCallback - set the handler of asynchronous errors of this handle.
- * @Handler: called from a thread of the provider, one call at a time, with no
- *           lock held; NULL restores the default, which logs the error.
+ * @Context: for the handler.
+ * @Handler: called from a thread of the provider that blocks all signals, one
+ *           call at a time, with no lock held: it may block, and call
+ *           anything, VipCloseNic included; NULL restores the default, which
+ *           logs the error, one line a second at most for each kind.
+ * It waits for a call that is under way, unless it is called from that
+ * handler, or from another whose end that one waits for: when it has returned
+ * the old handler is not called any more.
  */
 VIP_RETURN VipErrorCallback(IN VIP_NIC_HANDLE NicHandle, IN VIP_PVOID Context, IN VIP_ERROR_HANDLER Handler);
 
@@ -347,7 +357,9 @@ VIP_RETURN VipCreateVi(IN VIP_NIC_HANDLE NicHandle, IN VIP_VI_ATTRIBUTES *ViAttr
 		       OUT VIP_VI_HANDLE *ViHandle);
 
 /*
- * VipDestroyVi - destroy an Idle VI whose queues are empty.
+ * VipDestroyVi - destroy an Idle VI whose queues are empty.  Registered
+ * notifications are cancelled; it waits for their handlers that run, but for
+ * the one that calls it (two that destroy each other's do not wait for ever).
  * Returns VIP_INVALID_STATE when not Idle, VIP_ERROR_RESOURCE when a
  * descriptor was not dequeued yet.
  */
@@ -465,7 +477,10 @@ VIP_RETURN VipConnectPeerWait(IN VIP_VI_HANDLE ViHandle, OUT VIP_VI_ATTRIBUTES *
  * VipPostSend, VipPostRecv - give a descriptor to the NIC.
  * @DescriptorPtr: 64-byte aligned, in registered memory.
  * @MemoryHandle:  of the memory that holds the descriptor.
- * Returns VIP_ERROR_RESOURCE beyond MaxDescriptorsPerQueue.  What is wrong
+ * Returns VIP_ERROR_RESOURCE beyond MaxDescriptorsPerQueue (posted and not yet
+ * dequeued; with VIPL_STRICT=1 it succeeds, the asynchronous
+ * VIP_ERROR_VI_OVERRUN tells, and a reliable connection ends); the descriptor
+ * is not queued then.  What is wrong
  * with the descriptor's contents is told by its status, what is wrong with
  * its place by the asynchronous VIP_ERROR_POST_DESC.
  */
@@ -483,13 +498,29 @@ VIP_RETURN VipSendDone(IN VIP_VI_HANDLE ViHandle, OUT VIP_DESCRIPTOR **Descripto
 VIP_RETURN VipRecvDone(IN VIP_VI_HANDLE ViHandle, OUT VIP_DESCRIPTOR **DescriptorPtr);
 
 /*
- * VipSendWait, VipRecvWait - as Done, and wait up to @TimeOut ms.
- * Returns VIP_TIMEOUT; VIP_ERROR_RESOURCE on a queue attached to a CQ.
+ * VipSendWait, VipRecvWait - as Done, and wait up to @TimeOut ms; 0 polls,
+ * VIP_INFINITE never ends.  No lock is held: Done does not wait behind it.
+ * Returns VIP_TIMEOUT (never VIP_NOT_DONE); VIP_ERROR_RESOURCE on a queue
+ * attached to a CQ.
  */
 VIP_RETURN VipSendWait(IN VIP_VI_HANDLE ViHandle, IN VIP_ULONG TimeOut, OUT VIP_DESCRIPTOR **DescriptorPtr);
 VIP_RETURN VipRecvWait(IN VIP_VI_HANDLE ViHandle, IN VIP_ULONG TimeOut, OUT VIP_DESCRIPTOR **DescriptorPtr);
 
-/* VipSendNotify, VipRecvNotify - call @Handler once, for the next completion. */
+/*
+ * VipSendNotify, VipRecvNotify - call @Handler once, for the next completion of
+ * the queue; for one that is there already, at once.  Never blocks.
+ * @Context: for the handler.
+ * @Handler: gets the descriptor dequeued, also one in error or flushed.  It is
+ *           called from a thread of the provider that blocks all signals,
+ *           never inside this call, one call at a time for each queue, with no
+ *           lock held: it may block, register again, and call anything,
+ *           VipDestroyVi and VipCloseNic of its own included.
+ * Registrations are served in their order.  A completion that Done or Wait
+ * takes no handler gets.
+ * Returns VIP_INVALID_PARAMETER (also: no handler); VIP_ERROR_RESOURCE on a queue
+ * attached to a CQ, when 1024 registrations of the queue wait, or when no
+ * memory or thread can be had.
+ */
 VIP_RETURN VipSendNotify(IN VIP_VI_HANDLE ViHandle, IN VIP_PVOID Context, IN VIP_VI_CALLBACK Handler);
 VIP_RETURN VipRecvNotify(IN VIP_VI_HANDLE ViHandle, IN VIP_PVOID Context, IN VIP_VI_CALLBACK Handler);
 
@@ -501,21 +532,34 @@ VIP_RETURN VipRecvNotify(IN VIP_VI_HANDLE ViHandle, IN VIP_PVOID Context, IN VIP
  */
 VIP_RETURN VipCreateCQ(IN VIP_NIC_HANDLE NicHandle, IN VIP_ULONG EntryCount, OUT VIP_CQ_HANDLE *CQHandle);
 
-/* VipDestroyCQ - VIP_ERROR_RESOURCE while a work queue is attached. */
+/*
+ * VipDestroyCQ - VIP_ERROR_RESOURCE while a work queue is attached.  Registered
+ * notifications are cancelled, as by VipDestroyVi.
+ */
 VIP_RETURN VipDestroyCQ(IN VIP_CQ_HANDLE CQHandle);
 
-/* VipResizeCQ - grow or shrink in use, losing nothing. */
+/*
+ * VipResizeCQ - grow or shrink in use: entries and their order stay.
+ * @EntryCount: 1 .. MaxCQEntries, else VIP_INVALID_PARAMETER.
+ * Returns VIP_ERROR_RESOURCE when more than @EntryCount entries wait, those that
+ * found no place included, or memory is short; the queue is as it was then.
+ */
 VIP_RETURN VipResizeCQ(IN VIP_CQ_HANDLE CQHandle, IN VIP_ULONG EntryCount);
 
 /*
  * VipCQDone, VipCQWait - take one entry: which VI, which queue (@RecvQueue
- * true: receive).  VIP_NOT_DONE, or VIP_TIMEOUT after @Timeout ms.
+ * true: receive).  VIP_NOT_DONE, or VIP_TIMEOUT after @Timeout ms (0 polls,
+ * VIP_INFINITE never ends); VIP_ERROR_RESOURCE when the kernel agent has died and
+ * all entries were taken.  Of several that wait each entry serves one.
  */
 VIP_RETURN VipCQDone(IN VIP_CQ_HANDLE CQHandle, OUT VIP_VI_HANDLE *ViHandle, OUT VIP_BOOLEAN *RecvQueue);
 VIP_RETURN VipCQWait(IN VIP_CQ_HANDLE CQHandle, IN VIP_ULONG Timeout, OUT VIP_VI_HANDLE *ViHandle,
 		     OUT VIP_BOOLEAN *RecvQueue);
 
-/* VipCQNotify - call @Handler once, for the next entry. */
+/*
+ * VipCQNotify - call @Handler once, for the next entry, which is taken out; the
+ * rest is as for VipRecvNotify.  The handler calls SendDone or RecvDone itself.
+ */
 VIP_RETURN VipCQNotify(IN VIP_CQ_HANDLE CQHandle, IN VIP_PVOID Context, IN VIP_CQ_CALLBACK Handler);
 
 /* ==== name service (Guide, name service) ==== */

@@ -6,6 +6,7 @@
  *   emu_conn.c  connections, by way of the agent
  *   emu_data.c  posting and polling: descriptors in, the consumer's memory
  *   emu_tx.c    the send queue, on the engine of core/
+ *   emu_link.c  the same by way of the model of a link, when there is one
  *   emu_rx.c    what comes: receives, RDMA writes, reads that the peer asks for
  *
  * A VI's struct emu_vi lives as long as the VI; vi->link points to it while the
@@ -15,6 +16,7 @@
 #define EMU_H
 
 #include "nic-emu/core/emu_engine.h"
+#include "nic-emu/core/emu_wire.h"
 #include "vipl/internal.h"
 
 #define EMU_MAPS  16u /* objects of the peer that a connection keeps mapped */
@@ -45,6 +47,7 @@ struct emu_sent_desc {
 	uint32_t op;	 /* VIP_STATUS_OP_* */
 	uint32_t length; /* bytes */
 	uint64_t reap;	 /* ... the peer has reaped this many messages; EMU_NO_REAP: has answered the read */
+	uint64_t frame;	 /* with a model of the link: nor before this many frames were acknowledged */
 };
 #define EMU_NO_REAP UINT64_MAX
 
@@ -66,6 +69,8 @@ struct emu_nic {
 	uint32_t work;	   /* a send is unfinished */
 	uint32_t unreaped; /* a send waits for the peer to reap it */
 	uint32_t takeover; /* and its owner sleeps: do not leave it to the owner's polling */
+	bool modelled;	   /* there is a model of the link: */
+	struct emu_link_model model;
 };
 
 struct emu_vi {
@@ -77,19 +82,21 @@ struct emu_vi {
 
 	/* the send queue, under its lock: descriptors complete <= started <= posted */
 	uint64_t started;
-	bool streaming;		    /* a message is still being sent: ... */
-	uint64_t streams;	    /* ... that of this descriptor, or EMU_NO_DESC: the answer to a read */
-	bool streams_bad;	    /* its error was told already */
-	bool broken;		    /* a send ended the connection: nothing more is started */
-	uint32_t severed;	    /* so has this end: what is not complete will not be */
-	uint32_t unfinished;	    /* posted sends are not all on their way; read without the lock */
-	uint32_t polls;		    /* the consumer's looks at the queue ... */
-	uint32_t polls_seen;	    /* ... as the progress thread last saw them */
-	struct emu_sent_desc *sent; /* by descriptor, EMU_DEPTH */
-	uint32_t ending;	    /* KA_DOWN_*: the connection ends once the peer has reaped ... */
-	uint64_t ending_at;	    /* ... this many */
-	uint32_t unreaped;	    /* started sends wait for the peer; read without the lock */
-	uint32_t vain;		    /* polls for them */
+	bool streaming;		       /* a message is still being sent: ... */
+	struct emu_sent_desc *streams; /* ... that of this descriptor, or NULL: the answer to a read */
+	bool streams_bad;	       /* its error was told already */
+	bool broken;		       /* a send ended the connection: nothing more is started, ... */
+	bool refused;		       /* ... for the peer would not have it */
+	uint32_t severed;	       /* so has this end: what is not complete will not be */
+	uint32_t unfinished;	       /* posted sends are not all on their way; read without the lock */
+	uint32_t polls;		       /* the consumer's looks at the queue ... */
+	uint32_t polls_seen;	       /* ... as the progress thread last saw them */
+	struct emu_sent_desc *sent;    /* by descriptor, EMU_DEPTH */
+	struct emu_sent_desc unseen;   /* stands for one that was complete before its message arrived */
+	uint32_t ending;	       /* KA_DOWN_*: the connection ends once the peer has reaped ... */
+	uint64_t ending_at;	       /* ... this many */
+	uint32_t unreaped;	       /* started sends wait for the peer; read without the lock */
+	uint32_t vain;		       /* polls for them */
 
 	/* RDMA reads: asked for under the send queue's lock, answered under the receive queue's */
 	struct emu_read *read; /* EMU_READS, made when the first is asked for */
@@ -98,10 +105,13 @@ struct emu_vi {
 	struct emu_seg wanted[EMU_READS];
 	uint64_t wants, wants_answered;
 
+	/* the model of the link, under the send queue's lock; NULL, as a rule */
+	struct emu_wire *wire;
+	uint64_t wire_next; /* when it wants to run, ns */
+	uint8_t *flat;	    /* what is being sent of a frame that has arrived */
+
 	struct emu_map map[EMU_MAPS];
 };
-
-#define EMU_NO_DESC UINT64_MAX
 
 static inline bool emu_reliable(const struct emu_vi *e)
 {
@@ -115,12 +125,12 @@ static inline bool emu_reception(const struct emu_vi *e)
 
 static inline bool emu_reads_out(const struct emu_vi *e)
 {
-	return ka_load_acquire(&e->reads_answered) != ka_load_relaxed(&e->reads_asked);
+	return ka_load_acquire(&e->reads_answered) != ka_load_acquire(&e->reads_asked);
 }
 
 static inline bool emu_wanted(const struct emu_vi *e)
 {
-	return ka_load_acquire(&e->wants) != ka_load_relaxed(&e->wants_answered);
+	return ka_load_acquire(&e->wants) != ka_load_acquire(&e->wants_answered);
 }
 
 static inline struct emu_nic *emu_nic(const struct vip_nic *nic)
@@ -165,6 +175,31 @@ void emu_notice(struct emu_vi *e, uint32_t word);
 
 /* emu_tx.c: go on as far as it goes; true while something is left to send.  The send queue's lock held. */
 bool emu_pump(struct emu_vi *e);
+
+/* emu_tx.c, for emu_link.c: what became of the operation of @d, @good messages having gone before; false: it
+ * must wait. */
+bool emu_started(struct emu_vi *e, struct emu_sent_desc *d, enum emu_sent sent, uint64_t good);
+void emu_local_error(struct emu_vi *e, struct emu_sent_desc *d, uint32_t status);
+/* emu_tx.c: the answer to a read was sent, or is being sent. */
+void emu_answered(struct emu_vi *e, enum emu_sent sent);
+/* emu_tx.c: something for the peer is under way, to be taken by its @consumer, or by its progress thread. */
+void emu_tell_peer(struct emu_vi *e, bool consumer);
+
+/* emu_link.c: 0 or -ENOMEM; nothing when there is no model.  Both queue locks are held. */
+int emu_link_begin(struct emu_vi *e);
+void emu_link_end(struct emu_vi *e);
+/*
+ * Put the message of @d (NULL: the answer to a read) on the wire: EMU_SENT_UNREAPED, EMU_NOT_READY, or
+ * EMU_BAD_SOURCE, which @d has been told.
+ */
+enum emu_sent emu_link_send(struct emu_vi *e, struct emu_sent_desc *d, const struct emu_send *s);
+/* Do what is due. */
+void emu_link_run(struct emu_vi *e);
+/* Does the peer have all that was put on the wire, as far as this end will ever know? */
+static inline bool emu_link_idle(const struct emu_vi *e)
+{
+	return !e->wire || e->wire->broken || e->wire_next == EMU_WIRE_NEVER;
+}
 
 /* emu_rx.c: take what has come; true when the send queue has something to do.  The receive queue's lock held.
  */

@@ -159,13 +159,16 @@ static int attach(struct vip_vi *vi, const struct ka_conn_info *info, const int 
 	e->peer_send_word = info->peer.wake_send % KA_WAKE_WORDS;
 	e->peer_recv_word = info->peer.wake_recv % KA_WAKE_WORDS;
 	e->started = vi->q[VIP_SQ].tail;
-	e->streaming = e->broken = e->draining = false;
+	e->streaming = e->broken = e->refused = e->draining = false;
 	e->unfinished = e->unreaped = e->ending = e->severed = 0;
 	e->reads_asked = e->reads_answered = e->wants = e->wants_answered = 0;
-	vi->link = e;
+	err = emu_link_begin(e);
+	if (!err)
+		vi->link = e;
 	pthread_mutex_unlock(&vi->q[VIP_RQ].lock);
 	pthread_mutex_unlock(&vi->q[VIP_SQ].lock);
-	return 0;
+	if (!err)
+		return 0;
 
 unmap:
 	if (region)
@@ -406,6 +409,7 @@ void emu_detach(struct vip_vi *vi)
 {
 	struct emu_vi *e = vi->link;
 
+	emu_link_end(e);
 	emu_unmap_all(e);
 	munmap(e->l.region, sizeof(*e->l.region));
 	munmap((void *)e->l.peer_tpt, KA_TPT_BYTES);

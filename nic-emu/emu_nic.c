@@ -26,6 +26,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "nic-emu/emu_link_env.h"
+#include "vipl/env.h"
 #include "vipl/watch.h"
 
 /* Rounds of polling before the progress thread sleeps, and how long it does while work is left. */
@@ -221,13 +223,21 @@ static int emu_open(struct vip_nic *nic)
 {
 	struct emu_nic *en = calloc(1, sizeof(*en));
 	sigset_t all, old;
-	int err, i;
+	char why[320];
+	int err, i, how;
 
 	if (!en) {
 		vip_why("no memory for a NIC handle");
 		err = -ENOMEM;
 		goto close_fds;
 	}
+	how = emu_link_parse(vip_env_text(VIP_ENV_EMU_LINK), &en->model, why, sizeof(why));
+	if (how < 0) {
+		vip_why("%s", why);
+		err = how;
+		goto free_en;
+	}
+	en->modelled = how;
 	pthread_mutex_init(&en->word_lock, NULL);
 	en->tpt = mmap(NULL, KA_TPT_BYTES, PROT_READ, MAP_SHARED, nic->fds[0], 0);
 	en->wake = mmap(NULL, KA_WAKE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, nic->fds[1], 0);
@@ -252,6 +262,7 @@ unmap:
 		munmap(en->tpt, KA_TPT_BYTES);
 	if (en->wake != MAP_FAILED)
 		munmap(en->wake, KA_WAKE_BYTES);
+free_en:
 	free(en);
 close_fds:
 	for (i = 0; i < KA_MAX_FDS; i++) {

@@ -18,7 +18,7 @@ static struct emu_sent_desc *sent_desc(struct emu_vi *e, uint64_t n)
 
 static void try_to_end(struct emu_vi *e)
 {
-	if (e->ending && emu_reaped(&e->l) >= e->ending_at) {
+	if (e->ending && emu_link_idle(e) && emu_reaped(&e->l) >= e->ending_at) {
 		emu_set_down(&e->l, e->ending);
 		e->ending = 0;
 		emu_alarm_peer(e);
@@ -42,21 +42,22 @@ static void end_connection(struct emu_vi *e, uint32_t cause, uint64_t good)
 }
 
 /* An error of the own descriptor: nothing was sent. */
-static void local_error(struct emu_vi *e, uint64_t n, uint32_t status)
+void emu_local_error(struct emu_vi *e, struct emu_sent_desc *d, uint32_t status)
 {
-	sent_desc(e, n)->status = VIP_STATUS_DONE | sent_desc(e, n)->op | status;
+	d->status = VIP_STATUS_DONE | d->op | status;
 	if (emu_reliable(e))
 		end_connection(e, KA_DOWN_ERROR, e->l.tx_next);
 }
 
 /* The remote descriptor is missing or bad, or the remote memory protected: @good messages went before. */
-static void remote_error(struct emu_vi *e, uint64_t n, uint32_t cause, uint32_t status, uint64_t good)
+static void remote_error(struct emu_vi *e, struct emu_sent_desc *d, uint32_t cause, uint32_t status,
+			 uint64_t good)
 {
-	struct emu_sent_desc *d = sent_desc(e, n);
 	bool read = d->op == VIP_STATUS_OP_RDMA_READ;
 
 	d->status = VIP_STATUS_DONE | d->op | (emu_reception(e) || read ? status : 0);
 	if (emu_reliable(e)) {
+		e->refused = true;
 		end_connection(e, cause, good);
 	} else if (cause == KA_DOWN_RECVQ_EMPTY) {
 		/* dropped; the receiver is told once until it has looked */
@@ -68,16 +69,15 @@ static void remote_error(struct emu_vi *e, uint64_t n, uint32_t cause, uint32_t 
 	}
 }
 
-/* The source of send @n went away while it was under way: what is left of it went as zeros. */
-static void source_gone(struct emu_vi *e, uint64_t n)
+/* The source of a message went away while it was under way: what is left of it went as zeros. */
+static void source_gone(struct emu_vi *e)
 {
 	e->streams_bad = true;
-	if (n != EMU_NO_DESC)
-		local_error(e, n, VIP_STATUS_PROTECTION_ERROR | VIP_STATUS_PARTIAL_ERROR);
+	if (e->streams)
+		emu_local_error(e, e->streams, VIP_STATUS_PROTECTION_ERROR | VIP_STATUS_PARTIAL_ERROR);
 }
 
-/* Something for the peer is under way: to be taken by its consumer, or by its progress thread. */
-static void tell_peer(struct emu_vi *e, bool consumer)
+void emu_tell_peer(struct emu_vi *e, bool consumer)
 {
 	if (consumer)
 		emu_notice(e, e->peer_recv_word);
@@ -110,42 +110,50 @@ static bool scatter_ok(struct vip_vi *vi, const struct emu_request *r)
 }
 
 /* Ask the peer; with @error only tell it of what was refused.  False: try again later. */
-static bool ask(struct emu_vi *e, const struct emu_request *r, uint32_t error)
+static bool ask(struct emu_vi *e, struct emu_sent_desc *d, const struct emu_request *r, uint32_t error)
 {
-	enum emu_sent sent = emu_send_start(
-		&e->l, &(struct emu_send){
-			       .op = EMU_OP_READ, .total = r->total, .target = r->target, .error = error});
+	const struct emu_send s = {.op = EMU_OP_READ, .total = r->total, .target = r->target, .error = error};
 
-	if (sent == EMU_SENT_UNREAPED)
-		tell_peer(e, false);
-	return sent == EMU_SENT_UNREAPED;
+	if (e->wire)
+		return emu_link_send(e, d, &s) == EMU_SENT_UNREAPED;
+	if (emu_send_start(&e->l, &s) != EMU_SENT_UNREAPED)
+		return false;
+	emu_tell_peer(e, false);
+	return true;
+}
+
+/* Where is what is to be read?  As emu_read_check(); by way of the model of a link it is the peer who
+ * decides. */
+static int read_check(struct emu_vi *e, const struct emu_seg *target, const uint8_t **place)
+{
+	return e->wire ? 0 : emu_read_check(&e->l, target, place);
 }
 
 static bool start_read(struct emu_vi *e, uint64_t n, const struct emu_request *r)
 {
 	struct emu_sent_desc *d = sent_desc(e, n);
-	const uint8_t *place;
+	const uint8_t *place = NULL;
 	struct emu_read *read;
 	int how;
 
 	if (emu_down(&e->l) || !ka_load_acquire(&e->l.region->ctl.side[1 - e->l.side].ready) || !may_ask(e))
 		return false;
 	if (!scatter_ok(e->vi, r)) {
-		local_error(e, n, VIP_STATUS_PROTECTION_ERROR);
+		emu_local_error(e, d, VIP_STATUS_PROTECTION_ERROR);
 		return true;
 	}
-	how = emu_read_check(&e->l, &r->target, &place);
+	how = read_check(e, &r->target, &place);
 	if (how < 0) {
-		if (!ask(e, r, VIP_STATUS_RDMA_PROT_ERROR))
+		if (!ask(e, d, r, VIP_STATUS_RDMA_PROT_ERROR))
 			return false;
-		remote_error(e, n, KA_DOWN_ERROR, VIP_STATUS_RDMA_PROT_ERROR, e->l.tx_next - 1);
+		remote_error(e, d, KA_DOWN_ERROR, VIP_STATUS_RDMA_PROT_ERROR, e->l.tx_next - 1);
 		return true;
 	}
 	if (how > 0) {
 		if (emu_scatter(&e->l, *e->l.tx_careful, r->seg, r->nsegs, 0, place, r->total))
 			d->status = VIP_STATUS_DONE | VIP_STATUS_OP_RDMA_READ;
 		else
-			local_error(e, n, VIP_STATUS_PROTECTION_ERROR);
+			emu_local_error(e, d, VIP_STATUS_PROTECTION_ERROR);
 		return true;
 	}
 	/* the answer may come before this returns */
@@ -156,20 +164,33 @@ static bool start_read(struct emu_vi *e, uint64_t n, const struct emu_request *r
 	d->reap = EMU_NO_REAP;
 	ka_store_relaxed(&d->status, 0);
 	ka_store_release(&e->reads_asked, e->reads_asked + 1);
-	if (ask(e, r, 0))
+	if (ask(e, d, r, 0))
 		return true;
 	ka_store_release(&e->reads_asked, e->reads_asked - 1);
 	return false;
 }
 
+static enum emu_sent send_answer(struct emu_vi *e, const struct emu_send *s)
+{
+	return e->wire ? emu_link_send(e, NULL, s) : emu_send_start(&e->l, s);
+}
+
+void emu_answered(struct emu_vi *e, enum emu_sent sent)
+{
+	e->streaming = sent == EMU_STREAMING;
+	e->streams = NULL;
+	e->streams_bad = false;
+	emu_notice(e, e->peer_send_word);
+	emu_kick(e->peer_wake);
+}
+
 /* The peer may not have that, or asks for too much. */
 static bool refuse(struct emu_vi *e)
 {
+	const struct emu_send s = {.op = EMU_OP_REPLY, .error = VIP_STATUS_RDMA_PROT_ERROR};
 	uint64_t good = e->l.tx_next;
-	enum emu_sent sent = emu_send_start(
-		&e->l, &(struct emu_send){.op = EMU_OP_REPLY, .error = VIP_STATUS_RDMA_PROT_ERROR});
 
-	if (sent != EMU_SENT_UNREAPED)
+	if (send_answer(e, &s) != EMU_SENT_UNREAPED)
 		return false;
 	emu_rdma_error(e, VIP_SQ, VIP_ERROR_RDMAR_PROT);
 	end_connection(e, KA_DOWN_ERROR, good);
@@ -180,80 +201,93 @@ static bool refuse(struct emu_vi *e)
 static bool answer(struct emu_vi *e)
 {
 	const struct emu_seg *s = &e->wanted[e->wants_answered % EMU_READS];
+	struct emu_send reply = {.op = EMU_OP_REPLY, .seg = s, .nsegs = 1};
 	struct vip_vi *vi = e->vi;
 	enum emu_sent sent = EMU_BAD_SOURCE;
 
 	if (!emu_wanted(e))
 		return false;
+	reply.total = s->len;
 	if ((e->l.own_rdma & KA_R_RDMA_READ) && s->len <= e->l.max_transfer &&
 	    vi->nic->ops->mem_check(vi->nic, s->handle, s->addr, s->len, vi->attr.tag, KA_R_RDMA_READ) >= 0)
-		sent = emu_send_start(
-			&e->l, &(struct emu_send){.op = EMU_OP_REPLY, .seg = s, .nsegs = 1, .total = s->len});
+		sent = send_answer(e, &reply);
 	if (sent == EMU_BAD_SOURCE ? !refuse(e) : sent != EMU_SENT_UNREAPED && sent != EMU_STREAMING)
 		return false;
 	ka_store_release(&e->wants_answered, e->wants_answered + 1);
-	e->streaming = sent == EMU_STREAMING;
-	e->streams = EMU_NO_DESC;
-	e->streams_bad = false;
-	emu_notice(e, e->peer_send_word);
-	emu_kick(e->peer_wake);
+	if (!e->wire)
+		emu_answered(e, sent);
 	return true;
 }
 
 /* ---- the queue ---- */
 
-/* What became of the send or RDMA write @n; false: it must wait. */
-static bool started(struct emu_vi *e, uint64_t n, enum emu_sent sent, uint64_t good)
+bool emu_started(struct emu_vi *e, struct emu_sent_desc *d, enum emu_sent sent, uint64_t good)
 {
-	struct emu_sent_desc *d = sent_desc(e, n);
 	bool takes = d->op == VIP_STATUS_OP_SEND || e->l.tx_next != good;
 
 	switch (sent) {
 	case EMU_STREAMING:
 	case EMU_SENT_UNREAPED:
 		e->streaming = sent == EMU_STREAMING;
-		e->streams = n;
+		e->streams = d;
 		e->streams_bad = false;
 		/* a reception is reliable once the data are in their final place */
 		d->reap = e->l.tx_next;
 		ka_store_relaxed(&d->status, emu_reception(e) ? 0 : VIP_STATUS_DONE | d->op);
 		if (e->l.source_gone)
-			source_gone(e, n);
+			source_gone(e);
 		if (takes)
-			tell_peer(e, true);
+			emu_tell_peer(e, true);
 		if (d->op != VIP_STATUS_OP_SEND)
-			tell_peer(e, false);
+			emu_tell_peer(e, false);
 		return true;
 	case EMU_SENT:
 		d->status = VIP_STATUS_DONE | d->op;
 		if (takes)
-			tell_peer(e, true);
+			emu_tell_peer(e, true);
 		return true;
 	case EMU_NO_RECEIVE:
-		remote_error(e, n, KA_DOWN_RECVQ_EMPTY, VIP_STATUS_REMOTE_DESC_ERROR, good);
+		remote_error(e, d, KA_DOWN_RECVQ_EMPTY, VIP_STATUS_REMOTE_DESC_ERROR, good);
 		return true;
 	case EMU_BAD_RECEIVE:
-		remote_error(e, n, KA_DOWN_ERROR, VIP_STATUS_REMOTE_DESC_ERROR, good);
+		remote_error(e, d, KA_DOWN_ERROR, VIP_STATUS_REMOTE_DESC_ERROR, good);
 		return true;
 	case EMU_BAD_TARGET:
-		remote_error(e, n, KA_DOWN_ERROR,
+		remote_error(e, d, KA_DOWN_ERROR,
 			     d->op == VIP_STATUS_OP_SEND ? VIP_STATUS_REMOTE_DESC_ERROR
 							 : VIP_STATUS_RDMA_PROT_ERROR,
 			     good);
 		return true;
 	case EMU_BAD_SOURCE:
-		local_error(e, n, VIP_STATUS_PROTECTION_ERROR);
+		emu_local_error(e, d, VIP_STATUS_PROTECTION_ERROR);
 		return true;
 	case EMU_SOURCE_GONE:
-		local_error(e, n, VIP_STATUS_PROTECTION_ERROR | VIP_STATUS_PARTIAL_ERROR);
-		tell_peer(e, true);
-		tell_peer(e, false);
+		emu_local_error(e, d, VIP_STATUS_PROTECTION_ERROR | VIP_STATUS_PARTIAL_ERROR);
+		emu_tell_peer(e, true);
+		emu_tell_peer(e, false);
 		return true;
 	case EMU_NOT_READY:
 	case EMU_IS_DOWN:
 		return false;
 	}
 	return false;
+}
+
+/* A send or an RDMA write; false when it must wait. */
+static bool start_send(struct emu_vi *e, struct emu_sent_desc *d, const struct emu_request *r)
+{
+	const struct emu_send s = {.op = r->op == VIP_CONTROL_OP_RDMAWRITE ? EMU_OP_WRITE : EMU_OP_SEND,
+				   .seg = r->seg,
+				   .nsegs = r->nsegs,
+				   .total = r->total,
+				   .imm = r->imm,
+				   .has_imm = r->control & VIP_CONTROL_IMMEDIATE,
+				   .target = r->target};
+	uint64_t good = e->l.tx_next;
+
+	if (e->wire)
+		return emu_link_send(e, d, &s) != EMU_NOT_READY;
+	return emu_started(e, d, emu_send_start(&e->l, &s), good);
 }
 
 /* Start descriptor @n; false when it must wait. */
@@ -272,24 +306,12 @@ static bool start(struct emu_vi *e, uint64_t n)
 	if (!r.error && (r.control & VIP_CONTROL_QFENCE) && emu_reads_out(e))
 		return false;
 	if (r.error) {
-		local_error(e, n, r.error);
+		emu_local_error(e, d, r.error);
 		return true;
 	}
 	if (r.op == VIP_CONTROL_OP_RDMAREAD)
 		return start_read(e, n, &r);
-	uint64_t good = e->l.tx_next;
-
-	return started(
-		e, n,
-		emu_send_start(&e->l, &(struct emu_send){.op = r.op == VIP_CONTROL_OP_RDMAWRITE ? EMU_OP_WRITE
-												: EMU_OP_SEND,
-							 .seg = r.seg,
-							 .nsegs = r.nsegs,
-							 .total = r.total,
-							 .imm = r.imm,
-							 .has_imm = r.control & VIP_CONTROL_IMMEDIATE,
-							 .target = r.target}),
-		good);
+	return start_send(e, d, &r);
 }
 
 /* Go on with the message that is being sent; true when it is on its way. */
@@ -299,13 +321,21 @@ static bool stream(struct emu_vi *e)
 
 	e->streaming = emu_send_more(&e->l) == EMU_STREAMING;
 	if (e->l.stream_left != before) {
-		tell_peer(e, true);
-		if (e->streams == EMU_NO_DESC || sent_desc(e, e->streams)->op != VIP_STATUS_OP_SEND)
-			tell_peer(e, false);
+		emu_tell_peer(e, true);
+		if (!e->streams || e->streams->op != VIP_STATUS_OP_SEND)
+			emu_tell_peer(e, false);
 	}
 	if (e->l.source_gone && !e->streams_bad)
-		source_gone(e, e->streams);
+		source_gone(e);
 	return !e->streaming;
+}
+
+/* What is under way when the connection ends: flushed, unless it is the transport that has failed. */
+static uint32_t cut_short(const struct emu_vi *e)
+{
+	bool failed = (emu_down(&e->l) & 0xff) == KA_DOWN_DEAD || (e->wire && e->wire->broken);
+
+	return failed ? VIP_STATUS_TRANSPORT_ERROR : VIP_STATUS_DESC_FLUSHED_ERROR;
 }
 
 /* The status of a descriptor that was started; 0: not yet. */
@@ -313,23 +343,25 @@ static uint32_t settled(struct emu_vi *e, uint64_t n)
 {
 	struct emu_sent_desc *d = sent_desc(e, n);
 	uint32_t status = ka_load_acquire(&d->status), error;
-	bool streams = e->streaming && e->streams == n;
+	bool streams = e->streaming && e->streams == d;
 
 	if (streams && !e->severed)
 		return 0;
 	if (streams && !e->streams_bad)
-		return VIP_STATUS_DONE | d->op | VIP_STATUS_TRANSPORT_ERROR;
+		return VIP_STATUS_DONE | d->op | cut_short(e);
 	if (status)
 		return status;
-	if (d->reap != EMU_NO_REAP && emu_reaped(&e->l) >= d->reap) {
-		if (emu_failed(&e->l, &error) == d->reap)
+	if (d->reap != EMU_NO_REAP && emu_reaped(&e->l) >= d->reap &&
+	    (!e->wire || e->wire->taken >= d->frame)) {
+		if (emu_failed(&e->l, &error) == d->reap) {
+			end_connection(e, KA_DOWN_ERROR, 0);
 			return VIP_STATUS_DONE | d->op |
 			       (error == VIP_STATUS_RDMA_PROT_ERROR ? VIP_STATUS_RDMA_PROT_ERROR
 								    : VIP_STATUS_REMOTE_DESC_ERROR);
+		}
 		return VIP_STATUS_DONE | d->op;
 	}
-	/* the other end is gone, and did not say that it has the data */
-	return e->severed ? VIP_STATUS_DONE | d->op | VIP_STATUS_TRANSPORT_ERROR : 0;
+	return e->severed ? VIP_STATUS_DONE | d->op | cut_short(e) : 0;
 }
 
 bool emu_pump(struct emu_vi *e)
@@ -339,13 +371,16 @@ bool emu_pump(struct emu_vi *e)
 	if (e->started < q->done)
 		e->started = q->done; /* flushed by a post between attaching and connecting */
 	while ((!e->streaming || stream(e)) && !emu_down(&e->l)) {
+		if (e->wire)
+			emu_link_run(e);
+		if (e->streaming)
+			break; /* what has arrived is large */
 		if (answer(e))
 			continue;
 		if (e->started == q->tail || e->broken || !start(e, e->started))
 			break;
 		e->started++;
 	}
-	try_to_end(e);
 	while (q->done < e->started) {
 		struct nic_wc wc = {.status = settled(e, q->done)};
 
@@ -355,6 +390,7 @@ bool emu_pump(struct emu_vi *e)
 			wc.length = sent_desc(e, q->done)->length;
 		vip_complete(e->vi, VIP_SQ, &wc);
 	}
+	try_to_end(e); /* who sees the error sees the state */
 	ka_store_relaxed(&e->unfinished,
 			 e->streaming || e->ending || emu_wanted(e) || (e->started < q->tail && !e->broken));
 	ka_store_relaxed(&e->unreaped, q->done < e->started);

@@ -160,12 +160,17 @@ VIP_RETURN vip_return(int err)
 	return VIP_ERROR_RESOURCE;
 }
 
-uint64_t vip_now_ms(void)
+uint64_t vip_now_ns(void)
 {
 	struct timespec ts;
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+}
+
+uint64_t vip_now_ms(void)
+{
+	return vip_now_ns() / 1000000;
 }
 
 uint32_t vip_timeout(VIP_ULONG t)

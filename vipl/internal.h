@@ -88,6 +88,7 @@ VIP_RETURN vip_return(int err);
 
 /* ---- time ---- */
 
+uint64_t vip_now_ns(void);
 uint64_t vip_now_ms(void);
 /* VIPL's timeout as ms of 32 bits; both spellings of infinite give KA_INFINITE. */
 uint32_t vip_timeout(VIP_ULONG t);

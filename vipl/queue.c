@@ -115,6 +115,13 @@ static uint32_t desc_op(struct vip_vi *vi, int queue, const VIP_DESCRIPTOR *d, u
 	return control & VIP_CONTROL_OP_MASK;
 }
 
+/* What tells the consumer whose fault it is that a connection breaks. */
+static const uint32_t own_fault[] = {
+	[VIP_SQ] = VIP_STATUS_FORMAT_ERROR | VIP_STATUS_PROTECTION_ERROR | VIP_STATUS_LENGTH_ERROR,
+	[VIP_RQ] = VIP_STATUS_FORMAT_ERROR | VIP_STATUS_PROTECTION_ERROR | VIP_STATUS_LENGTH_ERROR |
+		   VIP_STATUS_RDMA_PROT_ERROR,
+};
+
 void vip_complete(struct vip_vi *vi, int queue, const struct nic_wc *wc)
 {
 	struct vip_queue *q = &vi->q[queue];
@@ -126,7 +133,7 @@ void vip_complete(struct vip_vi *vi, int queue, const struct nic_wc *wc)
 		vip_async_desc(vi->nic, vi, VIP_ERROR_COMP_PROT, VIP_RESOURCE_VI, e->desc,
 			       status_op(e->status));
 	}
-	if (e->status & (VIP_STATUS_FORMAT_ERROR | VIP_STATUS_PROTECTION_ERROR | VIP_STATUS_LENGTH_ERROR))
+	if (e->status & own_fault[queue])
 		q->errors++;
 	ka_store_relaxed(&q->done, q->done + 1);
 	if (q->cq)

@@ -97,6 +97,19 @@ static struct vip_vi *vi_new(struct vip_nic *nic)
 	return vi;
 }
 
+/* Under the locks: who has found the object through a stale handle may be looking. */
+static void begin(struct vip_vi *vi, uint32_t id, const struct ka_vi_attr *attr, VIP_PROTECTION_HANDLE ptag)
+{
+	pthread_mutex_lock(&vi->lock);
+	both_locks(vi);
+	ka_store_relaxed(&vi->id, id);
+	vi->attr = *attr;
+	vi->ptag = ptag;
+	vi->state = VIP_STATE_IDLE;
+	both_unlocks(vi);
+	pthread_mutex_unlock(&vi->lock);
+}
+
 VIP_EXPORT VIP_RETURN VipCreateVi(VIP_NIC_HANDLE nh, VIP_VI_ATTRIBUTES *attr, VIP_CQ_HANDLE scq,
 				  VIP_CQ_HANDLE rcq, VIP_VI_HANDLE *out)
 {
@@ -153,10 +166,7 @@ VIP_EXPORT VIP_RETURN VipCreateVi(VIP_NIC_HANDLE nh, VIP_VI_ATTRIBUTES *attr, VI
 		}
 		goto free_priv;
 	}
-	ka_store_relaxed(&vi->id, rep.u.vi.vi);
-	vi->attr = req.u.vi.attr;
-	vi->ptag = attr->Ptag;
-	vi->state = VIP_STATE_IDLE;
+	begin(vi, rep.u.vi.vi, &req.u.vi.attr, attr->Ptag);
 	*out = vip_obj_publish(vi);
 	for (i = 0; i < 2; i++) {
 		if (cq[i])

@@ -2,20 +2,11 @@
 /* wait.c - see wait.h. */
 #include "vipl/wait.h"
 
-#include <time.h>
 
 /* A wait polls this long before it sleeps. */
 #define SPIN_NS 20000u
 
 #define NEVER (~0ull)
-
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
 
 /* ms until @end, rounded up; 0: it is over. */
 static uint32_t left(uint64_t end)
@@ -24,7 +15,7 @@ static uint32_t left(uint64_t end)
 
 	if (end == NEVER)
 		return KA_WAKE_SLICE_MS;
-	now = now_ns();
+	now = vip_now_ns();
 	ms = now < end ? (end - now + 999999u) / 1000000u : 0;
 	return ms < KA_WAKE_SLICE_MS ? (uint32_t)ms : KA_WAKE_SLICE_MS;
 }
@@ -78,7 +69,7 @@ static VIP_RETURN asleep(struct vip_waiter *w, uint64_t end)
 
 VIP_RETURN vip_wait(struct vip_waiter *w, VIP_ULONG timeout)
 {
-	uint64_t now = now_ns(), end = NEVER, spin_until = now + SPIN_NS;
+	uint64_t now = vip_now_ns(), end = NEVER, spin_until = now + SPIN_NS;
 	uint32_t ms = vip_timeout(timeout);
 	VIP_RETURN r;
 
@@ -88,7 +79,7 @@ VIP_RETURN vip_wait(struct vip_waiter *w, VIP_ULONG timeout)
 		spin_until = end;
 	do {
 		r = w->look(w);
-	} while (r == VIP_NOT_DONE && now_ns() < spin_until);
+	} while (r == VIP_NOT_DONE && vip_now_ns() < spin_until);
 	if (r == VIP_NOT_DONE && ms)
 		r = asleep(w, end);
 	return r == VIP_NOT_DONE ? VIP_TIMEOUT : r;

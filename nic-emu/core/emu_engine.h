@@ -112,6 +112,13 @@ enum emu_sent {
  */
 enum emu_sent emu_send_start(struct emu_link *l, const struct emu_send *s);
 
+/*
+ * emu_fetch - copy what @s would send to @to (total bytes), for a frame of the
+ * link's model.  No message is being sent.  EMU_SENT, EMU_BAD_SOURCE or
+ * EMU_SOURCE_GONE.
+ */
+enum emu_sent emu_fetch(struct emu_link *l, const struct emu_send *s, uint8_t *to);
+
 /* emu_send_more - move on with a streaming message; EMU_STREAMING or EMU_SENT_UNREAPED. */
 enum emu_sent emu_send_more(struct emu_link *l);
 

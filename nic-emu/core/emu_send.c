@@ -264,6 +264,14 @@ static void load_source(struct emu_link *l, const struct emu_send *s)
 	l->source_gone = false;
 }
 
+enum emu_sent emu_fetch(struct emu_link *l, const struct emu_send *s, uint8_t *to)
+{
+	load_source(l, s);
+	if (!source_ok(l))
+		return EMU_BAD_SOURCE;
+	return gather(l, to, s->total) ? EMU_SENT : EMU_SOURCE_GONE;
+}
+
 /* Has the next message a cell, which the one EMU_DEPTH before it no longer needs? */
 static bool has_cell(struct emu_link *l)
 {

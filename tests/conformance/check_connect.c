@@ -454,7 +454,7 @@ const struct check connect_checks[] = {
 	{78, EARLY, 0, "VipConnectRequest", "a timeout of 0 is VIP_INVALID_PARAMETER at once",
 	 check_timeout_zero},
 	{79, EARLY, 0, "VipConnectRequest, K-25",
-	 "where nobody waits a request gets VIP_NO_MATCH within a second, with any timeout", check_nobody},
+	 "where nobody waits a request gets VIP_NO_MATCH within two seconds, with any timeout", check_nobody},
 	{80, EARLY, 0, "VipConnectRequest", "a discriminator matches only one of equal length and bytes",
 	 check_other_discriminator},
 	{81, EARLY, 0, "VipConnectRequest",

@@ -25,7 +25,7 @@ const struct check consumer_checks[] = {
 	{1013, EARLY, 0, "L-13", "no memory handle is 0 or 0xFFFFFFFF, in 20000 registrations",
 	 check_handle_values},
 	{1014, EARLY, 0, "L-14, K-6", "VIs without a tag use memory that has one", check_null_tag},
-	{1015, EARLY, SLOW, "L-15", "a word behind the data of one RDMA write is polled, 20000 times",
+	{1015, EARLY, SLOW, "L-15", "a word behind the data of one RDMA write is polled, 5000 times",
 	 check_flag_word},
 	{1016, FUNCTIONAL, TWO, "L-16", "the error handler takes all down and closes the NIC",
 	 check_close_in_handler},

@@ -470,7 +470,7 @@ const struct check state_checks[] = {
 	{113, EARLY, TWO | SLOW, "VipDisconnect",
 	 "10000 times connect, transfer, disconnect with the same two VIs: nothing leaks", check_cycles},
 	{114, EARLY, 0, "State Error",
-	 "a peer that is killed is VIP_ERROR_CONN_LOST within a second; other VIs do not notice",
+	 "a peer that is killed is VIP_ERROR_CONN_LOST within two seconds; other VIs do not notice",
 	 check_killed_peer},
 	{115, EARLY, 0, "VipRecvWait", "a thread in VipRecvWait wakes when the other side disconnects",
 	 check_blocked_wakes},

@@ -10,10 +10,12 @@
 
 #include <pthread.h>
 
-#include "suite.h"
+#include "harness.h"
 
-#define LONG_MS 10000 /* a timeout that does not run out unless something is wrong */
-#define SOON_MS 1000  /* "at once", on a machine that has much else to do */
+/* A timeout that does not run out unless something is wrong. */
+#define LONG_MS ((VIP_ULONG)patience_ms())
+/* "At once", on a machine that has much else to do. */
+#define SOON_MS (2000u * (unsigned int)suite_slowdown)
 
 /* Another idle VI of r->nic with run_attr(), or with @attr. */
 VIP_VI_HANDLE another_vi(struct run *r);

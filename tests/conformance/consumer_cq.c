@@ -170,8 +170,8 @@ void check_small_cq(struct run *r)
 	for (i = 0; i < 16; i++) {
 		post_send(r, 32 + i, data(r) + 2000, 10);
 		EXPECT(VipPostSend(other, fill(r, 48, data(r) + 3000, 10, r->mem), r->mem), VIP_SUCCESS);
-		next_sent(other, NULL);
-		next_recv(other, NULL);
+		EXPECT(VipSendWait(other, LONG_MS, &d), VIP_SUCCESS);
+		EXPECT(VipRecvWait(other, LONG_MS, &d), VIP_SUCCESS);
 	}
 	for (i = 0; i < 32; i++) {
 		doing("entry no. %d of 32, of a CQ of 2", i);

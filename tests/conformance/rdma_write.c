@@ -196,7 +196,7 @@ static void sleeper(struct area *a)
 	for (k = 0; k < 2; k++) {
 		for (i = 0, at = a[k].at + 3; i < LANDINGS; at += landing[i++]) {
 			doing("after the sleep: %u bytes in %s", landing[i], kind_of(&a[k]));
-			EXPECT_PATTERN(at, landing[i], (unsigned int)i);
+			EXPECT_PATTERN(at, landing[i], 1 + (unsigned int)i);
 		}
 	}
 }
@@ -210,7 +210,7 @@ static void writer(struct run *r, const struct there *t)
 	for (k = 0; k < 2; k++) {
 		for (i = 0, at = t[k].at + 3; i < LANDINGS; at += landing[i++]) {
 			doing("%u bytes", landing[i]);
-			pattern(data(r), landing[i], (unsigned int)i);
+			pattern(data(r), landing[i], 1 + (unsigned int)i);
 			post_rdma(r, 0, VIP_CONTROL_OP_RDMAWRITE, data(r), landing[i], at, t[k].mem);
 			EXPECT_SENT(r->vi, desc(r, 0), WRITTEN);
 		}

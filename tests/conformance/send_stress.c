@@ -5,12 +5,47 @@
 #include "transfer.h"
 
 #include <poll.h>
+#include <pthread.h>
+#include <sched.h>
 #include <string.h>
 
-/* ---- 138: rounds of BATCH messages; both sides look at Status and make no call until it says DONE ---- */
+/*
+ * ---- 138: rounds of BATCH messages; who looks at Status makes no call until it says DONE ----
+ *
+ * First nobody makes a call; the provider has to come by itself.  Then another
+ * thread of the receiver takes the descriptors out, so that some processor
+ * writes them while this one looks.
+ */
 
 #define BATCH 32
 #define EACH  4096 /* bytes of a buffer */
+
+struct taker {
+	struct run *r;
+	uint32_t want, taken; /* descriptors, since the beginning */
+	bool quit;
+};
+
+static void *take(void *arg)
+{
+	struct taker *t = arg;
+	VIP_DESCRIPTOR *d;
+	VIP_RETURN code;
+
+	while (!__atomic_load_n(&t->quit, __ATOMIC_ACQUIRE)) {
+		if (t->taken == __atomic_load_n(&t->want, __ATOMIC_ACQUIRE)) {
+			sched_yield();
+			continue;
+		}
+		code = VipRecvDone(t->r->vi, &d);
+		if (code == VIP_NOT_DONE)
+			continue;
+		EXPECT(code, VIP_SUCCESS);
+		assert_ptr_equal(d, desc(t->r, (int)(t->taken % BATCH)));
+		__atomic_store_n(&t->taken, t->taken + 1, __ATOMIC_RELEASE);
+	}
+	return NULL;
+}
 
 static void await_done(const VIP_DESCRIPTOR *d)
 {
@@ -24,9 +59,9 @@ static void await_done(const VIP_DESCRIPTOR *d)
 	}
 }
 
-static void take_polled(struct run *r, struct area *a, int i, uint32_t len, uint32_t value)
+static void receive_polled(struct run *r, struct area *a, int i, uint32_t len, uint32_t value)
 {
-	VIP_DESCRIPTOR *d = desc(r, i), *next;
+	VIP_DESCRIPTOR *d = desc(r, i);
 
 	await_done(d);
 	/* nothing of it may come later */
@@ -34,52 +69,79 @@ static void take_polled(struct run *r, struct area *a, int i, uint32_t len, uint
 	assert_int_equal(d->CS.ImmediateData, value);
 	EXPECT_PATTERN(a->at + i * EACH, len, value);
 	EXPECT_STATUS(d, RECEIVED | VIP_STATUS_IMMEDIATE);
-	EXPECT(VipRecvDone(r->vi, &next), VIP_SUCCESS);
-	assert_ptr_equal(next, d);
 }
 
-static void send_polled(struct run *r, int i, uint32_t len, uint32_t value)
+static void post_polled(struct run *r, struct area *a, int i, uint32_t len, uint32_t value)
 {
-	VIP_DESCRIPTOR *d = fill(r, i, data(r) + i * EACH, len, r->mem);
-
-	pattern(data(r) + i * EACH, len, value);
-	d->CS.Control = VIP_CONTROL_IMMEDIATE;
-	d->CS.ImmediateData = value;
-	send_on(r, r->vi, d);
-}
-
-static uint32_t polled(struct run *r, struct area *a, uint64_t ms)
-{
-	uint64_t end = now_ms() + ms;
-	uint32_t random = 138, value = 0, len[BATCH];
 	VIP_DESCRIPTOR *d;
-	bool more = true;
+
+	if (r->side == 0) {
+		memset(a->at + i * EACH, 0, len);
+		d = fill(r, i, a->at + i * EACH, EACH, a->mem);
+		d->CS.ImmediateData = ~value;
+		d->CS.Status = 0xbad0; /* not DONE */
+		recv_on(r, r->vi, d);
+	} else {
+		pattern(data(r) + i * EACH, len, value);
+		d = fill(r, i, data(r) + i * EACH, len, r->mem);
+		d->CS.Control = VIP_CONTROL_IMMEDIATE;
+		d->CS.ImmediateData = value;
+		send_on(r, r->vi, d);
+	}
+}
+
+/* After Status has said DONE, Done must say so, too. */
+static void done_too(struct run *r, int i)
+{
+	VIP_DESCRIPTOR *d;
+
+	if (r->side == 0)
+		EXPECT(VipRecvDone(r->vi, &d), VIP_SUCCESS);
+	else
+		EXPECT(VipSendDone(r->vi, &d), VIP_SUCCESS);
+	assert_ptr_equal(d, desc(r, i));
+}
+
+static void polled_round(struct run *r, struct area *a, struct taker *t, uint32_t *random, uint32_t value)
+{
+	uint32_t len[BATCH];
 	int i;
 
-	while (more) {
-		for (i = 0; i < BATCH; i++)
-			len[i] = 1 + random32(&random) % (random32(&random) & 1 ? EACH : 200);
-		for (i = 0; r->side == 0 && i < BATCH; i++) {
-			memset(a->at + i * EACH, 0, len[i]);
-			d = fill(r, i, a->at + i * EACH, EACH, a->mem);
-			d->CS.ImmediateData = 0xbad;
-			d->CS.Status = 0xbad0; /* not DONE */
-			recv_on(r, r->vi, d);
-		}
-		meet(r);
-		for (i = 0; r->side == 1 && i < BATCH; i++)
-			send_polled(r, i, len[i], value + (uint32_t)i);
-		for (i = 0; i < BATCH; i++) {
-			doing("message %u, %u bytes into %s", value + (uint32_t)i, len[i], kind_of(a));
-			if (r->side == 0) {
-				take_polled(r, a, i, len[i], value + (uint32_t)i);
-			} else {
-				await_done(desc(r, i));
-				EXPECT(VipSendDone(r->vi, &d), VIP_SUCCESS);
-				assert_ptr_equal(d, desc(r, i));
-			}
-		}
-		value += BATCH;
+	for (i = 0; i < BATCH; i++) {
+		len[i] = 1 + random32(random) % (random32(random) & 1 ? EACH : 200);
+		if (r->side == 0)
+			post_polled(r, a, i, len[i], value + (uint32_t)i);
+	}
+	if (t)
+		__atomic_store_n(&t->want, t->want + BATCH, __ATOMIC_RELEASE);
+	meet(r);
+	for (i = 0; r->side == 1 && i < BATCH; i++)
+		post_polled(r, a, i, len[i], value + (uint32_t)i);
+	for (i = 0; i < BATCH; i++) {
+		doing("message %u, %u bytes into %s%s", value + (uint32_t)i, len[i], kind_of(a),
+		      t ? "" : ", no call");
+		if (r->side == 0)
+			receive_polled(r, a, i, len[i], value + (uint32_t)i);
+		else if (!t)
+			await_done(desc(r, i));
+		else
+			EXPECT_SENT(r->vi, desc(r, i), SENT);
+		if (!t)
+			done_too(r, i);
+	}
+	while (t && r->side == 0 && __atomic_load_n(&t->taken, __ATOMIC_ACQUIRE) != t->want)
+		sched_yield();
+}
+
+/* Returns how many messages there were; at least a round. */
+static uint32_t polled(struct run *r, struct area *a, struct taker *t, uint64_t ms)
+{
+	uint32_t random = 138, value = 0;
+	uint64_t end = now_ms() + ms;
+	bool more = true;
+
+	for (; more; value += BATCH) {
+		polled_round(r, a, t, &random, value);
 		more = r->side == 0 ? now_ms() < end : hear(r);
 		if (r->side == 0)
 			tell(r, more);
@@ -89,8 +151,10 @@ static uint32_t polled(struct run *r, struct area *a, uint64_t ms)
 
 void stress_polled_status(struct run *r)
 {
-	uint32_t count[2];
+	struct taker taker = {.r = r};
+	uint32_t count[2] = {0, 0};
 	struct area a;
+	pthread_t thread;
 	int shared;
 
 	run_vi(r);
@@ -99,7 +163,16 @@ void stress_polled_status(struct run *r)
 	run_connect(r);
 	for (shared = 0; shared < 2; shared++) {
 		make_area(r, &a, (size_t)BATCH * EACH, shared, open_to_all(r));
-		count[shared] = polled(r, &a, 3000);
+		polled(r, &a, NULL, 0);
+		if (r->attr.ThreadSafe) {
+			taker.quit = false;
+			if (r->side == 0)
+				assert_int_equal(pthread_create(&thread, NULL, take, &taker), 0);
+			count[shared] = polled(r, &a, &taker, 3000);
+			__atomic_store_n(&taker.quit, true, __ATOMIC_RELEASE);
+			if (r->side == 0)
+				pthread_join(thread, NULL);
+		}
 		meet(r);
 		drop_area(r, &a);
 	}
@@ -125,6 +198,7 @@ void stress_saturated(struct run *r)
 		if (code != VIP_ERROR_RECVQ_EMPTY || is_reliable(r))
 			assert_int_equal(errors_of(r, (VIP_ERROR_CODE)code), 0);
 	}
+	meet(r); /* who ends breaks the connections of the other */
 }
 
 /* ---- 141 ---- */

@@ -10,6 +10,7 @@
 #include "stress.h"
 #include "transfer.h"
 
+#include <sched.h>
 #include <string.h>
 
 #define DEEP  4u	   /* receives, and sends, of a line: 8 lines fill END_DESCS */
@@ -267,12 +268,16 @@ static void finish(struct run *r, struct stress *s)
 void stress(struct run *r, struct stress *s)
 {
 	uint32_t random = 140 + (uint32_t)r->side;
-	uint64_t end;
+	uint64_t end, before;
 
 	open_lines(r, s->vis);
 	doing("both sides send");
-	for (end = now_ms() + s->ms; now_ms() < end;)
+	for (end = now_ms() + s->ms; now_ms() < end;) {
+		before = s->sent + s->received;
 		turn(r, s, true, &random);
+		if (s->sent + s->received == before)
+			sched_yield(); /* the other side may need this processor */
+	}
 	finish(r, s);
 }
 

@@ -82,6 +82,7 @@ static void sent_well(struct end *e)
 
 	d = end_sent(e, &r);
 	CHECK(d != NULL);
+	CHECK_EQ(d->CS.Status & VIP_STATUS_ERROR_MASK, 0);
 	CHECK_EQ(r, VIP_SUCCESS);
 }
 
