@@ -9,6 +9,10 @@
 void check_bad_handles(struct run *r);
 void check_null_outs(struct run *r);
 
+/* robust_blocking.c */
+void check_for_ever(struct run *r);
+void check_signals(struct run *r);
+
 /* robust_layout.c */
 void check_descriptor_layout(struct run *r);
 void check_constants(struct run *r);
