@@ -34,7 +34,7 @@
 
 static void until_connected(struct end *e, int round)
 {
-	VIP_VI_ATTRIBUTES attr;
+	VIP_VI_ATTRIBUTES attr = {0};
 	VIP_RETURN r;
 
 	switch (round % 3) {
@@ -283,9 +283,10 @@ static int open_files(void)
 	int n = 0;
 
 	CHECK(d != NULL);
-	while (readdir(d))
+	while (d && readdir(d))
 		n++;
-	closedir(d);
+	if (d)
+		closedir(d);
 	return n;
 }
 
@@ -296,9 +297,10 @@ static int mappings(void)
 	int n = 0;
 
 	CHECK(f != NULL);
-	while (fgets(line, sizeof(line), f))
+	while (f && fgets(line, sizeof(line), f))
 		n += strstr(line, "vipl-conn") != NULL;
-	fclose(f);
+	if (f)
+		fclose(f);
 	return n;
 }
 
