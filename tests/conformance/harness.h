@@ -47,9 +47,6 @@ extern struct board *board;
 extern int board_side;	   /* which of the two this process is */
 extern int suite_slowdown; /* options.slowdown, for the helpers' patience */
 
-/* How long a helper waits for what must come, in ms. */
-uint64_t patience_ms(void);
-
 const char *rank_name(enum rank rank);
 const char *level_name(VIP_RELIABILITY_LEVEL level); /* "U", "RD", "RR"; 0: "-" */
 

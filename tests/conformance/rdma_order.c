@@ -116,9 +116,9 @@ static uint32_t await_flag(const uint8_t *at, uint32_t number)
 			continue;
 		sched_yield(); /* the writer may need this processor */
 		if (!end)
-			end = now_ms() + 10000;
+			end = now_ms() + patience_ms();
 		else if (now_ms() > end)
-			fail_msg("no flag for 10 s");
+			fail_msg("no flag comes");
 	}
 	return is;
 }

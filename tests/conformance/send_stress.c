@@ -53,9 +53,9 @@ static void await_done(const VIP_DESCRIPTOR *d)
 
 	while (!(__atomic_load_n(&d->CS.Status, __ATOMIC_ACQUIRE) & VIP_STATUS_DONE)) {
 		if (!end)
-			end = now_ms() + 10000;
+			end = now_ms() + patience_ms();
 		else if (now_ms() > end)
-			fail_msg("DONE was not seen for 10 s by one who makes no call");
+			fail_msg("DONE is not seen by one who makes no call");
 	}
 }
 

@@ -192,6 +192,8 @@ void pattern(uint8_t *p, size_t n, unsigned int seed);
 /* The first byte that differs from the pattern, or -1. */
 long differs(const uint8_t *p, size_t n, unsigned int seed);
 uint64_t now_ms(void);
+/* How long to wait for what must come: 10 s, or more where all is slow. */
+uint64_t patience_ms(void);
 void pause_ms(unsigned int ms);
 uint32_t random32(uint32_t *state);
 

@@ -162,7 +162,7 @@ void expect_next(VIP_VI_HANDLE vi, bool recv, const VIP_DESCRIPTOR *d, VIP_UINT3
 
 void await_pattern(const uint8_t *p, size_t n, unsigned int seed)
 {
-	uint64_t end = now_ms() + 10000;
+	uint64_t end = now_ms() + patience_ms();
 
 	while (differs(p, n, seed) >= 0 && now_ms() < end)
 		pause_ms(1);

@@ -82,7 +82,7 @@ void expect_next(VIP_VI_HANDLE vi, bool recv, const VIP_DESCRIPTOR *d, VIP_UINT3
 
 /* The bytes are the pattern. */
 #define EXPECT_PATTERN(p, n, seed) assert_int_equal(differs((p), (n), (seed)), -1)
-/* They become it within 10 s; no VIPL call is made meanwhile. */
+/* They become it, as long as patience_ms() lasts; no VIPL call is made meanwhile. */
 void await_pattern(const uint8_t *p, size_t n, unsigned int seed);
 
 /* How a check of @n rounds is shared out in time: true while @i < @n and @ms since @start are not over. */
