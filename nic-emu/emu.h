@@ -96,7 +96,8 @@ struct emu_vi {
 	uint32_t ending;	       /* KA_DOWN_*: the connection ends once the peer has reaped ... */
 	uint64_t ending_at;	       /* ... this many */
 	uint32_t unreaped;	       /* started sends wait for the peer; read without the lock */
-	uint32_t vain;		       /* polls for them */
+	uint32_t vain;		       /* polls for them, ... */
+	uint64_t vain_since;	       /* ... from this time on, ns */
 
 	/* RDMA reads: asked for under the send queue's lock, answered under the receive queue's */
 	struct emu_read *read; /* EMU_READS, made when the first is asked for */

@@ -12,8 +12,9 @@
 #include "vipl/choices.h"
 #include "vipl/watch.h"
 
-/* Polls for a reception that nobody reaps before the receiver's progress thread is asked to. */
-#define VAIN_POLLS 2000u
+/* How long a reception is polled for in vain before the receiver's progress thread is asked to reap it. */
+#define VAIN_NS	   1000000u
+#define VAIN_POLLS 16u /* of these one looks at the clock */
 
 /* ---- descriptors ---- */
 
@@ -198,6 +199,18 @@ void emu_do_post_recv(struct vip_vi *vi, uint64_t n)
 	emu_post_recv(&e->l, r.seg, r.nsegs, r.error != 0);
 }
 
+static void ask_to_reap(struct emu_vi *e)
+{
+	uint64_t now = vip_now_ns();
+
+	if (e->vain == 1)
+		e->vain_since = now;
+	if (now - e->vain_since < VAIN_NS)
+		return;
+	e->vain_since = now;
+	emu_kick(e->peer_wake);
+}
+
 static void poll_send(struct emu_vi *e)
 {
 	struct vip_vi *vi = e->vi;
@@ -209,9 +222,10 @@ static void poll_send(struct emu_vi *e)
 		pthread_mutex_unlock(&vi->q[VIP_RQ].lock);
 	}
 	emu_pump(e);
-	/* who polls long for a reception makes the receiver's progress thread look */
-	if (e->unreaped && ++e->vain % VAIN_POLLS == 0)
-		emu_kick(e->peer_wake);
+	if (!e->unreaped)
+		e->vain = 0;
+	else if (e->vain++ % VAIN_POLLS == 0)
+		ask_to_reap(e);
 }
 
 static void poll_recv(struct emu_vi *e)

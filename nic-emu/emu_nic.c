@@ -33,16 +33,17 @@
 /* Rounds of polling before the progress thread sleeps, and how long it does while work is left. */
 #define ROUNDS	      200
 #define BUSY_SLEEP_MS 10u
-#define LOOK_MS	      1u /* how long a consumer may not have polled before its work is taken over */
+#define MS	      1000000ull /* ns */
+#define LOOK_MS	      1u	 /* how long a consumer may not have polled before its work is taken over */
 
 static void futex_wake(uint32_t *word)
 {
 	syscall(SYS_futex, word, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
 }
 
-static void futex_sleep(uint32_t *word, uint32_t value, uint32_t ms)
+static void futex_sleep(uint32_t *word, uint32_t value, uint64_t ns)
 {
-	struct timespec ts = {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000};
+	struct timespec ts = {.tv_sec = (time_t)(ns / 1000000000), .tv_nsec = (long)(ns % 1000000000)};
 
 	syscall(SYS_futex, word, FUTEX_WAIT, value, &ts, NULL, 0);
 }
@@ -113,7 +114,7 @@ static uint32_t arm(struct vip_nic *nic, uint32_t word)
 
 static void sleep_word(struct vip_nic *nic, uint32_t word, uint32_t armed, uint32_t ms)
 {
-	futex_sleep(&emu_nic(nic)->wake[word].word, armed, ms);
+	futex_sleep(&emu_nic(nic)->wake[word].word, armed, (uint64_t)ms * MS);
 }
 
 static void wake(struct vip_nic *nic, uint32_t word)
@@ -129,6 +130,7 @@ struct turn {
 	bool busy;     /* work is left that will not come by itself */
 	bool polled;   /* work is left to a consumer who polls */
 	bool last;     /* about to sleep: ask the peers for what is missing */
+	uint64_t due;  /* when a model of a link wants to run, ns */
 };
 
 static void turn_vi(void *obj, void *arg)
@@ -169,6 +171,8 @@ static void turn_vi(void *obj, void *arg)
 				emu_kick(e->peer_wake);
 			}
 			t->busy |= left;
+			if (left && e->wire_next < t->due)
+				t->due = e->wire_next;
 		}
 		/* the consumer sleeps until the peer has reaped: the peer's consumer may be asleep, too */
 		if (t->takeover && ka_load_relaxed(&e->unreaped))
@@ -183,6 +187,14 @@ static void turn_vi(void *obj, void *arg)
 		vip_vi_check(vi);
 }
 
+/* How long until @due, ns; @most. */
+static uint64_t until(uint64_t due, uint64_t most)
+{
+	uint64_t now = vip_now_ns();
+
+	return due <= now ? 0 : due - now < most ? due - now : most;
+}
+
 static void *progress(void *arg)
 {
 	struct vip_nic *nic = arg;
@@ -192,7 +204,7 @@ static void *progress(void *arg)
 
 	while (!ka_load_acquire(&en->quit)) {
 		uint32_t before = __atomic_load_n(word, __ATOMIC_SEQ_CST);
-		struct turn t = {.nic = nic, .last = round == ROUNDS};
+		struct turn t = {.nic = nic, .last = round == ROUNDS, .due = UINT64_MAX};
 
 		ka_store_release(&en->work, 0);
 		ka_store_release(&en->unreaped, 0);
@@ -202,13 +214,13 @@ static void *progress(void *arg)
 			ka_store_release(&en->work, 1);
 		if (t.polled && !t.busy) {
 			round = 0;
-			futex_sleep(word, before, LOOK_MS);
+			futex_sleep(word, before, LOOK_MS * MS);
 		} else if (!t.busy) {
 			round = 0;
-			futex_sleep(word, before, 1000);
+			futex_sleep(word, before, 1000 * MS);
 		} else if (t.last) {
 			round = 0;
-			futex_sleep(word, before, BUSY_SLEEP_MS);
+			futex_sleep(word, before, until(t.due, BUSY_SLEEP_MS * MS));
 		} else {
 			round++;
 			sched_yield();

@@ -391,8 +391,8 @@ bool emu_pump(struct emu_vi *e)
 		vip_complete(e->vi, VIP_SQ, &wc);
 	}
 	try_to_end(e); /* who sees the error sees the state */
-	ka_store_relaxed(&e->unfinished,
-			 e->streaming || e->ending || emu_wanted(e) || (e->started < q->tail && !e->broken));
+	ka_store_relaxed(&e->unfinished, e->streaming || e->ending || emu_wanted(e) || !emu_link_idle(e) ||
+						 (e->started < q->tail && !e->broken));
 	ka_store_relaxed(&e->unreaped, q->done < e->started);
 	if (e->unreaped)
 		ka_store_release(&emu_nic(e->vi->nic)->unreaped, 1);

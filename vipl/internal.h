@@ -185,6 +185,7 @@ struct vip_region {
 	uint64_t start, length; /* whole pages; length 0: none */
 	struct ka_range seg;	/* the attachment that was locked for it */
 	uint16_t pin;		/* hold.h */
+	uint32_t handle;	/* set last: the rest is known */
 	struct vip_seen seen;
 };
 

@@ -94,18 +94,32 @@ static bool begin(const struct vip_nic *nic, uint32_t handle)
 	return nic->ops->mem_find(nic, handle, &e) && e.tag != 0;
 }
 
+/*
+ * What is known of the memory of a region, and whether these bytes are still of
+ * it; NULL: not.  A handle is not told before its region is known here; who
+ * guesses it earlier is refused.
+ */
+static const struct vip_seen *look(const struct vip_nic *nic, uint32_t handle, const void *user, size_t n)
+{
+	const struct vip_region *r = region_of(nic, handle);
+
+	return ka_load_acquire(&r->handle) == handle && vip_touch_same((uintptr_t)user, n, &r->seen)
+		       ? &r->seen
+		       : NULL;
+}
+
 bool vip_mem_get(const struct vip_nic *nic, uint32_t handle, void *to, const void *user, size_t n,
 		 bool foreign)
 {
-	const struct vip_seen *seen = &region_of(nic, handle)->seen;
-	bool ok = vip_touch_same((uintptr_t)user, n, seen);
+	const struct vip_seen *seen = look(nic, handle, user, n);
+	bool ok = seen;
 
-	if (seen->steady && !foreign) {
-		if (ok)
+	if (!seen || (seen->steady && !foreign)) {
+		if (seen)
 			memcpy(to, user, n);
 		return ok;
 	}
-	ok = begin(nic, handle) && ok && vip_touch_read(to, (uintptr_t)user, n);
+	ok = begin(nic, handle) && vip_touch_read(to, (uintptr_t)user, n);
 	vip_touch_end();
 	return ok;
 }
@@ -113,15 +127,15 @@ bool vip_mem_get(const struct vip_nic *nic, uint32_t handle, void *to, const voi
 bool vip_mem_put(const struct vip_nic *nic, uint32_t handle, void *user, const void *from, size_t n,
 		 bool foreign)
 {
-	const struct vip_seen *seen = &region_of(nic, handle)->seen;
-	bool ok = vip_touch_same((uintptr_t)user, n, seen);
+	const struct vip_seen *seen = look(nic, handle, user, n);
+	bool ok = seen;
 
-	if (seen->steady && !foreign) {
-		if (ok)
+	if (!seen || (seen->steady && !foreign)) {
+		if (seen)
 			memcpy(user, from, n);
 		return ok;
 	}
-	ok = begin(nic, handle) && ok && vip_touch_write((uintptr_t)user, from, n);
+	ok = begin(nic, handle) && vip_touch_write((uintptr_t)user, from, n);
 	vip_touch_end();
 	return ok;
 }
@@ -376,7 +390,7 @@ static void lose_one(const struct vip_nic *nic, struct vip_region *r, const stru
 
 	if (from >= to || r->seen.look == VIP_LOOK_GONE || vip_touch_same(from, to - from, &r->seen))
 		return;
-	r->seen.look = VIP_LOOK_GONE;
+	ka_store_relaxed(&r->seen.look, (uint8_t)VIP_LOOK_GONE);
 	ka_agent_call(nic->agent, &req, &rep, NULL, ranges, sizeof(ranges));
 	obey(&rep);
 }
@@ -457,6 +471,7 @@ static VIP_RETURN enter(struct vip_nic *nic, struct ka_req *req, uint64_t start,
 	nic->ops->mem_find(nic, *out, &e);
 	look_at(e.kind, req->u.reg.watched, &r);
 	*region_of(nic, *out) = r;
+	ka_store_release(&region_of(nic, *out)->handle, *out);
 	set_look(nic, region_of(nic, *out), r.seen.look != VIP_LOOK_NOT);
 	return VIP_SUCCESS;
 }

@@ -130,7 +130,7 @@ static bool same_file(uintptr_t user, size_t n, const struct vip_seen *seen)
 
 bool vip_touch_same(uintptr_t user, size_t n, const struct vip_seen *seen)
 {
-	switch (n ? (enum vip_look)seen->look : VIP_LOOK_NOT) {
+	switch (n ? (enum vip_look)ka_load_relaxed(&seen->look) : VIP_LOOK_NOT) {
 	case VIP_LOOK_NOT:
 		return true;
 	case VIP_LOOK_ONE:
