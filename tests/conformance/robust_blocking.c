@@ -195,9 +195,9 @@ static void interrupted(struct run *r, int call, bool comes)
 		EXPECT(VipPostRecv(call == IN_CQ ? r->vi : vi, fill(r, 1, data(r), 100, r->mem), r->mem),
 		       VIP_SUCCESS);
 	}
+	start = now_ms();
 	if (comes)
 		help_start(&h, r, call, other);
-	start = now_ms();
 	switch (call) {
 	case IN_RECV:
 		code = VipRecvWait(vi, timeout, &d);
