@@ -2,7 +2,6 @@
 /* wait.c - see wait.h. */
 #include "vipl/wait.h"
 
-
 /* A wait polls this long before it sleeps. */
 #define SPIN_NS 20000u
 
