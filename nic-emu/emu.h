@@ -142,6 +142,8 @@ static inline struct emu_nic *emu_nic(const struct vip_nic *nic)
 /* emu_nic.c: wake one word of a table, if somebody sleeps there; always for the progress word. */
 void emu_wake_word(struct ka_wake *wake, uint32_t word);
 void emu_kick(struct ka_wake *wake);
+/* emu_nic.c: somebody sleeps, or is about to: what is under way is the progress thread's. */
+void emu_take_over(struct emu_nic *en);
 /* emu_nic.c: a send is left unfinished. */
 void emu_call_progress(struct emu_nic *en);
 

@@ -180,6 +180,12 @@ void emu_alarm_peer(struct emu_vi *e)
 
 /* ---- posting and polling ---- */
 
+/* Does a thread sleep for the queue, which had nothing to wait for yet? */
+static bool has_sleeper(const struct vip_queue *q)
+{
+	return q->cq ? ka_load_relaxed(&q->cq->sleepers) : q->sleepers;
+}
+
 void emu_do_post_send(struct vip_vi *vi, uint64_t n)
 {
 	struct emu_vi *e = vi->link;
@@ -188,6 +194,8 @@ void emu_do_post_send(struct vip_vi *vi, uint64_t n)
 	e->polls++; /* he who posts is expected to poll: the progress thread gives him a moment */
 	if (emu_pump(e))
 		emu_call_progress(emu_nic(vi->nic));
+	if (e->unreaped && has_sleeper(&vi->q[VIP_SQ]))
+		emu_take_over(emu_nic(vi->nic));
 }
 
 void emu_do_post_recv(struct vip_vi *vi, uint64_t n)

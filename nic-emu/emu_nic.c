@@ -102,13 +102,16 @@ void emu_call_progress(struct emu_nic *en)
 		emu_kick(en->wake);
 }
 
+void emu_take_over(struct emu_nic *en)
+{
+	__atomic_store_n(&en->takeover, 1, __ATOMIC_SEQ_CST);
+	if (__atomic_load_n(&en->work, __ATOMIC_SEQ_CST) || __atomic_load_n(&en->unreaped, __ATOMIC_SEQ_CST))
+		emu_kick(en->wake);
+}
+
 static uint32_t arm(struct vip_nic *nic, uint32_t word)
 {
-	struct emu_nic *en = emu_nic(nic);
-
-	if ((ka_load_relaxed(&en->work) || ka_load_relaxed(&en->unreaped)) &&
-	    !__atomic_exchange_n(&en->takeover, 1, __ATOMIC_SEQ_CST))
-		emu_kick(en->wake);
+	emu_take_over(emu_nic(nic));
 	return __atomic_or_fetch(&emu_nic(nic)->wake[word].word, 1, __ATOMIC_SEQ_CST);
 }
 
@@ -212,7 +215,10 @@ static void *progress(void *arg)
 		vip_obj_each(VIP_T_VI, turn_vi, &t);
 		if (t.busy || t.polled)
 			ka_store_release(&en->work, 1);
-		if (t.polled && !t.busy) {
+		if (__atomic_load_n(&en->takeover, __ATOMIC_SEQ_CST) &&
+		    (ka_load_relaxed(&en->work) || ka_load_relaxed(&en->unreaped))) {
+			round = 0; /* somebody went to sleep meanwhile */
+		} else if (t.polled && !t.busy) {
 			round = 0;
 			futex_sleep(word, before, LOOK_MS * MS);
 		} else if (!t.busy) {

@@ -118,25 +118,25 @@ static void once_child(void)
 	int status;
 	pid_t pid;
 
-	setenv("VIPL_EMU_LINK", "first", 1);
+	setenv("VIPL_EMU_LINK", "clan", 1);
 	setenv("VIPL_STRICT", "1", 1);
 	open_close();
-	CHECK(strcmp(value("VIPL_EMU_LINK"), "first") == 0);
-	setenv("VIPL_EMU_LINK", "second", 1);
+	CHECK(strcmp(value("VIPL_EMU_LINK"), "clan") == 0);
+	setenv("VIPL_EMU_LINK", "myvia", 1);
 	setenv("VIPL_STRICT", "0", 1);
-	CHECK(strcmp(value("VIPL_EMU_LINK"), "first") == 0);
+	CHECK(strcmp(value("VIPL_EMU_LINK"), "clan") == 0);
 	CHECK(strcmp(value("VIPL_STRICT"), "1") == 0);
 	pid = fork();
 	if (pid == 0) {
 		alarm(20);
-		CHECK(strcmp(value("VIPL_EMU_LINK"), "second") == 0);
+		CHECK(strcmp(value("VIPL_EMU_LINK"), "myvia") == 0);
 		CHECK(strcmp(value("VIPL_STRICT"), "0") == 0);
 		open_close();
 		exit(0);
 	}
 	CHECK_EQ(waitpid(pid, &status, 0), pid);
 	CHECK_EQ(status, 0);
-	CHECK(strcmp(value("VIPL_EMU_LINK"), "first") == 0);
+	CHECK(strcmp(value("VIPL_EMU_LINK"), "clan") == 0);
 }
 
 static void *ask(void *arg)
