@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* check_nic.c - NIC handles (1 to 15); protection tags (16 to 22) are in tags.c. */
-#include "tests/conformance/nic.h"
+#include "nic.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "tests/conformance/connecting.h"
+#include "connecting.h"
 
 #define UNKNOWN_DEVICE "no such device, and never one"
 #define MANY	       100000 /* handles: no limit is this high */

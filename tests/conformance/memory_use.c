@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* memory_use.c - checks of registered memory that move data; see memory.h. */
-#include "tests/conformance/memory.h"
+#include "memory.h"
 
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "tests/conformance/connecting.h"
-#include "tests/conformance/transfer.h"
+#include "connecting.h"
+#include "transfer.h"
 
 /* Two new connected VIs, for the last pair may have broken. */
 struct pair {

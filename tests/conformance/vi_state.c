@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* vi_state.c - checks of VIs that depend on what they are doing; see vi.h. */
-#include "tests/conformance/vi.h"
+#include "vi.h"
 
-#include "tests/conformance/connecting.h"
+#include "connecting.h"
 
 /* 51 */
 void check_query_empty(struct run *r)
