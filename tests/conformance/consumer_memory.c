@@ -2,6 +2,7 @@
 /* consumer_memory.c - what consumers do with registered memory and tags. */
 #include "consumer.h"
 
+#include <sched.h>
 #include <string.h>
 
 /* An RDMA write of 8 bytes from r->vi; true: it arrived, false: it was refused. */
@@ -109,7 +110,7 @@ static void *poll_flag(void *arg)
 
 	for (i = 1; i <= WRITES; i++) {
 		while (__atomic_load_n((uint32_t *)(p->at + BODY), __ATOMIC_ACQUIRE) != i)
-			;
+			sched_yield(); /* the writer may need this processor */
 		if (p->at[0] != (uint8_t)i || p->at[BODY / 2] != (uint8_t)i || p->at[BODY - 1] != (uint8_t)i)
 			fail_msg("write no. %u: the word was there before the data", i);
 		__atomic_store_n(&p->seen, i, __ATOMIC_RELEASE);
@@ -136,9 +137,9 @@ void check_flag_word(struct run *r)
 		memcpy(data(r) + BODY, &i, sizeof(i));
 		post_rdma(r, 0, VIP_CONTROL_OP_RDMAWRITE, data(r), BODY + 4, (uintptr_t)p.at, r->mem);
 		while ((code = VipSendDone(r->vi, &d)) == VIP_NOT_DONE)
-			;
+			sched_yield();
 		EXPECT(code, VIP_SUCCESS);
-		for (end = now_ms() + LONG_MS; __atomic_load_n(&p.seen, __ATOMIC_ACQUIRE) != i;)
+		for (end = now_ms() + LONG_MS; __atomic_load_n(&p.seen, __ATOMIC_ACQUIRE) != i; sched_yield())
 			assert_true(now_ms() < end);
 	}
 	assert_int_equal(pthread_join(p.thread, NULL), 0);
