@@ -138,7 +138,7 @@ int tool_finish(const char *tool, int rc)
 
 void tool_quiet_library(void)
 {
-	setenv("VIPL_LOG", "none", 0);
+	setenv("VIPL_LOG", "error", 0);
 }
 
 int vnic_fault(struct vnic *n, const char *fmt, ...)

@@ -170,7 +170,7 @@ int vip_env_choice(enum vip_env v)
 		fresh = choice_of(v, table[v].by_default);
 	/* before the warning, which asks for VIPL_LOG */
 	if (__atomic_exchange_n(&chosen[v], fresh + 2, __ATOMIC_RELAXED) == 0 && wrong)
-		vip_log(VIP_LOG_WARN, "%s", vip_env_why(v, why, sizeof(why)));
+		vip_log(VIP_LOG_ERROR, "%s", vip_env_why(v, why, sizeof(why)));
 	return fresh;
 }
 
@@ -262,7 +262,7 @@ void vip_env_check(void)
 		if (known(name))
 			continue;
 		meant = nearest(name);
-		vip_log(VIP_LOG_WARN,
+		vip_log(VIP_LOG_ERROR,
 			"the environment variable %s is not known%s%s%s; 'vip_info -e' lists all", name,
 			meant ? ": is " : "", meant ? meant : "", meant ? " meant?" : "");
 	}

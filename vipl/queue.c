@@ -160,6 +160,15 @@ void vip_flush(struct vip_vi *vi, int queue)
 	q->careful = false;
 }
 
+/* A descriptor is missing from its queue: a reliable connection cannot go on.  No lock held. */
+static void break_reliable(struct vip_vi *vi, VIP_VI_HANDLE h)
+{
+	pthread_mutex_lock(&vi->lock);
+	if (vip_obj_is(vi, h) && vi->state == VIP_STATE_CONNECTED && vi->attr.level != VIP_SERVICE_UNRELIABLE)
+		vip_vi_end(vi, VIP_STATE_ERROR);
+	pthread_mutex_unlock(&vi->lock);
+}
+
 /*
  * One descriptor too many: it takes no place.  Queue lock held, and released.
  */
@@ -177,10 +186,7 @@ static VIP_RETURN overrun(struct vip_vi *vi, VIP_VI_HANDLE h, int queue, VIP_DES
 	vip_async_desc(vi->nic, vi, VIP_ERROR_VI_OVERRUN, VIP_RESOURCE_VI, d,
 		       misaligned(d) ? 0 : desc_op(vi, queue, d, mem));
 	pthread_mutex_unlock(&q->lock);
-	pthread_mutex_lock(&vi->lock);
-	if (vip_obj_is(vi, h) && vi->state == VIP_STATE_CONNECTED && vi->attr.level != VIP_SERVICE_UNRELIABLE)
-		vip_vi_end(vi, VIP_STATE_ERROR);
-	pthread_mutex_unlock(&vi->lock);
+	break_reliable(vi, h);
 	return VIP_SUCCESS;
 }
 
@@ -229,7 +235,7 @@ static VIP_RETURN post(VIP_VI_HANDLE h, int queue, VIP_DESCRIPTOR *d, VIP_MEM_HA
 {
 	struct vip_vi *vi = vip_obj_find(h, VIP_T_VI);
 	struct vip_queue *q;
-	bool down = false;
+	bool down = false, queued;
 
 	if (!vi)
 		return vip_fail_at(VIP_LOG_INFO, call, VIP_INVALID_PARAMETER, "not a VI handle");
@@ -243,13 +249,16 @@ static VIP_RETURN post(VIP_VI_HANDLE h, int queue, VIP_DESCRIPTOR *d, VIP_MEM_HA
 	}
 	if (q->tail - q->head >= q->depth)
 		return overrun(vi, h, queue, d, mem, call);
-	if (enqueue(vi, queue, d, mem))
+	queued = enqueue(vi, queue, d, mem);
+	if (queued)
 		down = begin(vi, queue, q->tail - 1);
 	else /* docs/spec-choices.md K-4: the call succeeds, the error is asynchronous */
 		vip_async(vi->nic, vi, VIP_ERROR_POST_DESC, VIP_RESOURCE_DESCRIPTOR, d);
 	pthread_mutex_unlock(&q->lock);
 	if (down)
 		vip_vi_check(vi);
+	if (!queued)
+		break_reliable(vi, h);
 	return VIP_SUCCESS;
 }
 

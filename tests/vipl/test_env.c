@@ -197,7 +197,7 @@ static void private_child(void)
 	CHECK_EQ(VipxEnvironment(NULL, NULL), VIP_INVALID_PARAMETER);
 	setenv("VIPL_LOGS", "x", 1);
 	open_close();
-	CHECK_EQ(lines_with(" warn: the environment variable VIPL_LOGS"), 1);
+	CHECK_EQ(lines_with(" error: the environment variable VIPL_LOGS"), 1);
 	CHECK_EQ(stat(log_file, &st), 0);
 	CHECK_EQ(st.st_mode & 07777, 0600);
 }
