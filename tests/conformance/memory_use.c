@@ -280,6 +280,13 @@ static void post_refused(struct run *r, uint8_t *at, VIP_MEM_HANDLE mem, bool re
 	}
 	EXPECT(VipQueryVi(p.vi[0], &state, &a, &empty[0], &empty[1]), VIP_SUCCESS);
 	assert_true(empty[recv]);
+	if (bad_place_breaks(r)) {
+		await_state(p.vi[0], VIP_STATE_ERROR);
+		await_state(p.vi[1], VIP_STATE_ERROR);
+	} else {
+		assert_int_equal(state, VIP_STATE_CONNECTED);
+		talk(r, p.vi[0], p.vi[1], 100);
+	}
 	drop_vi(p.vi[0]);
 	drop_vi(p.vi[1]);
 }

@@ -201,5 +201,7 @@ uint32_t random32(uint32_t *state);
 
 /* What K-@number gives in this mode: a VIP_RETURN, or 0 and 1, as choices.c says. */
 int choice(const struct run *r, const char *number);
+/* Does posting a descriptor in a bad place break a connection of r->level? */
+bool bad_place_breaks(const struct run *r);
 
 #endif
