@@ -4,6 +4,7 @@
 
 #include <sched.h>
 #include <string.h>
+#include <sys/mman.h>
 
 /* An RDMA write of 8 bytes from r->vi; true: it arrived, false: it was refused. */
 static bool write_to(struct run *r, uint8_t *to, VIP_MEM_HANDLE mem)
@@ -72,6 +73,32 @@ void check_handle_values(struct run *r)
 	}
 }
 
+/* A send from r->vi out of memory that another NIC handle has registered: its tags are not this one's. */
+static void send_foreign(struct run *r, VIP_VI_HANDLE other)
+{
+	VIP_MEM_ATTRIBUTES a = {0};
+	VIP_NIC_HANDLE nic;
+	VIP_MEM_HANDLE mem;
+	VIP_DESCRIPTOR *d;
+	VIP_RETURN code;
+	uint8_t *at;
+
+	/* not in the block, which this handle has registered */
+	at = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	assert_true(at != MAP_FAILED);
+	EXPECT(VipOpenNic(r->device, &nic), VIP_SUCCESS);
+	EXPECT(VipCreatePtag(nic, &a.Ptag), VIP_SUCCESS);
+	EXPECT(VipRegisterMem(nic, at, 4096, &a, &mem), VIP_SUCCESS);
+	EXPECT(VipPostRecv(other, fill(r, 0, data(r), 100, r->mem), r->mem), VIP_SUCCESS);
+	d = fill(r, 1, at, 100, mem);
+	EXPECT(VipPostSend(r->vi, d, r->mem), VIP_SUCCESS);
+	assert_ptr_equal(next_sent(r->vi, &code), d);
+	EXPECT(code, VIP_DESCRIPTOR_ERROR);
+	EXPECT_STATUS(d, VIP_STATUS_DONE | VIP_STATUS_PROTECTION_ERROR | VIP_STATUS_OP_SEND);
+	EXPECT(VipCloseNic(nic), VIP_SUCCESS);
+	munmap(at, 4096);
+}
+
 /* L-14: the VI has no tag, the memory has a real one */
 void check_null_tag(struct run *r)
 {
@@ -89,6 +116,8 @@ void check_null_tag(struct run *r)
 	connect_here(r, r->nic, r->vi, other);
 	doing("VIs without a tag, memory with one");
 	talk(r, r->vi, other, 1000);
+	doing("a VI without a tag, memory of another NIC handle");
+	send_foreign(r, other);
 	drop_vi(other);
 	run_close(r);
 }
