@@ -223,7 +223,7 @@ void check_interposed(struct run *r)
 	other = run_pair_here(r);
 	EXPECT(VipCQWait(r->rcq, 20, &vi, &recv), VIP_TIMEOUT);
 	talk(r, r->vi, other, 100);
-	EXPECT(VipCQWait(other = r->rcq, 20, &vi, &recv), VIP_TIMEOUT);
+	EXPECT(VipCQWait(r->rcq, 20, &vi, &recv), VIP_TIMEOUT);
 	EXPECT(VipRecvWait(r->vi, 20, &d), (VIP_RETURN)choice(r, "K-9"));
 	EXPECT(VipCQNotify(r->rcq, NULL, on_cq), VIP_SUCCESS);
 	pause_ms(50);
