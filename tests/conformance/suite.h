@@ -105,6 +105,11 @@ bool has_rdma_read(const struct run *r);
 bool is_reliable(const struct run *r);
 bool is_reception(const struct run *r);
 
+/* Handlers that do nothing. */
+void ignore_error(VIP_PVOID context, VIP_ERROR_DESCRIPTOR *d);
+void ignore_vi(VIP_PVOID context, VIP_NIC_HANDLE nic, VIP_VI_HANDLE vi, VIP_DESCRIPTOR *d);
+void ignore_cq(VIP_PVOID context, VIP_NIC_HANDLE nic, VIP_VI_HANDLE vi, VIP_BOOLEAN recv);
+
 /* Open r->device, query it, set a counting error handler, make a tag, register the block. */
 void run_nic(struct run *r);
 /* The attributes run_vi() uses: r->level, the largest transfer, r->tag, RDMA write and (where supported)
@@ -178,6 +183,9 @@ VIP_DESCRIPTOR *post_rdma(struct run *r, int i, unsigned int op, void *at, uint3
  */
 VIP_DESCRIPTOR *next_recv(VIP_VI_HANDLE vi, VIP_RETURN *code);
 VIP_DESCRIPTOR *next_sent(VIP_VI_HANDLE vi, VIP_RETURN *code);
+
+/* Until Status says DONE, without a call of VIPL; as long as patience_ms() lasts. */
+void await_done(const VIP_DESCRIPTOR *d);
 
 VIP_VI_STATE state_of(VIP_VI_HANDLE vi);
 /* For up to 10 s: until the VI is in @state; until error @code has come @n times, and not once more. */
