@@ -216,7 +216,8 @@ static void bad_post(struct run *r, bool recv, const char *what, VIP_DESCRIPTOR 
 {
 	VIP_VI_HANDLE other = run_pair_here(r);
 	VIP_ERROR_DESCRIPTOR *e = &r->last[VIP_ERROR_POST_DESC];
-	int n = errors_of(r, VIP_ERROR_POST_DESC);
+	int n = errors_of(r, VIP_ERROR_POST_DESC), lost = errors_of(r, VIP_ERROR_CONN_LOST);
+	bool breaks = bad_place_breaks(r);
 
 	doing("a %s: %s", recv ? "receive" : "send", what);
 	EXPECT(recv ? VipPostRecv(r->vi, d, mem) : VipPostSend(r->vi, d, mem), (VIP_RETURN)choice(r, "K-4"));
@@ -227,8 +228,19 @@ static void bad_post(struct run *r, bool recv, const char *what, VIP_DESCRIPTOR 
 		assert_ptr_equal(e->DescriptorPtr, d);
 		assert_true(e->ResourceCode == VIP_RESOURCE_VI || e->ResourceCode == VIP_RESOURCE_DESCRIPTOR);
 	}
+	if (breaks) {
+		await_state(r->vi, VIP_STATE_ERROR);
+		await_error(r, VIP_ERROR_CONN_LOST, lost + 1);
+		assert_ptr_equal(r->last[VIP_ERROR_CONN_LOST].ViHandle, other);
+		assert_int_equal(state_of(other), VIP_STATE_ERROR);
+	} else {
+		assert_int_equal(state_of(r->vi), VIP_STATE_CONNECTED);
+		talk(r, r->vi, other, 100);
+		talk(r, other, r->vi, 100);
+	}
 	drop_vi(other);
 	await_state(r->vi, VIP_STATE_ERROR);
+	await_error(r, VIP_ERROR_CONN_LOST, lost + 1); /* by one of the two */
 	EXPECT(VipDisconnect(r->vi), VIP_SUCCESS);
 	drain(r->vi);
 }
@@ -351,8 +363,10 @@ const struct check async_checks[] = {
 	 "of two NIC handles each handler gets the errors of its own VIs alone", check_handler_each},
 	{174, FUNCTIONAL, 0, "K-29",
 	 "a handler may disconnect, dequeue, destroy, deregister and close the NIC", check_calling_handler},
-	{175, FUNCTIONAL, 0, "K-4",
-	 "a descriptor in a bad place is VIP_ERROR_POST_DESC, with its VI and its address", check_bad_place},
+	{175, FUNCTIONAL, RL, "K-4",
+	 "a descriptor in a bad place is VIP_ERROR_POST_DESC with VI and address, and breaks the connection "
+	 "where that is reliable",
+	 check_bad_place},
 	{176, FUNCTIONAL, 0, "VIP_ERROR_POST_DESC",
 	 "changing Next of a posted descriptor is VIP_ERROR_POST_DESC, or does no harm", check_next_changed},
 	{177, FUNCTIONAL, 0, "VIP_ERROR_COMP_PROT",

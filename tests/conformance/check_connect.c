@@ -256,7 +256,7 @@ static void check_mismatch(struct run *r)
 		EXPECT(VipDestroyVi(vi), VIP_SUCCESS);
 		mismatch(r, wrong, VIP_INVALID_QOS);
 	} else {
-		print_message("the device takes no QoS but NULL: two that differ cannot meet\n");
+		note("the device takes no QoS but NULL: two that differ cannot meet");
 	}
 	run_close(r);
 }
@@ -395,8 +395,7 @@ static void check_wait_arguments(struct run *r)
 		doing("a discriminator that is a byte too long");
 		EXPECT(VipConnectWait(r->nic, &local.a, 100, &remote.a, &attr, &conn), VIP_INVALID_PARAMETER);
 	} else {
-		print_message("MaxDiscriminatorLen %u: a longer one is not tried\n",
-			      r->attr.MaxDiscriminatorLen);
+		note("MaxDiscriminatorLen %u: a longer one is not tried", r->attr.MaxDiscriminatorLen);
 	}
 	run_close(r);
 }

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* check_cq.c - completion queues (59 to 74). */
-#include "tests/conformance/cq.h"
+#include "cq.h"
 
 #include <stdlib.h>
 
-#include "tests/conformance/connecting.h"
+#include "connecting.h"
 
 VIP_CQ_HANDLE new_cq(struct run *r, VIP_ULONG entries)
 {

@@ -38,6 +38,41 @@ static void long_send(struct run *r)
 	commit_fault(r, SEND_LONG, NOTHING, false);
 }
 
+#define SUM 1000u
+
+/* Length is not the sum of the segments: what they have is sent, or it is a fault. */
+static void other_length(struct run *r)
+{
+	static const int off[] = {-1, 1, -(int)SUM};
+	VIP_DESCRIPTOR *d;
+	size_t i;
+
+	if (!choice(r, "K-5")) {
+		commit_fault(r, SEND_SUM, NOTHING, false);
+		return;
+	}
+	run_vi(r);
+	run_connect(r);
+	for (i = 0; i < sizeof(off) / sizeof(off[0]); i++) {
+		doing("send: Length is the sum of the segments and %d", off[i]);
+		if (r->side == 0)
+			post_recv(r, 0, data(r), 4096);
+		meet(r);
+		if (r->side == 0) {
+			EXPECT_RECV(r->vi, desc(r, 0), RECEIVED);
+			assert_int_equal(desc(r, 0)->CS.Length, SUM);
+			EXPECT_PATTERN(data(r), SUM, (unsigned int)i);
+		} else {
+			pattern(data(r), SUM, (unsigned int)i);
+			d = fill(r, 0, data(r), SUM, r->mem);
+			d->CS.Length = (VIP_UINT32)((int)SUM + off[i]);
+			send_on(r, r->vi, d);
+			EXPECT_SENT(r->vi, d, SENT);
+		}
+	}
+	meet(r);
+}
+
 static void misformed(struct run *r)
 {
 	unsigned int f;
@@ -45,6 +80,7 @@ static void misformed(struct run *r)
 	for (f = SEND_RESERVED; f <= SEND_OP; f++)
 		commit_fault(r, (enum fault)f, NOTHING, false);
 	commit_fault(r, RECV_ADDRESS, NOTHING, false);
+	other_length(r);
 }
 
 /* ---- 165, 166, 168: each of these, and what comes after ---- */
@@ -181,11 +217,14 @@ const struct check fault_checks[] = {
 	 "a send's bad handle, other tag, range: PROTECTION_ERROR, nothing arrives", protected_send},
 	{163, EARLY, TWO | RL, "MaxTransferSize", "a send that is larger: LENGTH_ERROR", long_send},
 	{164, EARLY, TWO | RL, "Descriptor format",
-	 "reserved control bits, operation 3, a receive with an address segment: FORMAT_ERROR", misformed},
+	 "reserved control bits, operation 3, a receive with an address segment: FORMAT_ERROR; "
+	 "Length not the sum (K-5)",
+	 misformed},
 	{165, EARLY, TWO, "Reliability levels", "Unreliable: after each of these a good message arrives",
 	 goes_on},
 	{166, EARLY, TWO | RL, "Reliability levels",
-	 "after each of these all that is posted is flushed in order, on both sides", breaks_off},
+	 "after each of these all that is posted is flushed in order, on both sides, also later (K-32)",
+	 breaks_off},
 	{167, EARLY, TWO, "Reliability levels",
 	 "Reliable Reception: a send that is complete is in the receiver's buffer", reception},
 	{168, EARLY, TWO, "Reliability levels",

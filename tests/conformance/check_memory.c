@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* check_memory.c - registered memory (23 to 41); memory_use.c has those that move data. */
-#include "tests/conformance/memory.h"
+#include "memory.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* check_nic.c - NIC handles (1 to 15); protection tags (16 to 22) are in tags.c. */
-#include "tests/conformance/nic.h"
+#include "nic.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "tests/conformance/connecting.h"
+#include "connecting.h"
 
 #define UNKNOWN_DEVICE "no such device, and never one"
 #define MANY	       100000 /* handles: no limit is this high */
@@ -191,11 +191,6 @@ static void check_open_all(struct run *r)
 	free(nic);
 }
 
-static void on_error(VIP_PVOID context, VIP_ERROR_DESCRIPTOR *d)
-{
-	(void)context, (void)d;
-}
-
 static void use_stale_memory(struct run *r, VIP_NIC_HANDLE nic, VIP_PROTECTION_HANDLE tag, VIP_MEM_HANDLE mem)
 {
 	VIP_MEM_ATTRIBUTES m = {0};
@@ -244,7 +239,7 @@ static void check_stale(struct run *r)
 	EXPECT(VipCloseNic(nic), VIP_INVALID_PARAMETER);
 	EXPECT(VipQueryNic(nic, &attr), VIP_INVALID_PARAMETER);
 	EXPECT(VipQuerySystemManagementInfo(nic, VIP_SMI_AUTODISCOVERY, &list), VIP_INVALID_PARAMETER);
-	EXPECT(VipErrorCallback(nic, r, on_error), VIP_INVALID_PARAMETER);
+	EXPECT(VipErrorCallback(nic, r, ignore_error), VIP_INVALID_PARAMETER);
 	EXPECT(VipCreateVi(nic, &a, NULL, NULL, &vi), VIP_INVALID_PARAMETER);
 	EXPECT(VipCreateCQ(nic, 4, &cq), VIP_INVALID_PARAMETER);
 	EXPECT(VipConnectWait(nic, &here.a, 100, &from.a, &a, &conn), VIP_INVALID_PARAMETER);
@@ -391,8 +386,8 @@ static void check_minimum(struct run *r)
 	EXPECT(VipCloseNic(nic), VIP_SUCCESS);
 }
 
-/* The address with a discriminator of ours is one that a request can name. */
-static void use_address(struct run *r, const VIP_NET_ADDRESS *found)
+/* The address with a discriminator of ours is one that a request can name.  True: it is the device's own. */
+static bool use_address(struct run *r, const VIP_NET_ADDRESS *found)
 {
 	VIP_VI_ATTRIBUTES seen;
 	union address local, remote;
@@ -420,25 +415,27 @@ static void use_address(struct run *r, const VIP_NET_ADDRESS *found)
 		EXPECT(code, VIP_TIMEOUT);
 	if (own)
 		EXPECT(waiter_end(&w), VIP_SUCCESS);
+	return own;
 }
 
 /* 14 */
 static void check_discovery(struct run *r)
 {
 	VIP_AUTODISCOVERY_LIST list;
-	VIP_ULONG i;
+	VIP_ULONG i, own = 0;
 
 	run_vi(r);
 	memset(&list, 0xa5, sizeof(list));
 	EXPECT(VipQuerySystemManagementInfo(r->nic, VIP_SMI_AUTODISCOVERY, &list), VIP_SUCCESS);
 	note("%lu addresses, %lu hops", list.NumAdAddrs, list.NumberOfHops);
-	assert_in_range(list.NumAdAddrs, 0, 1000000);
-	if (list.NumAdAddrs)
-		assert_non_null(list.ADAddrArray);
+	assert_in_range(list.NumAdAddrs, 1, 1000000);
+	assert_non_null(list.ADAddrArray);
 	for (i = 0; i < list.NumAdAddrs; i++) {
 		doing("using address %lu of %lu", i + 1, list.NumAdAddrs);
-		use_address(r, list.ADAddrArray[i]);
+		own += use_address(r, list.ADAddrArray[i]);
 	}
+	doing("looking for LocalNicAddress among them");
+	assert_int_equal(own, 1);
 	run_close(r);
 }
 
@@ -469,7 +466,8 @@ const struct check nic_checks[] = {
 	{11, EARLY, 0, "VipQueryNic", "asked again, and through another handle: the same", check_query_again},
 	{12, EARLY, 0, "VipQueryNic", "Unreliable is supported, and RDMA read nowhere below", check_levels},
 	{13, EARLY, 0, "K-20", "attributes are not below the minimum", check_minimum},
-	{14, FULL, 0, "VipQuerySystemManagementInfo", "discovered addresses can be used", check_discovery},
+	{14, FULL, 0, "VipQuerySystemManagementInfo",
+	 "discovered addresses can be used; LocalNicAddress is one", check_discovery},
 	{15, FULL, 0, "VipQuerySystemManagementInfo", "unknown kinds, and no place", check_discovery_bad},
 	{16, FUNCTIONAL, 0, "VipCreatePtag", "tags are created, differ, and go", check_tags},
 	{17, FUNCTIONAL, 0, "VipCreatePtag", "MaxPtags, and one more; destroying one makes room",

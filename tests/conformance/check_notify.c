@@ -60,15 +60,6 @@ static void send_from(struct run *r, VIP_VI_HANDLE vi, int i, uint32_t len)
 	EXPECT(VipPostSend(vi, d, r->mem), VIP_SUCCESS);
 }
 
-static void await_done(const VIP_DESCRIPTOR *d)
-{
-	uint64_t end = now_ms() + LONG_MS;
-
-	while (!(__atomic_load_n(&d->CS.Status, __ATOMIC_ACQUIRE) & VIP_STATUS_DONE) && now_ms() < end)
-		pause_ms(1);
-	assert_true(__atomic_load_n(&d->CS.Status, __ATOMIC_ACQUIRE) & VIP_STATUS_DONE);
-}
-
 void check_notify_complete(struct run *r)
 {
 	static int context;

@@ -191,7 +191,7 @@ static void check_peer_mismatch(struct run *r)
 		EXPECT(VipDestroyVi(vi), VIP_SUCCESS);
 		peers_differ(r, wrong, VIP_INVALID_QOS);
 	} else {
-		print_message("the device takes no QoS but NULL: two that differ cannot meet\n");
+		note("the device takes no QoS but NULL: two that differ cannot meet");
 	}
 	run_close(r);
 }

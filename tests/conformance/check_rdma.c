@@ -72,7 +72,7 @@ static void write_misformed(struct run *r)
 static void read_refused(struct run *r)
 {
 	need_read(r);
-	commit_faults(r, READ_REGION, READ_VI, NOTHING);
+	commit_faults(r, READ_REGION, READ_TO_RANGE, NOTHING);
 }
 
 /* 154 */
@@ -125,7 +125,9 @@ const struct check rdma_checks[] = {
 	 write_misformed},
 	{152, FULL, TWO | RL, "RDMA read", "every size, scattered", read_all},
 	{153, FULL, TWO | RL, "Memory protection",
-	 "RDMA read from a region or VI without: RDMA_PROT, RDMAR_PROT", read_refused},
+	 "RDMA read of a region or VI without, a bad handle, another tag, too far: RDMA_PROT, RDMAR_PROT; "
+	 "into such memory: PROTECTION_ERROR",
+	 read_refused},
 	{154, FULL, TWO | RL, "RDMA read", "with immediate data: FORMAT_ERROR", read_with_immediate},
 	{155, FULL, TWO | RL, "RDMA read", "where it is not supported: FORMAT_ERROR", read_unsupported},
 	{156, FULL, TWO | RL, "Queue fence", "read, then a fenced send of what was read", fenced},

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* check_vi.c - VIs: creation and attributes (42 to 50, 53 to 55), what they say and their end (vi_state.c).
  */
-#include "tests/conformance/vi.h"
+#include "vi.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -17,6 +17,7 @@ static const struct {
 	{"2", "a descriptor may have MaxSegmentsPerDesc data segments and an address segment", 1, 1},
 	{"3", "Length of a receive that a write with immediate data consumed is the bytes written", 1, 1},
 	{"4", "code of a post whose descriptor has a bad place", VIP_SUCCESS, VIP_SUCCESS},
+	{"4 break", "a descriptor with a bad place breaks a reliable connection", 1, 1},
 	{"5", "a send's Length may differ from the sum of its segments", 1, 0},
 	{"6", "code of VipCreateVi with a NULL tag", VIP_SUCCESS, VIP_INVALID_PTAG},
 	{"7", "code of VipCloseNic with live objects", VIP_SUCCESS, VIP_SUCCESS},
@@ -66,4 +67,9 @@ int choice(const struct run *r, const char *number)
 	}
 	fail_msg("choices.c knows no K-%s", number);
 	return -1;
+}
+
+bool bad_place_breaks(const struct run *r)
+{
+	return is_reliable(r) && choice(r, "K-4") == VIP_SUCCESS && choice(r, "K-4 break");
 }

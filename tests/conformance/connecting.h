@@ -79,6 +79,9 @@ void talk_both(struct run *r, uint32_t len);
 /* All of a queue of @vi is flushed: @n descriptors, @first and those behind it, in this order. */
 void flushed(const struct run *r, VIP_VI_HANDLE vi, bool recv, int first, int n);
 
+/* cycles.c */
+void check_cycles(struct run *r);
+
 /* connect_flow.c: what flows as soon as there is a connection, and many who connect at a time. */
 void check_first_send(struct run *r);
 void check_receives_kept(struct run *r);

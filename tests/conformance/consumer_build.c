@@ -125,16 +125,6 @@ static void not_extra(const char *call, VIP_RETURN code)
 
 #define NOT_EXTRA(call) not_extra(#call, call)
 
-static void on_vi(VIP_PVOID context, VIP_NIC_HANDLE nic, VIP_VI_HANDLE vi, VIP_DESCRIPTOR *d)
-{
-	(void)context, (void)nic, (void)vi, (void)d;
-}
-
-static void on_cq(VIP_PVOID context, VIP_NIC_HANDLE nic, VIP_VI_HANDLE vi, VIP_BOOLEAN recv)
-{
-	(void)context, (void)nic, (void)vi, (void)recv;
-}
-
 void check_extra_codes(struct run *r)
 {
 	VIP_AUTODISCOVERY_LIST list;
@@ -156,12 +146,12 @@ void check_extra_codes(struct run *r)
 	NOT_EXTRA(VipQuerySystemManagementInfo(r->nic, 99, &list));
 	NOT_EXTRA(VipCreateCQ(r->nic, 4, &cq));
 	NOT_EXTRA(VipResizeCQ(cq, 8));
-	NOT_EXTRA(VipCQNotify(cq, NULL, on_cq));
+	NOT_EXTRA(VipCQNotify(cq, NULL, ignore_cq));
 	NOT_EXTRA(VipCQDone(cq, &vi, &recv));
 	NOT_EXTRA(VipCQWait(cq, 0, &vi, &recv));
 	NOT_EXTRA(VipDestroyCQ(cq));
-	NOT_EXTRA(VipSendNotify(r->vi, NULL, on_vi));
-	NOT_EXTRA(VipRecvNotify(r->vi, NULL, on_vi));
+	NOT_EXTRA(VipSendNotify(r->vi, NULL, ignore_vi));
+	NOT_EXTRA(VipRecvNotify(r->vi, NULL, ignore_vi));
 	NOT_EXTRA(VipConnectWait(r->nic, &here.a, 0, &there.a, &attr, &conn));
 	NOT_EXTRA(VipConnectRequest(r->vi, &here.a, &there.a, 200, &attr));
 	here.room[4 + r->attr.NicAddressLen - 1] ^= 0x55; /* not reachable, in other words */
@@ -223,9 +213,9 @@ void check_interposed(struct run *r)
 	other = run_pair_here(r);
 	EXPECT(VipCQWait(r->rcq, 20, &vi, &recv), VIP_TIMEOUT);
 	talk(r, r->vi, other, 100);
-	EXPECT(VipCQWait(other = r->rcq, 20, &vi, &recv), VIP_TIMEOUT);
+	EXPECT(VipCQWait(r->rcq, 20, &vi, &recv), VIP_TIMEOUT);
 	EXPECT(VipRecvWait(r->vi, 20, &d), (VIP_RETURN)choice(r, "K-9"));
-	EXPECT(VipCQNotify(r->rcq, NULL, on_cq), VIP_SUCCESS);
+	EXPECT(VipCQNotify(r->rcq, NULL, ignore_cq), VIP_SUCCESS);
 	pause_ms(50);
 }
 
@@ -263,16 +253,11 @@ void check_old_compilers(struct run *r)
 }
 
 /* L-36 */
-static void on_error(VIP_PVOID context, VIP_ERROR_DESCRIPTOR *d)
-{
-	(void)context, (void)d;
-}
-
 void check_type_names(struct run *r)
 {
-	VIP_ERROR_HANDLER handler = on_error;
-	VIP_VI_CALLBACK vi_callback = on_vi;
-	VIP_CQ_CALLBACK cq_callback = on_cq;
+	VIP_ERROR_HANDLER handler = ignore_error;
+	VIP_VI_CALLBACK vi_callback = ignore_vi;
+	VIP_CQ_CALLBACK cq_callback = ignore_cq;
 	VIP_DESCRIPTOR *d = NULL;
 	VIP_CQ_HANDLE cq;
 

@@ -2,7 +2,9 @@
 /* consumer_memory.c - what consumers do with registered memory and tags. */
 #include "consumer.h"
 
+#include <sched.h>
 #include <string.h>
+#include <sys/mman.h>
 
 /* An RDMA write of 8 bytes from r->vi; true: it arrived, false: it was refused. */
 static bool write_to(struct run *r, uint8_t *to, VIP_MEM_HANDLE mem)
@@ -71,6 +73,32 @@ void check_handle_values(struct run *r)
 	}
 }
 
+/* A send from r->vi out of memory that another NIC handle has registered: its tags are not this one's. */
+static void send_foreign(struct run *r, VIP_VI_HANDLE other)
+{
+	VIP_MEM_ATTRIBUTES a = {0};
+	VIP_NIC_HANDLE nic;
+	VIP_MEM_HANDLE mem;
+	VIP_DESCRIPTOR *d;
+	VIP_RETURN code;
+	uint8_t *at;
+
+	/* not in the block, which this handle has registered */
+	at = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	assert_true(at != MAP_FAILED);
+	EXPECT(VipOpenNic(r->device, &nic), VIP_SUCCESS);
+	EXPECT(VipCreatePtag(nic, &a.Ptag), VIP_SUCCESS);
+	EXPECT(VipRegisterMem(nic, at, 4096, &a, &mem), VIP_SUCCESS);
+	EXPECT(VipPostRecv(other, fill(r, 0, data(r), 100, r->mem), r->mem), VIP_SUCCESS);
+	d = fill(r, 1, at, 100, mem);
+	EXPECT(VipPostSend(r->vi, d, r->mem), VIP_SUCCESS);
+	assert_ptr_equal(next_sent(r->vi, &code), d);
+	EXPECT(code, VIP_DESCRIPTOR_ERROR);
+	EXPECT_STATUS(d, VIP_STATUS_DONE | VIP_STATUS_PROTECTION_ERROR | VIP_STATUS_OP_SEND);
+	EXPECT(VipCloseNic(nic), VIP_SUCCESS);
+	munmap(at, 4096);
+}
+
 /* L-14: the VI has no tag, the memory has a real one */
 void check_null_tag(struct run *r)
 {
@@ -88,6 +116,8 @@ void check_null_tag(struct run *r)
 	connect_here(r, r->nic, r->vi, other);
 	doing("VIs without a tag, memory with one");
 	talk(r, r->vi, other, 1000);
+	doing("a VI without a tag, memory of another NIC handle");
+	send_foreign(r, other);
 	drop_vi(other);
 	run_close(r);
 }
@@ -109,7 +139,7 @@ static void *poll_flag(void *arg)
 
 	for (i = 1; i <= WRITES; i++) {
 		while (__atomic_load_n((uint32_t *)(p->at + BODY), __ATOMIC_ACQUIRE) != i)
-			;
+			sched_yield(); /* the writer may need this processor */
 		if (p->at[0] != (uint8_t)i || p->at[BODY / 2] != (uint8_t)i || p->at[BODY - 1] != (uint8_t)i)
 			fail_msg("write no. %u: the word was there before the data", i);
 		__atomic_store_n(&p->seen, i, __ATOMIC_RELEASE);
@@ -136,9 +166,9 @@ void check_flag_word(struct run *r)
 		memcpy(data(r) + BODY, &i, sizeof(i));
 		post_rdma(r, 0, VIP_CONTROL_OP_RDMAWRITE, data(r), BODY + 4, (uintptr_t)p.at, r->mem);
 		while ((code = VipSendDone(r->vi, &d)) == VIP_NOT_DONE)
-			;
+			sched_yield();
 		EXPECT(code, VIP_SUCCESS);
-		for (end = now_ms() + LONG_MS; __atomic_load_n(&p.seen, __ATOMIC_ACQUIRE) != i;)
+		for (end = now_ms() + LONG_MS; __atomic_load_n(&p.seen, __ATOMIC_ACQUIRE) != i; sched_yield())
 			assert_true(now_ms() < end);
 	}
 	assert_int_equal(pthread_join(p.thread, NULL), 0);

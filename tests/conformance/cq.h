@@ -3,7 +3,7 @@
 #ifndef CONFORMANCE_CQ_H
 #define CONFORMANCE_CQ_H
 
-#include "tests/conformance/suite.h"
+#include "suite.h"
 
 VIP_CQ_HANDLE new_cq(struct run *r, VIP_ULONG entries);
 /* An idle VI of r->nic whose queues are attached. */

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* cq_resize.c - completion queues that change their size, or are too small; see cq.h. */
-#include "tests/conformance/cq.h"
+#include "cq.h"
 
 #include <pthread.h>
 
-#include "tests/conformance/connecting.h"
+#include "connecting.h"
 
 /* 70 */
 void check_resize_idle(struct run *r)

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* cq_traffic.c - completion queues under traffic and with threads; see cq.h. */
-#include "tests/conformance/cq.h"
+#include "cq.h"
 
 #include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <time.h>
 
-#include "tests/conformance/connecting.h"
+#include "connecting.h"
 
 /* ---- 64: two processes; each 16 messages are acknowledged, and 32 receives are posted ---- */
 

@@ -53,6 +53,7 @@ static const struct {
 	[SEND_RESERVED] = {"send: control bit 4", AT_SENDER(VIP_STATUS_FORMAT_ERROR)},
 	[SEND_RESERVED_HIGH] = {"send: control bit 15", AT_SENDER(VIP_STATUS_FORMAT_ERROR)},
 	[SEND_OP] = {"send: operation 3", AT_SENDER(VIP_STATUS_FORMAT_ERROR)},
+	[SEND_SUM] = {"send: Length is not the sum", AT_SENDER(VIP_STATUS_FORMAT_ERROR)},
 	[WRITE_NO_ADDRESS] = {"RDMA write: SegCount 0", AT_SENDER(VIP_STATUS_FORMAT_ERROR)},
 	[WRITE_SEGMENTS] = {"RDMA write: too many segments", AT_SENDER(VIP_STATUS_FORMAT_ERROR)},
 	[WRITE_REGION] = {"RDMA write: region without", WRITE},
@@ -70,6 +71,12 @@ static const struct {
 	[READ_NOWHERE] = {"RDMA read at a level without", AT_SENDER(VIP_STATUS_FORMAT_ERROR)},
 	[READ_REGION] = {"RDMA read: region without", READ_REFUSED},
 	[READ_VI] = {"RDMA read: VI without", READ_REFUSED},
+	[READ_HANDLE] = {"RDMA read: stale handle", READ_REFUSED},
+	[READ_TAG] = {"RDMA read: another tag", READ_REFUSED},
+	[READ_RANGE] = {"RDMA read: beyond the region", READ_REFUSED},
+	[READ_TO_HANDLE] = {"RDMA read into a stale handle", AT_SENDER(VIP_STATUS_PROTECTION_ERROR)},
+	[READ_TO_TAG] = {"RDMA read into another tag", AT_SENDER(VIP_STATUS_PROTECTION_ERROR)},
+	[READ_TO_RANGE] = {"RDMA read into more than the region", AT_SENDER(VIP_STATUS_PROTECTION_ERROR)},
 };
 
 /* clang-format on */
@@ -97,12 +104,19 @@ bool breaks(const struct run *r, enum fault f)
 
 bool has_other_tag(enum fault f)
 {
-	return f == RECV_TAG || f == SEND_TAG || f == WRITE_TAG || f == IMM_TAG;
+	return f == RECV_TAG || f == SEND_TAG || f == WRITE_TAG || f == IMM_TAG || f == READ_TAG ||
+	       f == READ_TO_TAG;
 }
 
 bool is_beyond(enum fault f)
 {
-	return f == RECV_RANGE || f == SEND_RANGE || f == WRITE_RANGE || f == IMM_RANGE;
+	return f == RECV_RANGE || f == SEND_RANGE || f == WRITE_RANGE || f == IMM_RANGE || f == READ_RANGE ||
+	       f == READ_TO_RANGE;
+}
+
+bool is_read_into(enum fault f)
+{
+	return f >= READ_TO_HANDLE && f <= READ_TO_RANGE;
 }
 
 unsigned int op_of(enum fault f)
@@ -195,6 +209,16 @@ void fill_fault(struct scene *s)
 		break;
 	case SEND_OP:
 		d->CS.Control = VIP_CONTROL_OP_RESERVED;
+		break;
+	case SEND_SUM:
+		d->CS.Length = LEN - 1;
+		break;
+	case READ_TO_HANDLE:
+		d->DS[1].Local.Handle = s->stale;
+		break;
+	case READ_TO_TAG:
+	case READ_TO_RANGE:
+		d->DS[1].Local = s->place;
 		break;
 	default:
 		break;

@@ -24,6 +24,7 @@ enum fault {
 	SEND_RESERVED, /* the lowest reserved control bit, the highest */
 	SEND_RESERVED_HIGH,
 	SEND_OP,	  /* operation 3 */
+	SEND_SUM,	  /* Length is not the sum of the segments (K-5), where that is a fault */
 	WRITE_NO_ADDRESS, /* SegCount 0 */
 	WRITE_SEGMENTS,	  /* more than MaxSegmentsPerDesc */
 	WRITE_REGION,	  /* RDMA write: the target's region does not allow it */
@@ -41,6 +42,12 @@ enum fault {
 	READ_NOWHERE, /* an RDMA read at a level without */
 	READ_REGION,  /* the target's region does not allow reading */
 	READ_VI,      /* the target's VI does not */
+	READ_HANDLE,
+	READ_TAG,
+	READ_RANGE,
+	READ_TO_HANDLE, /* the segment that is read into */
+	READ_TO_TAG,
+	READ_TO_RANGE,
 	FAULTS
 };
 

@@ -84,6 +84,21 @@ static void on_error(VIP_PVOID context, VIP_ERROR_DESCRIPTOR *d)
 	__atomic_add_fetch(&r->errors[d->ErrorCode], 1, __ATOMIC_SEQ_CST);
 }
 
+void ignore_error(VIP_PVOID context, VIP_ERROR_DESCRIPTOR *d)
+{
+	(void)context, (void)d;
+}
+
+void ignore_vi(VIP_PVOID context, VIP_NIC_HANDLE nic, VIP_VI_HANDLE vi, VIP_DESCRIPTOR *d)
+{
+	(void)context, (void)nic, (void)vi, (void)d;
+}
+
+void ignore_cq(VIP_PVOID context, VIP_NIC_HANDLE nic, VIP_VI_HANDLE vi, VIP_BOOLEAN recv)
+{
+	(void)context, (void)nic, (void)vi, (void)recv;
+}
+
 void run_nic(struct run *r)
 {
 	VIP_MEM_ATTRIBUTES a = {.EnableRdmaWrite = VIP_TRUE};

@@ -189,6 +189,20 @@ VIP_DESCRIPTOR *next_sent(VIP_VI_HANDLE vi, VIP_RETURN *code)
 	return next_of(vi, VipSendDone, "VipSendDone", code);
 }
 
+void await_done(const VIP_DESCRIPTOR *d)
+{
+	uint64_t end = now_ms() + patience_ms();
+	unsigned int turn = 0;
+
+	while (!(__atomic_load_n(&d->CS.Status, __ATOMIC_ACQUIRE) & VIP_STATUS_DONE)) {
+		if (++turn % 1024)
+			continue;
+		sched_yield(); /* the provider may need this processor */
+		if (now_ms() > end)
+			fail_msg("DONE is not seen by one who makes no call");
+	}
+}
+
 void await_state(VIP_VI_HANDLE vi, VIP_VI_STATE state)
 {
 	uint64_t end = now_ms() + patience_ms();

@@ -3,7 +3,7 @@
 #ifndef CONFORMANCE_MEMORY_H
 #define CONFORMANCE_MEMORY_H
 
-#include "tests/conformance/suite.h"
+#include "suite.h"
 
 #define PAGE 4096u
 

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* memory_use.c - checks of registered memory that move data; see memory.h. */
-#include "tests/conformance/memory.h"
+#include "memory.h"
 
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "tests/conformance/connecting.h"
-#include "tests/conformance/transfer.h"
+#include "connecting.h"
+#include "transfer.h"
 
 /* Two new connected VIs, for the last pair may have broken. */
 struct pair {
@@ -280,6 +280,13 @@ static void post_refused(struct run *r, uint8_t *at, VIP_MEM_HANDLE mem, bool re
 	}
 	EXPECT(VipQueryVi(p.vi[0], &state, &a, &empty[0], &empty[1]), VIP_SUCCESS);
 	assert_true(empty[recv]);
+	if (bad_place_breaks(r)) {
+		await_state(p.vi[0], VIP_STATE_ERROR);
+		await_state(p.vi[1], VIP_STATE_ERROR);
+	} else {
+		assert_int_equal(state, VIP_STATE_CONNECTED);
+		talk(r, p.vi[0], p.vi[1], 100);
+	}
 	drop_vi(p.vi[0]);
 	drop_vi(p.vi[1]);
 }

@@ -3,7 +3,7 @@
 #ifndef CONFORMANCE_NIC_H
 #define CONFORMANCE_NIC_H
 
-#include "tests/conformance/suite.h"
+#include "suite.h"
 
 /* @is is VIP_INVALID_PARAMETER or VIP_INVALID_PTAG: both are said of what is no tag of the handle. */
 void expect_bad_tag(VIP_RETURN is, const char *call);

@@ -216,17 +216,18 @@ static void read_and_send(struct run *r, struct area *a, const struct there *t, 
 			EXPECT_PATTERN(to, len, seed);
 		else
 			expect_either(to, len, old, new);
-		return;
+	} else {
+		memcpy(to, old, len);
+		meet(r);
+		post_rdma(r, 0, VIP_CONTROL_OP_RDMAREAD, to, len, t->at, t->mem);
+		d = fill(r, 1, to, len, r->mem);
+		d->CS.Control = fence ? VIP_CONTROL_QFENCE : 0;
+		send_on(r, r->vi, d);
+		EXPECT_SENT(r->vi, desc(r, 0), READ);
+		EXPECT_SENT(r->vi, d, SENT);
+		EXPECT_PATTERN(to, len, seed);
 	}
-	memcpy(to, old, len);
-	meet(r);
-	post_rdma(r, 0, VIP_CONTROL_OP_RDMAREAD, to, len, t->at, t->mem);
-	d = fill(r, 1, to, len, r->mem);
-	d->CS.Control = fence ? VIP_CONTROL_QFENCE : 0;
-	send_on(r, r->vi, d);
-	EXPECT_SENT(r->vi, desc(r, 0), READ);
-	EXPECT_SENT(r->vi, d, SENT);
-	EXPECT_PATTERN(to, len, seed);
+	meet(r); /* without a fence the send may be there before the read, which needs what is in the area */
 }
 
 void read_fenced(struct run *r)

@@ -37,21 +37,6 @@ static struct good {
 	VIP_ULONG len;
 } g;
 
-static void on_error(VIP_PVOID context, VIP_ERROR_DESCRIPTOR *d)
-{
-	(void)context, (void)d;
-}
-
-static void on_vi(VIP_PVOID context, VIP_NIC_HANDLE nic, VIP_VI_HANDLE vi, VIP_DESCRIPTOR *d)
-{
-	(void)context, (void)nic, (void)vi, (void)d;
-}
-
-static void on_cq(VIP_PVOID context, VIP_NIC_HANDLE nic, VIP_VI_HANDLE vi, VIP_BOOLEAN recv)
-{
-	(void)context, (void)nic, (void)vi, (void)recv;
-}
-
 static VIP_MEM_HANDLE mem_of(const void *h)
 {
 	return (VIP_MEM_HANDLE)(uintptr_t)h;
@@ -66,7 +51,7 @@ static VIP_MEM_HANDLE mem_of(const void *h)
 CALL(close_nic, VipCloseNic(h))
 CALL(query_nic, VipQueryNic(h, &g.nattr))
 CALL(query_smi, VipQuerySystemManagementInfo(h, VIP_SMI_AUTODISCOVERY, &g.list))
-CALL(error_callback, VipErrorCallback(h, NULL, on_error))
+CALL(error_callback, VipErrorCallback(h, NULL, ignore_error))
 CALL(create_vi, VipCreateVi(h, &g.vattr, NULL, NULL, &g.out_vi))
 CALL(create_vi_scq, VipCreateVi(g.nic, &g.vattr, h, NULL, &g.out_vi))
 CALL(create_vi_rcq, VipCreateVi(g.nic, &g.vattr, NULL, h, &g.out_vi))
@@ -101,13 +86,13 @@ CALL(send_done, VipSendDone(h, &g.out_d))
 CALL(recv_done, VipRecvDone(h, &g.out_d))
 CALL(send_wait, VipSendWait(h, 0, &g.out_d))
 CALL(recv_wait, VipRecvWait(h, 0, &g.out_d))
-CALL(send_notify, VipSendNotify(h, NULL, on_vi))
-CALL(recv_notify, VipRecvNotify(h, NULL, on_vi))
+CALL(send_notify, VipSendNotify(h, NULL, ignore_vi))
+CALL(recv_notify, VipRecvNotify(h, NULL, ignore_vi))
 CALL(destroy_cq, VipDestroyCQ(h))
 CALL(resize_cq, VipResizeCQ(h, 8))
 CALL(cq_done, VipCQDone(h, &g.out_vi, &g.flag[0]))
 CALL(cq_wait, VipCQWait(h, 0, &g.out_vi, &g.flag[0]))
-CALL(cq_notify, VipCQNotify(h, NULL, on_cq))
+CALL(cq_notify, VipCQNotify(h, NULL, ignore_cq))
 CALL(accept_conn, VipConnectAccept(h, g.vi))
 CALL(reject, VipConnectReject(h))
 

@@ -31,14 +31,14 @@ static bool no_receive(const struct scene *s)
 
 static void set_up(struct scene *s)
 {
-	bool target = s->r->side == 0;
+	bool target = s->r->side == 0, good = target && is_read_into(s->fault);
 	VIP_MEM_ATTRIBUTES attr;
 	struct run *r = s->r;
 
 	open_vi(r, !target || (s->fault != WRITE_VI && s->fault != IMM_VI), !target || s->fault != READ_VI);
 	EXPECT(VipCreatePtag(r->nic, &s->tag), VIP_SUCCESS);
 	attr = open_to_all(r);
-	if (has_other_tag(s->fault))
+	if (has_other_tag(s->fault) && !good)
 		attr.Ptag = s->tag;
 	if (s->fault == WRITE_REGION || s->fault == IMM_REGION)
 		attr.EnableRdmaWrite = VIP_FALSE;
@@ -47,10 +47,10 @@ static void set_up(struct scene *s)
 	make_area(r, &s->area, 2 * page(), s->shared, attr);
 	pattern(s->area.at, s->area.size, SEED);
 	pattern(s->area.at + s->area.size, page(), SEED);
-	s->place = (VIP_DATA_SEGMENT){.Data.Address =
-					      s->area.at + (is_beyond(s->fault) ? s->area.size - LEN / 2 : 8),
-				      .Handle = s->area.mem,
-				      .Length = LEN};
+	s->place = (VIP_DATA_SEGMENT){
+		.Data.Address = s->area.at + (is_beyond(s->fault) && !good ? s->area.size - LEN / 2 : 8),
+		.Handle = s->area.mem,
+		.Length = LEN};
 	s->stale = stale_handle(r);
 	pattern(data(r), 4096, target ? SEED : 1);
 	pattern(data(r) + 4096, (RECEIVES - 1) * 4096, SEED);
@@ -71,7 +71,8 @@ static void post_receives(struct scene *s)
 
 static void exchange(struct scene *s)
 {
-	bool stale = s->fault == WRITE_HANDLE || s->fault == IMM_HANDLE || s->fault == WRITE_NOTHING;
+	bool stale = s->fault == WRITE_HANDLE || s->fault == IMM_HANDLE || s->fault == WRITE_NOTHING ||
+		     s->fault == READ_HANDLE;
 	struct run *r = s->r;
 
 	run_connect(r);
@@ -141,6 +142,22 @@ static void expect_flushed(const struct scene *s, const VIP_DESCRIPTOR *d, VIP_R
 	}
 }
 
+/* One more, with descriptor @i, on a connection that is broken (K-32). */
+static void post_late(const struct scene *s, bool recv, int i)
+{
+	struct run *r = s->r;
+	VIP_DESCRIPTOR *d = fill(r, i, data(r), LEN, r->mem);
+	VIP_RETURN code;
+
+	doing("%s: %s after it", name_of(s->fault), recv ? "a receive" : "a send");
+	EXPECT(recv ? VipPostRecv(r->vi, d, r->mem) : VipPostSend(r->vi, d, r->mem),
+	       (VIP_RETURN)choice(r, "K-32"));
+	if (choice(r, "K-32") != VIP_SUCCESS)
+		return;
+	assert_ptr_equal(recv ? next_recv(r->vi, &code) : next_sent(r->vi, &code), d);
+	expect_flushed(s, d, code, recv ? VIP_STATUS_OP_RECEIVE : VIP_STATUS_OP_SEND);
+}
+
 /* ---- side 0 ---- */
 
 static void faulty_receive(const struct scene *s)
@@ -158,13 +175,20 @@ static void faulty_receive(const struct scene *s)
 	EXPECT(code, VIP_DESCRIPTOR_ERROR);
 }
 
+static void area_untouched(const struct scene *s)
+{
+	bool filled = s->fault == RECV_RANGE || (s->fault == READ_TO_RANGE && s->r->side == 1);
+
+	/* as far as the region goes that may be */
+	EXPECT_PATTERN(s->area.at, filled ? s->area.size - LEN / 2 : s->area.size, SEED);
+	EXPECT_PATTERN(s->area.at + s->area.size, page(), SEED);
+}
+
 static void untouched(const struct scene *s)
 {
 	struct run *r = s->r;
 
-	/* as far as the region goes a receive may have been filled */
-	EXPECT_PATTERN(s->area.at, s->fault == RECV_RANGE ? s->area.size - LEN / 2 : s->area.size, SEED);
-	EXPECT_PATTERN(s->area.at + s->area.size, page(), SEED);
+	area_untouched(s);
 	if (s->fault == SHORT) /* the area is good there: it still has what was in the buffer */
 		assert_memory_equal(data(r) + LEN - 1, s->area.at + LEN - 1, 4096 - LEN + 1);
 	else
@@ -212,6 +236,8 @@ static void receiver(const struct scene *s)
 	EXPECT(code, s->cell->broken || no_receive(s) ? VIP_DESCRIPTOR_ERROR : VIP_NOT_DONE);
 	if (code == VIP_DESCRIPTOR_ERROR)
 		assert_null(d);
+	if (s->after == BEHIND)
+		post_late(s, true, RECEIVES);
 	untouched(s);
 	if (s->after == GOOD)
 		good_receive(s);
@@ -298,8 +324,12 @@ static void sender(const struct scene *s)
 	only_told(s, s->cell->at_sender);
 	if (s->after >= BEHIND)
 		flushed_behind(s);
-	if (op_of(s->fault) == VIP_CONTROL_OP_RDMAREAD)
+	if (s->after == BEHIND)
+		post_late(s, false, SENDS);
+	if (op_of(s->fault) == VIP_CONTROL_OP_RDMAREAD) {
 		EXPECT_PATTERN(data(r), LEN, 1);
+		area_untouched(s);
+	}
 	if (s->after == GOOD) {
 		pattern(data(r), LEN, 9);
 		meet(r);

@@ -42,6 +42,7 @@ const struct cell *cell_of(const struct run *r, enum fault f);
 const char *name_of(enum fault f);
 bool has_other_tag(enum fault f);
 bool is_beyond(enum fault f);
+bool is_read_into(enum fault f);  /* side 0's memory is as it should be */
 unsigned int op_of(enum fault f); /* of the sender's descriptor */
 /* Descriptor 0 of either side, as the fault wants it. */
 void fill_receive(struct scene *s);

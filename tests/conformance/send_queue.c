@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* send_queue.c - checks 131 to 137 and 139: what the work queues do, and those who wait for them. */
+#include "connecting.h"
 #include "send.h"
 #include "transfer.h"
 
@@ -168,24 +169,6 @@ void queue_overrun(struct run *r)
 
 /* ---- 133: empty queues ---- */
 
-struct asker {
-	VIP_VI_HANDLE vi;
-	union address local, remote;
-	VIP_RETURN code;
-};
-
-static void *ask(void *arg)
-{
-	struct asker *a = arg;
-	VIP_VI_ATTRIBUTES attr;
-	int i = 0;
-
-	do
-		a->code = VipConnectRequest(a->vi, &a->local.a, &a->remote.a, 10000, &attr);
-	while (a->code == VIP_NO_MATCH && i++ < 1000);
-	return NULL;
-}
-
 static void both_empty(VIP_VI_HANDLE vi, VIP_VI_STATE state)
 {
 	VIP_DESCRIPTOR here, *d;
@@ -202,25 +185,18 @@ static void both_empty(VIP_VI_HANDLE vi, VIP_VI_STATE state)
 
 void queue_empty(struct run *r)
 {
-	struct asker asker;
-	VIP_VI_ATTRIBUTES attr;
+	struct client client;
 	VIP_VI_HANDLE other;
 	VIP_CONN_HANDLE conn;
-	union address from;
-	pthread_t thread;
 
 	run_vi(r);
 	both_empty(r->vi, VIP_STATE_IDLE);
 
-	asker.vi = r->vi;
-	named_address(r, &asker.local, "check 133 asks");
-	named_address(r, &asker.remote, "check 133");
-	assert_int_equal(pthread_create(&thread, NULL, ask, &asker), 0);
-	EXPECT(VipConnectWait(r->nic, &asker.remote.a, 10000, &from.a, &attr, &conn), VIP_SUCCESS);
+	client_start(&client, r, r->vi, "check 133", LONG_MS);
+	EXPECT(wait_at(r, "check 133", LONG_MS, &conn), VIP_SUCCESS);
 	both_empty(r->vi, VIP_STATE_CONNECT_PENDING);
 	EXPECT(VipConnectReject(conn), VIP_SUCCESS);
-	pthread_join(thread, NULL);
-	EXPECT(asker.code, VIP_REJECT);
+	EXPECT(client_end(&client), VIP_REJECT);
 	EXPECT(VipDestroyVi(r->vi), VIP_SUCCESS);
 
 	r->vi = NULL;
@@ -319,7 +295,7 @@ void queue_wait_empty(struct run *r)
 	assert_in_range(now_ms() - start, 0, 4000);
 }
 
-struct waiter {
+struct sleeper {
 	VIP_VI_HANDLE vi;
 	VIP_DESCRIPTOR *d;
 	VIP_RETURN code;
@@ -327,7 +303,7 @@ struct waiter {
 
 static void *wait_long(void *arg)
 {
-	struct waiter *w = arg;
+	struct sleeper *w = arg;
 
 	w->code = VipRecvWait(w->vi, VIP_INFINITE, &w->d);
 	return NULL;
@@ -336,7 +312,7 @@ static void *wait_long(void *arg)
 void queue_done_beside_wait(struct run *r)
 {
 	VIP_VI_HANDLE other = run_pair_here(r);
-	struct waiter w = {.vi = other};
+	struct sleeper w = {.vi = other};
 	VIP_DESCRIPTOR *d;
 	struct timespec end;
 	pthread_t thread;

@@ -47,18 +47,6 @@ static void *take(void *arg)
 	return NULL;
 }
 
-static void await_done(const VIP_DESCRIPTOR *d)
-{
-	uint64_t end = 0;
-
-	while (!(__atomic_load_n(&d->CS.Status, __ATOMIC_ACQUIRE) & VIP_STATUS_DONE)) {
-		if (!end)
-			end = now_ms() + patience_ms();
-		else if (now_ms() > end)
-			fail_msg("DONE is not seen by one who makes no call");
-	}
-}
-
 static void receive_polled(struct run *r, struct area *a, int i, uint32_t len, uint32_t value)
 {
 	VIP_DESCRIPTOR *d = desc(r, i);

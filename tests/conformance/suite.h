@@ -105,6 +105,11 @@ bool has_rdma_read(const struct run *r);
 bool is_reliable(const struct run *r);
 bool is_reception(const struct run *r);
 
+/* Handlers that do nothing. */
+void ignore_error(VIP_PVOID context, VIP_ERROR_DESCRIPTOR *d);
+void ignore_vi(VIP_PVOID context, VIP_NIC_HANDLE nic, VIP_VI_HANDLE vi, VIP_DESCRIPTOR *d);
+void ignore_cq(VIP_PVOID context, VIP_NIC_HANDLE nic, VIP_VI_HANDLE vi, VIP_BOOLEAN recv);
+
 /* Open r->device, query it, set a counting error handler, make a tag, register the block. */
 void run_nic(struct run *r);
 /* The attributes run_vi() uses: r->level, the largest transfer, r->tag, RDMA write and (where supported)
@@ -179,6 +184,9 @@ VIP_DESCRIPTOR *post_rdma(struct run *r, int i, unsigned int op, void *at, uint3
 VIP_DESCRIPTOR *next_recv(VIP_VI_HANDLE vi, VIP_RETURN *code);
 VIP_DESCRIPTOR *next_sent(VIP_VI_HANDLE vi, VIP_RETURN *code);
 
+/* Until Status says DONE, without a call of VIPL; as long as patience_ms() lasts. */
+void await_done(const VIP_DESCRIPTOR *d);
+
 VIP_VI_STATE state_of(VIP_VI_HANDLE vi);
 /* For up to 10 s: until the VI is in @state; until error @code has come @n times, and not once more. */
 void await_state(VIP_VI_HANDLE vi, VIP_VI_STATE state);
@@ -201,5 +209,7 @@ uint32_t random32(uint32_t *state);
 
 /* What K-@number gives in this mode: a VIP_RETURN, or 0 and 1, as choices.c says. */
 int choice(const struct run *r, const char *number);
+/* Does posting a descriptor in a bad place break a connection of r->level? */
+bool bad_place_breaks(const struct run *r);
 
 #endif

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* tags.c - see nic.h. */
-#include "tests/conformance/nic.h"
+#include "nic.h"
 
 #include <stdlib.h>
 
-#include "tests/conformance/connecting.h"
+#include "connecting.h"
 
 #define MANY (1u << 20) /* tags: no limit is this high */
 

@@ -3,7 +3,7 @@
 #ifndef CONFORMANCE_VI_H
 #define CONFORMANCE_VI_H
 
-#include "tests/conformance/suite.h"
+#include "suite.h"
 
 /* VipQueryVi says this; whether each queue is empty. */
 void expect_vi(VIP_VI_HANDLE vi, VIP_VI_STATE state, const VIP_VI_ATTRIBUTES *want);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* vi_state.c - checks of VIs that depend on what they are doing; see vi.h. */
-#include "tests/conformance/vi.h"
+#include "vi.h"
 
-#include "tests/conformance/connecting.h"
+#include "connecting.h"
 
 /* 51 */
 void check_query_empty(struct run *r)
@@ -23,36 +23,36 @@ void check_query_empty(struct run *r)
 }
 
 /* A VI that is brought through Pending, Connected and Error. */
-struct scene {
+struct stages {
 	VIP_VI_HANDLE client, server;
 	struct client request;
 	VIP_CONN_HANDLE conn;
 };
 
-static void to_pending(struct run *r, struct scene *s)
+static void to_pending(struct run *r, struct stages *s)
 {
 	s->client = another_vi(r);
 	s->server = another_vi(r);
 	doing("Connect Pending");
-	client_start(&s->request, r, s->client, "scene", LONG_MS);
-	EXPECT(wait_at(r, "scene", LONG_MS, &s->conn), VIP_SUCCESS);
+	client_start(&s->request, r, s->client, "stages", LONG_MS);
+	EXPECT(wait_at(r, "stages", LONG_MS, &s->conn), VIP_SUCCESS);
 }
 
-static void to_connected(struct scene *s)
+static void to_connected(struct stages *s)
 {
 	doing("Connected");
 	EXPECT(VipConnectAccept(s->conn, s->server), VIP_SUCCESS);
 	EXPECT(client_end(&s->request), VIP_SUCCESS);
 }
 
-static void to_error(struct scene *s)
+static void to_error(struct stages *s)
 {
 	doing("Error");
 	EXPECT(VipDisconnect(s->server), VIP_SUCCESS);
 	await_state(s->client, VIP_STATE_ERROR);
 }
 
-static void end_scene(struct scene *s)
+static void end_stages(struct stages *s)
 {
 	drop_vi(s->client);
 	drop_vi(s->server);
@@ -62,7 +62,7 @@ static void end_scene(struct scene *s)
 void check_states(struct run *r)
 {
 	VIP_VI_ATTRIBUTES a;
-	struct scene s;
+	struct stages s;
 
 	run_nic(r);
 	a = run_attr(r);
@@ -79,7 +79,7 @@ void check_states(struct run *r)
 	to_error(&s);
 	expect_vi(s.client, VIP_STATE_ERROR, &a);
 	expect_vi(s.server, VIP_STATE_IDLE, &a);
-	end_scene(&s);
+	end_stages(&s);
 	run_close(r);
 }
 
@@ -96,7 +96,7 @@ static void set_refused(struct run *r, VIP_VI_HANDLE vi, VIP_VI_STATE state)
 /* 54 */
 void check_set_states(struct run *r)
 {
-	struct scene s;
+	struct stages s;
 
 	run_nic(r);
 	to_pending(r, &s);
@@ -106,14 +106,14 @@ void check_set_states(struct run *r)
 	set_refused(r, s.server, VIP_STATE_CONNECTED);
 	to_error(&s);
 	set_refused(r, s.client, VIP_STATE_ERROR);
-	end_scene(&s);
+	end_stages(&s);
 	run_close(r);
 }
 
 /* 57 */
 void check_destroy_states(struct run *r)
 {
-	struct scene s;
+	struct stages s;
 
 	run_nic(r);
 	to_pending(r, &s);
@@ -125,7 +125,7 @@ void check_destroy_states(struct run *r)
 	talk(r, s.client, s.server, 100);
 	to_error(&s);
 	EXPECT(VipDestroyVi(s.client), choice(r, "K-8 state"));
-	end_scene(&s);
+	end_stages(&s);
 	run_close(r);
 }
 
@@ -157,11 +157,6 @@ void check_destroy_full(struct run *r)
 	run_close(r);
 }
 
-static void on_completion(VIP_PVOID context, VIP_NIC_HANDLE nic, VIP_VI_HANDLE vi, VIP_DESCRIPTOR *d)
-{
-	(void)context, (void)nic, (void)vi, (void)d;
-}
-
 static void use_stale_queues(struct run *r, VIP_VI_HANDLE vi)
 {
 	VIP_DESCRIPTOR *d = fill(r, 0, data(r), 64, r->mem), *out;
@@ -172,8 +167,8 @@ static void use_stale_queues(struct run *r, VIP_VI_HANDLE vi)
 	EXPECT(VipRecvDone(vi, &out), VIP_INVALID_PARAMETER);
 	EXPECT(VipSendWait(vi, VIP_INFINITE, &out), VIP_INVALID_PARAMETER);
 	EXPECT(VipRecvWait(vi, VIP_INFINITE, &out), VIP_INVALID_PARAMETER);
-	EXPECT(VipSendNotify(vi, NULL, on_completion), VIP_INVALID_PARAMETER);
-	EXPECT(VipRecvNotify(vi, NULL, on_completion), VIP_INVALID_PARAMETER);
+	EXPECT(VipSendNotify(vi, NULL, ignore_vi), VIP_INVALID_PARAMETER);
+	EXPECT(VipRecvNotify(vi, NULL, ignore_vi), VIP_INVALID_PARAMETER);
 }
 
 static void use_stale_connection(struct run *r, VIP_VI_HANDLE vi)

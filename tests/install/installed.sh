@@ -83,6 +83,9 @@ flags=$(pkg-config --cflags vipl) && libs=$(pkg-config --libs vipl) && static=$(
 	if command -v c++ >/dev/null; then
 		must "C++, builds" c++ -x c++ -Wall -Wextra -Werror $flags "$here/client.c" -o "$work/plus" $libs
 		must "C++, runs" env LD_LIBRARY_PATH="$lib" "$work/plus" "$by_ours"
+		must "C++, static, builds" c++ -x c++ -Wall -Wextra -Werror $flags "$here/client.c" -x none \
+			-o "$prefix/bin/plus" ${static/-lvipl/-l:libvipl.a}
+		must "C++, static, runs" "$prefix/bin/plus" "$by_ours"
 	else
 		echo "SKIP: C++: there is no c++ here"
 	fi
@@ -101,6 +104,16 @@ must "find_package" "$cmake" -S "$work/project" -B "$work/project/build" -DCMAKE
 must "find_package, builds" "$cmake" --build "$work/project/build"
 must "find_package, softvia::vipl" "$work/project/build/client_vipl" "$by_ours"
 must "find_package, softvia::vipl_static" env VIPL_AGENT="$vipkad" "$work/project/build/client_vipl_static" "$by_ours"
+
+# ---- the conformance suite, as one builds it for any VIPL that has a vipl.pc ----
+
+must "conformance suite" "$cmake" -S "$here/../conformance" -B "$work/suite" -DCMAKE_C_COMPILER="$cc" \
+	-DCMAKE_C_FLAGS=-Werror
+must "conformance suite, builds" "$cmake" --build "$work/suite" --parallel 2
+readelf -d "$work/suite/vip_conformance" | grep -q 'NEEDED.*libvipl.so.1' || die "the suite does not need libvipl.so.1"
+# Tags, NICs and the header, the latter with compilers at run time.
+must "conformance suite, runs" env LD_LIBRARY_PATH="$lib" "$work/suite/vip_conformance" --only 1-22,1028,1035 emu0
+tail -n 1 "$work/out"
 
 # ---- the tools, from where they lie ----
 
