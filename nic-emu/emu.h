@@ -78,7 +78,9 @@ struct emu_vi {
 	struct vip_vi *vi;
 	struct ka_wake *peer_wake;
 	uint32_t peer_send_word, peer_recv_word;
-	bool draining; /* a receive's data are under way; under the receive queue's lock */
+	/* under the receive queue's lock */
+	bool draining; /* data are under way, or there is more to take */
+	bool gave_up;  /* this end has ended the connection: it takes nothing more */
 
 	/* the send queue, under its lock: descriptors complete <= started <= posted */
 	uint64_t started;
@@ -87,6 +89,7 @@ struct emu_vi {
 	bool streams_bad;	       /* its error was told already */
 	bool broken;		       /* a send ended the connection: nothing more is started, ... */
 	bool refused;		       /* ... for the peer would not have it */
+	bool failed;		       /* a descriptor was told that: those behind it are flushed */
 	uint32_t severed;	       /* so has this end: what is not complete will not be */
 	uint32_t unfinished;	       /* posted sends are not all on their way; read without the lock */
 	uint32_t polls;		       /* the consumer's looks at the queue ... */
@@ -126,7 +129,7 @@ static inline bool emu_reception(const struct emu_vi *e)
 
 static inline bool emu_reads_out(const struct emu_vi *e)
 {
-	return ka_load_acquire(&e->reads_answered) != ka_load_acquire(&e->reads_asked);
+	return (int64_t)(ka_load_acquire(&e->reads_asked) - ka_load_acquire(&e->reads_answered)) > 0;
 }
 
 static inline bool emu_wanted(const struct emu_vi *e)

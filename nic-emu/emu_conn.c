@@ -159,7 +159,7 @@ static int attach(struct vip_vi *vi, const struct ka_conn_info *info, const int 
 	e->peer_send_word = info->peer.wake_send % KA_WAKE_WORDS;
 	e->peer_recv_word = info->peer.wake_recv % KA_WAKE_WORDS;
 	e->started = vi->q[VIP_SQ].tail;
-	e->streaming = e->broken = e->refused = e->draining = false;
+	e->streaming = e->broken = e->refused = e->failed = e->draining = e->gave_up = false;
 	e->unfinished = e->unreaped = e->ending = e->severed = 0;
 	e->reads_asked = e->reads_answered = e->wants = e->wants_answered = 0;
 	err = emu_link_begin(e);
@@ -250,9 +250,13 @@ static void event(const struct ka_event *ev, const int fds[KA_MAX_FDS])
 static void nic_of_agent_dead(void *obj, void *arg)
 {
 	struct vip_nic *nic = obj;
+	void *handle = vip_obj_handle(nic);
 
-	if (nic->agent == arg)
+	/* not one that has taken the place of another which is just being closed */
+	pthread_mutex_lock(&nic->lock);
+	if (handle && vip_obj_is(nic, handle) && nic->agent == arg)
 		vip_nic_dead(nic);
+	pthread_mutex_unlock(&nic->lock);
 }
 
 static void agent_dead(struct ka_agent *agent)

@@ -225,9 +225,9 @@ static void poll_send(struct emu_vi *e)
 
 	e->polls++;
 	/* the answers to reads come with what the peer sends */
-	if (emu_reads_out(e) && pthread_mutex_trylock(&vi->q[VIP_RQ].lock) == 0) {
+	if (emu_reads_out(e) && vip_queue_try(&vi->q[VIP_RQ])) {
 		emu_drain(e);
-		pthread_mutex_unlock(&vi->q[VIP_RQ].lock);
+		vip_queue_leave(&vi->q[VIP_RQ]);
 	}
 	emu_pump(e);
 	if (!e->unreaped)
@@ -244,10 +244,10 @@ static void poll_recv(struct emu_vi *e)
 	/* who polls for an answer is there to finish the question, too */
 	if (!reads && !ka_load_relaxed(&e->unfinished))
 		return;
-	if (pthread_mutex_trylock(&vi->q[VIP_SQ].lock) == 0) {
+	if (vip_queue_try(&vi->q[VIP_SQ])) {
 		e->polls++;
 		emu_pump(e);
-		pthread_mutex_unlock(&vi->q[VIP_SQ].lock);
+		vip_queue_leave(&vi->q[VIP_SQ]);
 	} else if (reads) {
 		emu_call_progress(emu_nic(vi->nic)); /* whoever holds it may have looked before */
 	}

@@ -69,7 +69,7 @@ static bool deliver(void *ctx, const struct emu_frame *f)
 			d->status = VIP_STATUS_DONE | d->op | VIP_STATUS_DESC_FLUSHED_ERROR;
 		return true;
 	}
-	if (!keep_bytes(e, f))
+	if (!emu_can_send(&e->l) || !keep_bytes(e, f))
 		return false;
 	sent = emu_send_start(&e->l, &(struct emu_send){.op = h.op,
 							.flat = e->flat ? e->flat : f->data,

@@ -145,26 +145,23 @@ static void turn_vi(void *obj, void *arg)
 
 	if (ka_load_relaxed(&vi->nic) != t->nic)
 		return;
-	pthread_mutex_lock(&vi->q[VIP_RQ].lock);
+	vip_queue_enter(&vi->q[VIP_RQ]);
 	e = vi->link;
-	vi->q[VIP_RQ].careful = true;
 	if (e) {
 		reads = emu_drain(e);
 		t->busy |= e->draining;
 		dropped = __atomic_exchange_n(&e->l.region->to[e->l.side].tx.dropped, 0, __ATOMIC_SEQ_CST);
 		down = emu_vi_down(vi) != NIC_UP;
 	}
-	vi->q[VIP_RQ].careful = false;
-	pthread_mutex_unlock(&vi->q[VIP_RQ].lock);
+	vip_queue_leave(&vi->q[VIP_RQ]);
 
-	pthread_mutex_lock(&vi->q[VIP_SQ].lock);
+	vip_queue_enter(&vi->q[VIP_SQ]);
 	e = vi->link;
-	vi->q[VIP_SQ].careful = true;
 	if (e) {
 		uint32_t *want = &e->l.region->to[1 - e->l.side].tx.want_room;
 		bool left = ka_load_relaxed(&e->unfinished);
 
-		if (left && !reads && !t->takeover && e->polls != e->polls_seen) {
+		if (left && !reads && !t->takeover && !e->wire && e->polls != e->polls_seen) {
 			t->polled = true;
 		} else {
 			ka_store_relaxed(want, 0);
@@ -182,8 +179,7 @@ static void turn_vi(void *obj, void *arg)
 			emu_kick(e->peer_wake);
 		e->polls_seen = e->polls;
 	}
-	vi->q[VIP_SQ].careful = false;
-	pthread_mutex_unlock(&vi->q[VIP_SQ].lock);
+	vip_queue_leave(&vi->q[VIP_SQ]);
 	if (dropped)
 		vip_async(vi->nic, vi, VIP_ERROR_RECVQ_EMPTY, VIP_RESOURCE_VI, NULL);
 	if (down)
@@ -205,6 +201,7 @@ static void *progress(void *arg)
 	uint32_t *word = &en->wake[KA_WAKE_PROGRESS].word;
 	int round = 0;
 
+	vip_foreign = true;
 	while (!ka_load_acquire(&en->quit)) {
 		uint32_t before = __atomic_load_n(word, __ATOMIC_SEQ_CST);
 		struct turn t = {.nic = nic, .last = round == ROUNDS, .due = UINT64_MAX};

@@ -12,6 +12,7 @@
  */
 static void give_up(struct emu_vi *e)
 {
+	e->gave_up = true;
 	if (!emu_down(&e->l)) {
 		emu_set_down(&e->l, KA_DOWN_ERROR);
 		emu_alarm_peer(e);
@@ -108,9 +109,12 @@ bool emu_drain(struct emu_vi *e)
 {
 	struct vip_queue *q = &e->vi->q[VIP_RQ];
 	bool moved = false, reaped = false, reads = false, known = true, whole = true;
+	uint32_t n = 0;
 
-	while (known && whole && emu_recv_look(&e->l)) {
+	while (known && whole && !e->gave_up && n < EMU_DEPTH && emu_recv_look(&e->l)) {
 		uint32_t op = e->l.rx_msg.op;
+
+		n++; /* a peer may send as fast as this end takes */
 
 		if (op == EMU_OP_WRITE) {
 			whole = take_write(e, &moved);
@@ -129,7 +133,9 @@ bool emu_drain(struct emu_vi *e)
 	}
 	if (!known)
 		give_up(e);
-	e->draining = !whole;
+	e->draining = !whole || n == EMU_DEPTH;
+	if (n == EMU_DEPTH)
+		emu_call_progress(emu_nic(e->vi->nic));
 	if (moved || reaped) {
 		__atomic_thread_fence(__ATOMIC_SEQ_CST);
 		if (ka_load_relaxed(&e->l.region->to[e->l.side].tx.want_room))

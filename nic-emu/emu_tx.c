@@ -11,6 +11,8 @@
 
 #include <stdlib.h>
 
+#define EMU_ALL UINT64_MAX /* messages: all that were sent so far, when they have arrived */
+
 static struct emu_sent_desc *sent_desc(struct emu_vi *e, uint64_t n)
 {
 	return &e->sent[n % EMU_DEPTH];
@@ -18,7 +20,11 @@ static struct emu_sent_desc *sent_desc(struct emu_vi *e, uint64_t n)
 
 static void try_to_end(struct emu_vi *e)
 {
-	if (e->ending && emu_link_idle(e) && emu_reaped(&e->l) >= e->ending_at) {
+	if (!e->ending || !emu_link_idle(e) || (emu_reception(e) && emu_reads_out(e)))
+		return;
+	if (e->ending_at == EMU_ALL)
+		e->ending_at = emu_reception(e) ? e->l.tx_next : 0;
+	if (emu_reaped(&e->l) >= e->ending_at) {
 		emu_set_down(&e->l, e->ending);
 		e->ending = 0;
 		emu_alarm_peer(e);
@@ -36,7 +42,7 @@ static void end_connection(struct emu_vi *e, uint32_t cause, uint64_t good)
 		return;
 	e->broken = true;
 	e->ending = cause;
-	e->ending_at = emu_reception(e) ? good : 0;
+	e->ending_at = emu_reception(e) || good == EMU_ALL ? good : 0;
 	emu_kick(e->peer_wake);
 	try_to_end(e);
 }
@@ -46,7 +52,7 @@ void emu_local_error(struct emu_vi *e, struct emu_sent_desc *d, uint32_t status)
 {
 	d->status = VIP_STATUS_DONE | d->op | status;
 	if (emu_reliable(e))
-		end_connection(e, KA_DOWN_ERROR, e->l.tx_next);
+		end_connection(e, KA_DOWN_ERROR, EMU_ALL);
 }
 
 /* The remote descriptor is missing or bad, or the remote memory protected: @good messages went before. */
@@ -129,6 +135,22 @@ static int read_check(struct emu_vi *e, const struct emu_seg *target, const uint
 	return e->wire ? 0 : emu_read_check(&e->l, target, place);
 }
 
+/* False: the connection is down. */
+static bool read_here(struct emu_vi *e, struct emu_sent_desc *d, const struct emu_request *r,
+		      const uint8_t *place)
+{
+	switch (emu_read_here(&e->l, &r->target, place, r->seg, r->nsegs)) {
+	case EMU_SENT:
+		d->status = VIP_STATUS_DONE | VIP_STATUS_OP_RDMA_READ;
+		return true;
+	case EMU_BAD_SOURCE:
+		emu_local_error(e, d, VIP_STATUS_PROTECTION_ERROR);
+		return true;
+	default:
+		return false; /* the next look at the target tells */
+	}
+}
+
 static bool start_read(struct emu_vi *e, uint64_t n, const struct emu_request *r)
 {
 	struct emu_sent_desc *d = sent_desc(e, n);
@@ -149,13 +171,10 @@ static bool start_read(struct emu_vi *e, uint64_t n, const struct emu_request *r
 		remote_error(e, d, KA_DOWN_ERROR, VIP_STATUS_RDMA_PROT_ERROR, e->l.tx_next - 1);
 		return true;
 	}
-	if (how > 0) {
-		if (emu_scatter(&e->l, *e->l.tx_careful, r->seg, r->nsegs, 0, place, r->total))
-			d->status = VIP_STATUS_DONE | VIP_STATUS_OP_RDMA_READ;
-		else
-			emu_local_error(e, d, VIP_STATUS_PROTECTION_ERROR);
-		return true;
-	}
+	if (how > 0)
+		return read_here(e, d, r, place);
+	if (!e->wire && !emu_can_send(&e->l))
+		return false;
 	/* the answer may come before this returns */
 	read = &e->read[e->reads_asked % EMU_READS];
 	read->n = n;
@@ -200,20 +219,26 @@ static bool refuse(struct emu_vi *e)
 /* Answer the oldest read of the peer's; false: there is none, or not yet. */
 static bool answer(struct emu_vi *e)
 {
-	const struct emu_seg *s = &e->wanted[e->wants_answered % EMU_READS];
-	struct emu_send reply = {.op = EMU_OP_REPLY, .seg = s, .nsegs = 1};
 	struct vip_vi *vi = e->vi;
 	enum emu_sent sent = EMU_BAD_SOURCE;
+	struct emu_send reply = {.op = EMU_OP_REPLY, .nsegs = 1};
+	struct emu_seg s;
 
 	if (!emu_wanted(e))
 		return false;
-	reply.total = s->len;
-	if ((e->l.own_rdma & KA_R_RDMA_READ) && s->len <= e->l.max_transfer &&
-	    vi->nic->ops->mem_check(vi->nic, s->handle, s->addr, s->len, vi->attr.tag, KA_R_RDMA_READ) >= 0)
-		sent = send_answer(e, &reply);
-	if (sent == EMU_BAD_SOURCE ? !refuse(e) : sent != EMU_SENT_UNREAPED && sent != EMU_STREAMING)
-		return false;
+	s = e->wanted[e->wants_answered % EMU_READS];
+	/* its place is free before the answer is seen: who has that may ask for the next */
 	ka_store_release(&e->wants_answered, e->wants_answered + 1);
+	reply.seg = &s;
+	reply.total = s.len;
+	if ((e->l.own_rdma & KA_R_RDMA_READ) && s.len <= e->l.max_transfer &&
+	    vi->nic->ops->mem_check(vi->nic, s.handle, s.addr, s.len, vi->attr.tag, KA_R_RDMA_READ) >= 0)
+		sent = send_answer(e, &reply);
+	if (sent == EMU_BAD_SOURCE ? !refuse(e) : sent != EMU_SENT_UNREAPED && sent != EMU_STREAMING) {
+		e->wanted[(e->wants_answered - 1) % EMU_READS] = s;
+		ka_store_release(&e->wants_answered, e->wants_answered - 1);
+		return false;
+	}
 	if (!e->wire)
 		emu_answered(e, sent);
 	return true;
@@ -242,7 +267,10 @@ bool emu_started(struct emu_vi *e, struct emu_sent_desc *d, enum emu_sent sent, 
 			emu_tell_peer(e, false);
 		return true;
 	case EMU_SENT:
-		d->status = VIP_STATUS_DONE | d->op;
+		if (e->wire && emu_reception(e) && d != &e->unseen)
+			d->reap = 0; /* but the acknowledgement has to come back */
+		else
+			d->status = VIP_STATUS_DONE | d->op;
 		if (takes)
 			emu_tell_peer(e, true);
 		return true;
@@ -345,6 +373,8 @@ static uint32_t settled(struct emu_vi *e, uint64_t n)
 	uint32_t status = ka_load_acquire(&d->status), error;
 	bool streams = e->streaming && e->streams == d;
 
+	if (e->failed)
+		return VIP_STATUS_DONE | d->op | VIP_STATUS_DESC_FLUSHED_ERROR;
 	if (streams && !ka_load_acquire(&e->severed))
 		return 0;
 	if (streams && !e->streams_bad)
@@ -353,7 +383,8 @@ static uint32_t settled(struct emu_vi *e, uint64_t n)
 		return status;
 	if (d->reap != EMU_NO_REAP && emu_reaped(&e->l) >= d->reap &&
 	    (!e->wire || e->wire->taken >= d->frame)) {
-		if (emu_failed(&e->l, &error) == d->reap) {
+		if (d->reap && emu_failed(&e->l, &error) == d->reap) {
+			e->failed = true;
 			end_connection(e, KA_DOWN_ERROR, 0);
 			return VIP_STATUS_DONE | d->op |
 			       (error == VIP_STATUS_RDMA_PROT_ERROR ? VIP_STATUS_RDMA_PROT_ERROR

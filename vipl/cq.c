@@ -114,11 +114,11 @@ static void poll_attached(struct vip_cq *cq)
 
 			if (vip_queue_idle(&vi->q[i]))
 				continue;
-			pthread_mutex_lock(&vi->q[i].lock);
+			vip_queue_enter(&vi->q[i]);
 			if (vi->link)
 				vi->nic->ops->poll(vi, i);
 			down = vi->nic->ops->down(vi) != NIC_UP;
-			pthread_mutex_unlock(&vi->q[i].lock);
+			vip_queue_leave(&vi->q[i]);
 			if (down)
 				vip_vi_check(vi);
 		}

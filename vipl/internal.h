@@ -254,6 +254,33 @@ void vip_peer_drop(struct vip_vi *vi);
 /* peer.c: the VI's request has ended with @err, and whoever asks shall know; vi->lock held. */
 void vip_peer_fail(struct vip_vi *vi, int err);
 
+/*
+ * This thread is the provider's own, beside which the consumer may unmap what
+ * he likes: a queue that it works on is touched with care.
+ */
+extern _Thread_local bool vip_foreign;
+
+/* The queue's lock, by whoever lets the NIC work on it. */
+static inline void vip_queue_enter(struct vip_queue *q)
+{
+	pthread_mutex_lock(&q->lock);
+	q->careful = vip_foreign;
+}
+
+static inline bool vip_queue_try(struct vip_queue *q)
+{
+	if (pthread_mutex_trylock(&q->lock))
+		return false;
+	q->careful = vip_foreign;
+	return true;
+}
+
+static inline void vip_queue_leave(struct vip_queue *q)
+{
+	q->careful = false;
+	pthread_mutex_unlock(&q->lock);
+}
+
 /* queue.c */
 int vip_queue_init(struct vip_queue *q, uint32_t depth);
 void vip_flush(struct vip_vi *vi, int queue);

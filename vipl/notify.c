@@ -56,10 +56,12 @@ static void serve(struct vip_caller *c)
 	VIP_RETURN r;
 
 	pthread_mutex_unlock(&c->lock);
+	vip_foreign = true; /* but the handler is the consumer's */
 	if (n->vi)
 		r = vip_queue_next(n->vi, n->handle, n->queue, &desc);
 	else
 		r = vip_cq_next(n->cq, n->handle, &vi, &recv);
+	vip_foreign = false;
 	pthread_mutex_lock(&c->lock);
 	if (r == VIP_INVALID_PARAMETER) {
 		c->ended = true;

@@ -13,6 +13,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+_Thread_local bool vip_foreign;
+
 int vip_queue_init(struct vip_queue *q, uint32_t depth)
 {
 	if (!q->e || q->depth != depth) {
@@ -274,7 +276,7 @@ static VIP_RETURN done(struct vip_vi *vi, VIP_VI_HANDLE h, int queue, VIP_DESCRI
 	for (look = 0; look < 2 && r == VIP_NOT_DONE && (look == 0 || down); look++) {
 		if (down)
 			vip_vi_check(vi); /* flushes what is posted */
-		pthread_mutex_lock(&q->lock);
+		vip_queue_enter(q);
 		if (!vip_obj_is(vi, h)) {
 			r = VIP_INVALID_PARAMETER;
 		} else {
@@ -292,7 +294,7 @@ static VIP_RETURN done(struct vip_vi *vi, VIP_VI_HANDLE h, int queue, VIP_DESCRI
 				down = vi->nic->ops->down(vi) != NIC_UP;
 			}
 		}
-		pthread_mutex_unlock(&q->lock);
+		vip_queue_leave(q);
 	}
 	return r;
 }

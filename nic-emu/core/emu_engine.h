@@ -122,11 +122,21 @@ enum emu_sent emu_fetch(struct emu_link *l, const struct emu_send *s, uint8_t *t
 /* emu_send_more - move on with a streaming message; EMU_STREAMING or EMU_SENT_UNREAPED. */
 enum emu_sent emu_send_more(struct emu_link *l);
 
+/* Can a message be sent now?  The peer has set up its end, and there is a cell. */
+bool emu_can_send(struct emu_link *l);
+
 /*
  * emu_read_check - may this end read @target (len: bytes) of the peer?
  * Returns 0: by asking the peer; 1: @place is where the bytes are, here; or -1: it may not.
  */
 int emu_read_check(struct emu_link *l, const struct emu_seg *target, const uint8_t **place);
+
+/*
+ * emu_read_here - read what emu_read_check() has found at @place into own segments.
+ * EMU_SENT; EMU_BAD_SOURCE: they may not be written; EMU_BAD_TARGET: it has gone meanwhile; EMU_IS_DOWN.
+ */
+enum emu_sent emu_read_here(struct emu_link *l, const struct emu_seg *target, const uint8_t *place,
+			    const struct emu_seg *seg, uint32_t nsegs);
 
 /* Scatter @n bytes that are bytes [at, at + n) of a message into own segments, which are checked. */
 bool emu_scatter(struct emu_link *l, bool careful, const struct emu_seg *seg, uint32_t nsegs, uint64_t at,

@@ -168,18 +168,32 @@ static bool put_segment(struct emu_link *l, const struct target *t, uint32_t i, 
 	return true;
 }
 
-static enum emu_sent put_in_place(struct emu_link *l, const struct target *t, uint64_t total)
+/* From here to busy_end() the peer waits before it takes anything away; false: the connection is down. */
+static bool busy_begin(struct emu_link *l)
 {
 	struct ka_conn_side *me = &l->region->ctl.side[l->side];
+
+	__atomic_store_n(&me->busy, me->busy + 1, __ATOMIC_SEQ_CST);
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	return !__atomic_load_n(&l->region->ctl.down, __ATOMIC_SEQ_CST);
+}
+
+static void busy_end(struct emu_link *l)
+{
+	struct ka_conn_side *me = &l->region->ctl.side[l->side];
+
+	ka_store_release(&me->busy, me->busy + 1);
+}
+
+static enum emu_sent put_in_place(struct emu_link *l, const struct target *t, uint64_t total)
+{
 	enum emu_sent r = EMU_SENT;
 	uint64_t left = total;
 	uint32_t i;
 
 	if (t->used == 0)
 		return EMU_SENT;
-	__atomic_store_n(&me->busy, me->busy + 1, __ATOMIC_SEQ_CST);
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	if (__atomic_load_n(&l->region->ctl.down, __ATOMIC_SEQ_CST))
+	if (!busy_begin(l))
 		r = EMU_IS_DOWN;
 	else if (!target_ok(l, t))
 		r = EMU_BAD_TARGET;
@@ -190,7 +204,7 @@ static enum emu_sent put_in_place(struct emu_link *l, const struct target *t, ui
 			r = EMU_SOURCE_GONE;
 		left -= part;
 	}
-	ka_store_release(&me->busy, me->busy + 1);
+	busy_end(l);
 	return r;
 }
 
@@ -286,12 +300,18 @@ static bool has_cell(struct emu_link *l)
 	return l->tx_next < l->tx_room;
 }
 
-/* May this message be put in place, with what is on its way before it? */
+bool emu_can_send(struct emu_link *l)
+{
+	return ka_load_acquire(&l->region->ctl.side[1 - l->side].ready) && has_cell(l);
+}
+
+/* May this message be put in place, with what is on its way before it, or has failed? */
 static bool may_overtake(const struct emu_link *l, bool write)
 {
 	uint64_t before = write ? l->tx_any : l->tx_write;
 
-	return before == 0 || emu_reaped(l) >= before;
+	return before == 0 ||
+	       (emu_reaped(l) >= before && !ka_load_relaxed(&l->region->to[1 - l->side].rx.failed));
 }
 
 /* It goes by way of its owner. */
@@ -357,7 +377,7 @@ enum emu_sent emu_send_start(struct emu_link *l, const struct emu_send *s)
 		return EMU_BAD_SOURCE;
 	if (emu_down(l))
 		return EMU_IS_DOWN;
-	if (!ka_load_acquire(&l->region->ctl.side[1 - l->side].ready) || !has_cell(l))
+	if (!emu_can_send(l))
 		return EMU_NOT_READY;
 	if (s->op == EMU_OP_SEND || s->op == EMU_OP_WRITE)
 		return transfer(l, d, s);
@@ -382,4 +402,21 @@ int emu_read_check(struct emu_link *l, const struct emu_seg *target, const uint8
 		return 0;
 	*place = base + (target->addr - e.start);
 	return 1;
+}
+
+enum emu_sent emu_read_here(struct emu_link *l, const struct emu_seg *target, const uint8_t *place,
+			    const struct emu_seg *seg, uint32_t nsegs)
+{
+	enum emu_sent r = EMU_SENT;
+	struct ka_tpt_entry e;
+
+	if (!busy_begin(l))
+		r = EMU_IS_DOWN;
+	else if (!ka_tpt_check(l->peer_tpt, target->handle, target->addr, target->len, l->peer_tag,
+			       KA_R_RDMA_READ, &e))
+		r = EMU_BAD_TARGET;
+	else if (!emu_scatter(l, *l->tx_careful, seg, nsegs, 0, place, target->len))
+		r = EMU_BAD_SOURCE;
+	busy_end(l);
+	return r;
 }
