@@ -359,10 +359,11 @@ static bool stream(struct emu_vi *e)
 }
 
 /* What is under way when the connection ends: flushed, unless it is the transport that has failed. */
-static uint32_t cut_short(const struct emu_vi *e)
+static uint32_t cut_short(struct emu_vi *e)
 {
 	bool failed = (emu_down(&e->l) & 0xff) == KA_DOWN_DEAD || (e->wire && e->wire->broken);
 
+	e->failed = true; /* whatever is heard of those behind it */
 	return failed ? VIP_STATUS_TRANSPORT_ERROR : VIP_STATUS_DESC_FLUSHED_ERROR;
 }
 

@@ -65,7 +65,7 @@ static void cq_dead(void *obj, void *arg)
 void vip_nic_dead(struct vip_nic *nic)
 {
 	ka_store_relaxed(&nic->dead, 1);
-	vip_log(VIP_LOG_ERROR, "the kernel agent has died: all its NIC handles are lost");
+	vip_log(VIP_LOG_WARN, "the kernel agent has died: all its NIC handles are lost");
 	vip_obj_each(VIP_T_VI, vi_dead, nic);
 	ka_store_release(&nic->dead, VIP_DEAD_FLUSHED);
 	vip_obj_each(VIP_T_CQ, cq_dead, nic);

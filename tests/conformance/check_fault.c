@@ -164,14 +164,16 @@ static void in_place(struct run *r, struct area *a, uint32_t *sent, uint64_t ms)
 {
 	uint32_t most = largest(r) < MOST ? largest(r) : MOST, random = 167, len, number, early = 0;
 	uint64_t end = now_ms() + ms;
+	bool more;
 
 	for (number = 1;; number++) {
 		len = 1 + random32(&random) % (random32(&random) % 2 ? 400 : most);
 		doing("message %u, %u bytes into %s", number, len, kind_of(a));
 		if (r->side == 0) {
 			early += (uint32_t)receive_one(r, a, len, number, sent);
-			tell(r, now_ms() < end);
-			if (now_ms() >= end)
+			more = now_ms() < end;
+			tell(r, more);
+			if (!more)
 				break;
 		} else {
 			pattern(data(r), len, len);
