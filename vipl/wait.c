@@ -29,7 +29,7 @@ static struct vip_nic *enter(const struct vip_waiter *w, uint32_t *word)
 		nic = *w->nic;
 		*word = *w->word;
 		__atomic_add_fetch(&nic->sleepers, 1, __ATOMIC_SEQ_CST);
-		++*w->sleepers;
+		ka_store_relaxed(w->sleepers, *w->sleepers + 1); /* a CQ's is looked at without its lock */
 	}
 	pthread_mutex_unlock(w->lock);
 	return nic;
@@ -38,7 +38,7 @@ static struct vip_nic *enter(const struct vip_waiter *w, uint32_t *word)
 static void leave(const struct vip_waiter *w, struct vip_nic *nic)
 {
 	pthread_mutex_lock(w->lock);
-	--*w->sleepers;
+	ka_store_relaxed(w->sleepers, *w->sleepers - 1);
 	pthread_mutex_unlock(w->lock);
 	__atomic_sub_fetch(&nic->sleepers, 1, __ATOMIC_SEQ_CST);
 }
