@@ -8,6 +8,9 @@
  */
 #include "nic-emu/emu.h"
 
+#define CELLS_ASK \
+	(EMU_DEPTH / 8) /* how many messages are taken before one looks whether a sender wants cells */
+
 /* The connection ends by this end's doing, if it is one that ends by errors, or the peer keeps to no rules.
  */
 static void give_up(struct emu_vi *e)
@@ -31,10 +34,11 @@ static bool take_receive(struct emu_vi *e, bool *moved)
 {
 	struct vip_queue *q = &e->vi->q[VIP_RQ];
 	uint32_t op = e->l.rx_msg.op == EMU_OP_SEND ? VIP_STATUS_OP_RECEIVE : VIP_STATUS_OP_REMOTE_RDMA_WRITE;
-	struct emu_request r = {.nsegs = 0};
+	struct emu_request r; /* large: not to be cleared for each message */
 	struct emu_recv got;
 	struct nic_wc wc;
 
+	r.nsegs = 0;
 	if (op == VIP_STATUS_OP_RECEIVE)
 		emu_read_request(e->vi, VIP_RQ, q->done, &r); /* no segments when the descriptor has gone */
 	if (!emu_recv_take(&e->l, r.seg, r.nsegs, &got, moved))
@@ -136,7 +140,8 @@ bool emu_drain(struct emu_vi *e)
 	e->draining = !whole || n == EMU_DEPTH;
 	if (n == EMU_DEPTH)
 		emu_call_progress(emu_nic(e->vi->nic));
-	if (moved || reaped) {
+	/* a sender may wait for room in the ring, or for cells */
+	if (moved || (reaped && e->l.rx_next % CELLS_ASK < n)) {
 		__atomic_thread_fence(__ATOMIC_SEQ_CST);
 		if (ka_load_relaxed(&e->l.region->to[e->l.side].tx.want_room))
 			emu_kick(e->peer_wake);

@@ -258,7 +258,7 @@ void vip_peer_fail(struct vip_vi *vi, int err);
  * This thread is the provider's own, beside which the consumer may unmap what
  * he likes: a queue that it works on is touched with care.
  */
-extern _Thread_local bool vip_foreign;
+extern _Thread_local bool vip_foreign __attribute__((tls_model("initial-exec")));
 
 /* The queue's lock, by whoever lets the NIC work on it. */
 static inline void vip_queue_enter(struct vip_queue *q)

@@ -13,7 +13,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-_Thread_local bool vip_foreign;
+_Thread_local bool vip_foreign __attribute__((tls_model("initial-exec")));
 
 int vip_queue_init(struct vip_queue *q, uint32_t depth)
 {
