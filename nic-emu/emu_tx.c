@@ -321,13 +321,11 @@ static bool start_send(struct emu_vi *e, struct emu_sent_desc *d, const struct e
 /* Start descriptor @n; false when it must wait. */
 static bool start(struct emu_vi *e, uint64_t n)
 {
-	static const uint32_t ops[] = {VIP_STATUS_OP_SEND, VIP_STATUS_OP_RDMA_WRITE, VIP_STATUS_OP_RDMA_READ,
-				       VIP_STATUS_OP_SEND};
 	struct emu_sent_desc *d = sent_desc(e, n);
 	struct emu_request r;
 
 	emu_read_request(e->vi, VIP_SQ, n, &r);
-	d->op = ops[r.op];
+	d->op = vip_op_status(r.op);
 	d->length = (uint32_t)r.total;
 	if (!r.error && r.total > e->l.max_transfer)
 		r.error = VIP_STATUS_LENGTH_ERROR;

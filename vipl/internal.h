@@ -254,6 +254,15 @@ void vip_peer_drop(struct vip_vi *vi);
 /* peer.c: the VI's request has ended with @err, and whoever asks shall know; vi->lock held. */
 void vip_peer_fail(struct vip_vi *vi, int err);
 
+/* The operation bits of Status for those of Control, on a send queue. */
+static inline uint32_t vip_op_status(uint32_t control)
+{
+	static const uint32_t ops[] = {VIP_STATUS_OP_SEND, VIP_STATUS_OP_RDMA_WRITE, VIP_STATUS_OP_RDMA_READ,
+				       VIP_STATUS_OP_SEND};
+
+	return ops[control & VIP_CONTROL_OP_MASK];
+}
+
 /*
  * This thread is the provider's own, beside which the consumer may unmap what
  * he likes: a queue that it works on is touched with care.

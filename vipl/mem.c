@@ -112,12 +112,13 @@ bool vip_mem_get(const struct vip_nic *nic, uint32_t handle, void *to, const voi
 		 bool foreign)
 {
 	const struct vip_seen *seen = look(nic, handle, user, n);
-	bool ok = seen;
+	bool ok;
 
-	if (!seen || (seen->steady && !foreign)) {
-		if (seen)
-			memcpy(to, user, n);
-		return ok;
+	if (!seen)
+		return false;
+	if (seen->steady && !foreign) {
+		memcpy(to, user, n);
+		return true;
 	}
 	ok = begin(nic, handle) && vip_touch_read(to, (uintptr_t)user, n);
 	vip_touch_end();
@@ -128,12 +129,13 @@ bool vip_mem_put(const struct vip_nic *nic, uint32_t handle, void *user, const v
 		 bool foreign)
 {
 	const struct vip_seen *seen = look(nic, handle, user, n);
-	bool ok = seen;
+	bool ok;
 
-	if (!seen || (seen->steady && !foreign)) {
-		if (seen)
-			memcpy(user, from, n);
-		return ok;
+	if (!seen)
+		return false;
+	if (seen->steady && !foreign) {
+		memcpy(user, from, n);
+		return true;
 	}
 	ok = begin(nic, handle) && vip_touch_write((uintptr_t)user, from, n);
 	vip_touch_end();

@@ -146,8 +146,6 @@ void vip_complete(struct vip_vi *vi, int queue, const struct nic_wc *wc)
 
 void vip_flush(struct vip_vi *vi, int queue)
 {
-	static const uint32_t ops[] = {VIP_STATUS_OP_SEND, VIP_STATUS_OP_RDMA_WRITE, VIP_STATUS_OP_RDMA_READ,
-				       VIP_STATUS_OP_SEND};
 	struct vip_queue *q = &vi->q[queue];
 
 	q->careful = true; /* whose thread this is, nobody knows */
@@ -155,8 +153,8 @@ void vip_flush(struct vip_vi *vi, int queue)
 		const struct vip_wqe *e = &q->e[q->done % q->depth];
 		struct nic_wc wc = {.status = VIP_STATUS_DONE | VIP_STATUS_DESC_FLUSHED_ERROR};
 
-		wc.status |=
-			queue == VIP_RQ ? VIP_STATUS_OP_RECEIVE : ops[desc_op(vi, queue, e->desc, e->mem)];
+		wc.status |= queue == VIP_RQ ? VIP_STATUS_OP_RECEIVE
+					     : vip_op_status(desc_op(vi, queue, e->desc, e->mem));
 		vip_complete(vi, queue, &wc);
 	}
 	q->careful = false;

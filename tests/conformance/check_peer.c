@@ -169,30 +169,8 @@ static void peers_differ(struct run *r, VIP_VI_ATTRIBUTES wrong, VIP_RETURN code
 
 static void check_peer_mismatch(struct run *r)
 {
-	static uint32_t some_qos;
-	VIP_VI_ATTRIBUTES wrong;
-	VIP_VI_HANDLE vi;
-	int i;
-
 	run_vi(r);
-	for (i = 1; i <= 4; i *= 2) {
-		wrong = run_attr(r);
-		wrong.ReliabilityLevel = (VIP_RELIABILITY_LEVEL)i;
-		wrong.EnableRdmaRead = VIP_FALSE;
-		if (has_level(r, wrong.ReliabilityLevel) && i != r->level)
-			peers_differ(r, wrong, VIP_INVALID_RELIABILITY_LEVEL);
-	}
-	wrong = run_attr(r);
-	wrong.MaxTransferSize--;
-	peers_differ(r, wrong, VIP_INVALID_MTU);
-	wrong = run_attr(r);
-	wrong.QoS = &some_qos;
-	if (VipCreateVi(r->nic, &wrong, NULL, NULL, &vi) == VIP_SUCCESS) {
-		EXPECT(VipDestroyVi(vi), VIP_SUCCESS);
-		peers_differ(r, wrong, VIP_INVALID_QOS);
-	} else {
-		note("the device takes no QoS but NULL: two that differ cannot meet");
-	}
+	each_mismatch(r, peers_differ);
 	run_close(r);
 }
 

@@ -181,3 +181,30 @@ void flushed(const struct run *r, VIP_VI_HANDLE vi, bool recv, int first, int n)
 			assert_int_equal(d->CS.Length, 0);
 	}
 }
+
+void each_mismatch(struct run *r, void (*try)(struct run *r, VIP_VI_ATTRIBUTES wrong, VIP_RETURN code))
+{
+	static uint32_t some_qos;
+	VIP_VI_ATTRIBUTES wrong;
+	VIP_VI_HANDLE vi;
+	int i;
+
+	for (i = 1; i <= 4; i *= 2) {
+		wrong = run_attr(r);
+		wrong.ReliabilityLevel = (VIP_RELIABILITY_LEVEL)i;
+		wrong.EnableRdmaRead = VIP_FALSE;
+		if (has_level(r, wrong.ReliabilityLevel) && i != r->level)
+			try(r, wrong, VIP_INVALID_RELIABILITY_LEVEL);
+	}
+	wrong = run_attr(r);
+	wrong.MaxTransferSize--;
+	try(r, wrong, VIP_INVALID_MTU);
+	wrong = run_attr(r);
+	wrong.QoS = &some_qos;
+	if (VipCreateVi(r->nic, &wrong, NULL, NULL, &vi) == VIP_SUCCESS) {
+		EXPECT(VipDestroyVi(vi), VIP_SUCCESS);
+		try(r, wrong, VIP_INVALID_QOS);
+	} else {
+		note("the device takes no QoS but NULL: two that differ cannot meet");
+	}
+}

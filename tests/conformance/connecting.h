@@ -91,4 +91,7 @@ void check_many_clients(struct run *r);
 void check_same_process(struct run *r);
 void check_no_discriminator(struct run *r);
 
+/* @try each attribute that two VIs must agree on, differing from those of r->vi, with the code for it. */
+void each_mismatch(struct run *r, void (*try)(struct run *r, VIP_VI_ATTRIBUTES wrong, VIP_RETURN code));
+
 #endif
