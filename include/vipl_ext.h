@@ -120,8 +120,8 @@ struct vipx_rec {
 			uint32_t tags;
 			uint32_t regions;
 			uint64_t bytes; /* registered, as given */
-			/* the registration cache (VipxRegCache); the owner's word, of which the agent believes
-			 * nothing */
+			/* the registration cache (VipxRegCache); the owner's word, of which the agent
+			 * believes nothing */
 			uint64_t cache_limit; /* bytes; 0: off */
 			uint64_t kept;	      /* bytes */
 			uint64_t kept_regions;

@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * ka_shm.h - the memory that the agent makes and shares with its clients:
- * the Translation and Protection Table of a NIC handle, its wake words, and
- * the control page of a connection.
+ * the Translation and Protection Table of a NIC handle, its wake words with
+ * what it says of its registration cache, and the control page of a connection.
  *
  * Who writes what:
  *   TPT            the agent alone; sealed against other writers.
  *   wake words     the owner and the peers it is connected to.  A peer can
  *                  wake too often or take a wake-up away: a sleeper therefore
  *                  looks again after KA_WAKE_SLICE_MS.
+ *   cache          behind the wake words: the owner.  A peer could, too; the
+ *                  owner has a copy that counts, and what a peer changes makes
+ *                  the others leave writing to the owner, or is shown.
  *   control page   both ends; the agent sets `down` when an end dies.
  */
 #ifndef KA_SHM_H
@@ -119,7 +122,6 @@ static inline bool ka_tpt_check(const struct ka_tpt_entry *table, uint32_t handl
  */
 #define KA_WAKE_WORDS	 4096u
 #define KA_WAKE_STRIDE	 64u
-#define KA_WAKE_BYTES	 (KA_WAKE_WORDS * KA_WAKE_STRIDE)
 #define KA_WAKE_PROGRESS 0u
 #define KA_WAKE_REVOKING (KA_WAKE_WORDS - 1u)
 #define KA_WAKE_SLICE_MS 100u
@@ -129,6 +131,46 @@ struct ka_wake {
 	uint32_t pad[15];
 };
 _Static_assert(sizeof(struct ka_wake) == KA_WAKE_STRIDE, "one cache line a wake word");
+
+/* ---- behind the wake words: the registration cache of the NIC handle ---- */
+
+struct ka_cache_counts {
+	uint64_t limit; /* bytes; 0: off */
+	uint64_t bytes; /* kept: whole pages */
+	uint64_t regions;
+	uint64_t hits;
+	uint64_t misses;
+	uint64_t evictions;
+	uint64_t invalidations;
+	uint64_t pad;
+};
+
+struct ka_cache {
+	/*
+	 * A bit for each index of the TPT whose region the owner has deregistered,
+	 * and keeps: its handle is not valid.  A peer that finds it set leaves
+	 * writing and reading to the owner, who refuses it.
+	 */
+	uint64_t kept[KA_TPT_ENTRIES / 64];
+	struct ka_cache_counts n; /* for show */
+	uint8_t pad[4096 - KA_TPT_ENTRIES / 8 - sizeof(struct ka_cache_counts)];
+};
+_Static_assert(sizeof(struct ka_cache) == 4096 && offsetof(struct ka_cache, n) % 64 == 0, "a page");
+
+#define KA_WAKE_BYTES (KA_WAKE_WORDS * KA_WAKE_STRIDE + sizeof(struct ka_cache))
+
+static inline struct ka_cache *ka_cache_of(struct ka_wake *wake)
+{
+	return (struct ka_cache *)(void *)(wake + KA_WAKE_WORDS);
+}
+
+/* Is the region with this handle, or one that had its index, kept for later?  @kept: a table's bits. */
+static inline bool ka_kept(const uint64_t *kept, uint32_t handle)
+{
+	uint32_t i = handle % KA_TPT_ENTRIES;
+
+	return ka_load_relaxed(&kept[i / 64]) >> i % 64 & 1;
+}
 
 /* ---- the control page of a connection ---- */
 

@@ -335,7 +335,8 @@ static int mem_check(struct vip_nic *nic, uint32_t handle, uint64_t addr, uint64
 	struct ka_tpt_entry e;
 
 	vip_watch_settle();
-	if (!ka_tpt_check(emu_nic(nic)->tpt, handle, addr, len, tag, rights, &e))
+	if (ka_kept(nic->kept, handle) ||
+	    !ka_tpt_check(emu_nic(nic)->tpt, handle, addr, len, tag, rights, &e))
 		return -EACCES;
 	return !(e.rights & KA_R_DIRECT);
 }
@@ -370,6 +371,11 @@ static uint32_t *revoking(struct vip_nic *nic)
 	return &emu_nic(nic)->wake[KA_WAKE_REVOKING].word;
 }
 
+static struct ka_cache *cache(struct vip_nic *nic)
+{
+	return ka_cache_of(emu_nic(nic)->wake);
+}
+
 const struct nic_ops nic_emu_ops = {
 	.agent_ops = &emu_agent_ops,
 	.forked = emu_forked,
@@ -382,6 +388,7 @@ const struct nic_ops nic_emu_ops = {
 	.mem_find = mem_find,
 	.mem_quiet = mem_quiet,
 	.revoking = revoking,
+	.cache = cache,
 	.conn_wait = emu_conn_wait,
 	.conn_accept = emu_conn_accept,
 	.conn_reject = emu_conn_reject,

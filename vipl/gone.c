@@ -25,6 +25,8 @@ static struct {
 static struct ka_range later[64];
 static uint32_t nlater;
 
+static uint32_t losses;
+
 /* How long VipCloseNic waits for that at most; the agent may have died. */
 #define TIDY_MS 200u
 
@@ -32,6 +34,11 @@ void vip_gone_forked(void)
 {
 	coming.end = 0;
 	nlater = 0;
+}
+
+uint32_t vip_gone_losses(void)
+{
+	return ka_load_acquire(&losses);
 }
 
 void vip_gone_begin(uint64_t start, uint64_t end)
@@ -131,6 +138,7 @@ void vip_mem_gone(struct ka_agent *agent, uint64_t start, uint64_t end)
 		__atomic_store_n(&coming.gone, 1, __ATOMIC_SEQ_CST);
 	if (ka_agent_call(agent, &req, &rep, NULL, freed, sizeof(freed)))
 		return;
+	__atomic_fetch_add(&losses, 1, __ATOMIC_RELEASE);
 	for (i = 0; i < rep.nranges; i++)
 		vip_mem_later(freed[i].start, freed[i].length);
 }
@@ -192,9 +200,9 @@ void vip_gone_see(uint32_t kind, bool watched, struct vip_region *r)
 		r->seen.look = VIP_LOOK_ALL;
 	else if (kind == LMM_SYSV)
 		r->seen.look = VIP_LOOK_ONE;
-	if (!watched || (kind == LMM_SYSV && mapped))
+	if (!watched || kind == LMM_SYSV)
 		vip_touch_see(r->start, r->length, &r->seen);
-	if (r->seen.uniform && r->seen.inode)
+	if ((!watched || mapped) && r->seen.uniform && r->seen.inode)
 		r->seen.look = VIP_LOOK_MAP;
 }
 
@@ -210,6 +218,7 @@ static void lose_one(const struct vip_nic *nic, struct vip_region *r, const stru
 		return;
 	ka_store_relaxed(&r->seen.look, (uint8_t)VIP_LOOK_GONE);
 	vip_mem_ask(nic->agent, &req, &rep);
+	__atomic_fetch_add(&losses, 1, __ATOMIC_RELEASE);
 }
 
 static void lose_old(void *obj, void *arg)

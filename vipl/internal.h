@@ -20,6 +20,7 @@
 
 #include "kagent/client/agent.h"
 #include "vipl/nic.h"
+#include "vipl/regcache.h"
 #include "vipl/touch.h"
 #include "vipl_ext.h"
 
@@ -187,6 +188,8 @@ struct vip_region {
 	uint16_t pin;		/* hold.h */
 	uint32_t handle;	/* set last: the rest is known */
 	struct vip_seen seen;
+	bool watched;	      /* all of it, since it was registered */
+	struct vip_kept kept; /* while it is in the cache */
 };
 
 #define VIP_DEAD_FLUSHED 2u
@@ -202,6 +205,8 @@ struct vip_nic {
 	VIP_NIC_ATTRIBUTES attr;
 	struct vip_region *region;	     /* KA_TPT_ENTRIES; for the object's life */
 	uint64_t looks[KA_TPT_ENTRIES / 64]; /* regions that must be looked at (touch.h): a bit each */
+	uint64_t kept[KA_TPT_ENTRIES / 64];  /* regions in the cache: their handles are not valid */
+	struct vip_cache cache;
 	uint32_t ncq;
 	uint32_t ns_ready;
 	uint32_t dead;	   /* its agent died: 1; and all was flushed: VIP_DEAD_FLUSHED */

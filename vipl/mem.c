@@ -25,6 +25,7 @@ void vip_mem_forked(void)
 {
 	pthread_mutex_init(&vip_mem_lock, NULL);
 	vip_gone_forked();
+	vip_cache_forked();
 	vip_hold_forked();
 	vip_watch_forked();
 	vip_touch_forked();
@@ -37,6 +38,9 @@ int vip_mem_open(struct vip_nic *nic)
 	if (err)
 		return err;
 	err = vip_touch_open();
+	if (err)
+		return err;
+	err = vip_cache_open(nic);
 	if (err)
 		return err;
 	if (!nic->region)
@@ -148,6 +152,7 @@ void vip_mem_close(struct vip_nic *nic)
 	struct vip_region *r;
 
 	pthread_mutex_lock(&vip_mem_lock);
+	vip_cache_close(nic);
 	if (call_locked(nic, &req, &rep)) {
 		for (r = nic->region; r < nic->region + KA_TPT_ENTRIES; r++) {
 			unlock_alone(nic, r->start, r->length);
@@ -163,12 +168,13 @@ void vip_mem_close(struct vip_nic *nic)
 
 /* ---- registration ---- */
 
-#define fail(code, ...) vip_fail_at(VIP_LOG_WARN, "VipRegisterMem", (code), __VA_ARGS__)
+/* Said by VipRegisterMem, when it is not tried again. */
+#define fail(code, ...) (vip_why(__VA_ARGS__), (code))
 
 /* The agent said no, and why. */
 static VIP_RETURN refused(int err)
 {
-	return fail(err == -EFBIG || err == -E2BIG ? VIP_ERROR_RESOURCE : vip_return(err), NULL);
+	return err == -EFBIG || err == -E2BIG ? VIP_ERROR_RESOURCE : vip_return(err);
 }
 
 /* Why could proper memory not be locked?  Its lock is undone. */
@@ -240,6 +246,7 @@ static VIP_RETURN enter(struct vip_nic *nic, struct ka_req *req, uint64_t start,
 	struct ka_tpt_entry e = {0};
 	struct ka_rep rep;
 	int locked, pinned = 0, err;
+	bool again;
 
 	vip_gone_lose_old(&r);
 	*level = vip_hold_level();
@@ -249,7 +256,10 @@ static VIP_RETURN enter(struct vip_nic *nic, struct ka_req *req, uint64_t start,
 		pinned = vip_hold_pin(start, r.length, &r.pin);
 	if (pinned)
 		*level = LMM_LOCKED;
-	if (locked || (pinned && vip_hold_strict()) || (*level == LMM_MAPPED && !req->u.reg.watched)) {
+	/* a pin may still be had, when what is kept goes */
+	again = (pinned == -ENOMEM || pinned == -ENOSPC) && vip_cache_any();
+	if (locked || (pinned && vip_hold_strict()) || again ||
+	    (*level == LMM_MAPPED && !req->u.reg.watched)) {
 		err = call_locked(nic, &undo, &rep);
 		if (err == -ECONNRESET)
 			unlock_alone(NULL, start, r.length);
@@ -275,6 +285,7 @@ static VIP_RETURN enter(struct vip_nic *nic, struct ka_req *req, uint64_t start,
 	if (rep.u.mem.verdict == LMM_MLOCK_LOCK)
 		lock_segment(nic, req->u.reg.start, *out, &rep.u.mem.seg, &r);
 	nic->ops->mem_find(nic, *out, &e);
+	r.watched = req->u.reg.watched;
 	vip_gone_see(e.kind, req->u.reg.watched, &r);
 	*vip_region_of(nic, *out) = r;
 	ka_store_release(&vip_region_of(nic, *out)->handle, *out);
@@ -282,7 +293,7 @@ static VIP_RETURN enter(struct vip_nic *nic, struct ka_req *req, uint64_t start,
 	return VIP_SUCCESS;
 }
 
-static int leave(struct vip_nic *nic, uint64_t start, VIP_MEM_HANDLE mem)
+int vip_mem_leave(struct vip_nic *nic, uint64_t start, VIP_MEM_HANDLE mem)
 {
 	struct ka_req req = {.op = KA_OP_MEM_DEREG, .u.mem = {.start = start, .handle = mem}};
 	struct ka_rep rep;
@@ -302,11 +313,22 @@ static VIP_RETURN register_locked(struct vip_nic *nic, struct ka_req *req, VIP_M
 	vip_gone_begin(start, end);
 	r = enter(nic, req, start, end, out);
 	if (vip_gone_end() && r == VIP_SUCCESS) {
-		leave(nic, req->u.reg.start, *out);
+		vip_mem_leave(nic, req->u.reg.start, *out);
 		r = fail(VIP_INVALID_PARAMETER, "0x%lx..0x%lx went away while it was being registered", start,
 			 end);
 	}
 	return r;
+}
+
+/* What is kept for later makes room for what is wanted now. */
+static VIP_RETURN register_anew(struct vip_nic *nic, struct ka_req *req, VIP_MEM_HANDLE *out)
+{
+	VIP_RETURN r;
+
+	do
+		r = register_locked(nic, req, out);
+	while (r == VIP_ERROR_RESOURCE && vip_cache_make_room(nic, req->u.reg.length));
+	return r == VIP_SUCCESS ? r : vip_fail_at(VIP_LOG_WARN, "VipRegisterMem", r, NULL);
 }
 
 VIP_EXPORT VIP_RETURN VipRegisterMem(VIP_NIC_HANDLE h, VIP_PVOID addr, VIP_ULONG length,
@@ -334,12 +356,21 @@ VIP_EXPORT VIP_RETURN VipRegisterMem(VIP_NIC_HANDLE h, VIP_PVOID addr, VIP_ULONG
 		r = vip_mem_attr("VipRegisterMem", nic, attr, &req.u.reg.tag, &req.u.reg.rdma);
 		if (r == VIP_SUCCESS) {
 			pthread_mutex_lock(&vip_mem_lock);
-			r = register_locked(nic, &req, out);
+			r = vip_cache_take(nic, &req, out) ? VIP_SUCCESS : register_anew(nic, &req, out);
 			pthread_mutex_unlock(&vip_mem_lock);
 		}
 	}
 	pthread_mutex_unlock(&nic->lock);
 	return r;
+}
+
+static int deregister(struct vip_nic *nic, uint64_t start, VIP_MEM_HANDLE mem)
+{
+	if (ka_kept(nic->kept, mem)) {
+		vip_why("memory handle 0x%x is deregistered already", mem);
+		return -EINVAL;
+	}
+	return vip_cache_keep(nic, start, mem) ? 0 : vip_mem_leave(nic, start, mem);
 }
 
 VIP_EXPORT VIP_RETURN VipDeregisterMem(VIP_NIC_HANDLE h, VIP_PVOID addr, VIP_MEM_HANDLE mem)
@@ -355,7 +386,7 @@ VIP_EXPORT VIP_RETURN VipDeregisterMem(VIP_NIC_HANDLE h, VIP_PVOID addr, VIP_MEM
 		r = vip_bad("not a NIC handle");
 	} else {
 		pthread_mutex_lock(&vip_mem_lock);
-		err = leave(nic, (uintptr_t)addr, mem);
+		err = deregister(nic, (uintptr_t)addr, mem);
 		pthread_mutex_unlock(&vip_mem_lock);
 		if (err)
 			r = vip_fail(vip_return(err), NULL);

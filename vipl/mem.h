@@ -23,6 +23,12 @@ static inline struct vip_region *vip_region_of(const struct vip_nic *nic, uint32
 /* Ask the agent, and unlock what its answer tells; vip_mem_lock held. */
 int vip_mem_ask(struct ka_agent *agent, struct ka_req *req, struct ka_rep *rep);
 
+/* Deregister: the agent forgets the region, and so do we; vip_mem_lock held.  0 or negative errno. */
+int vip_mem_leave(struct vip_nic *nic, uint64_t start, VIP_MEM_HANDLE mem);
+
+/* Counts losses that are in the TPT. */
+uint32_t vip_gone_losses(void);
+
 /* ---- gone.c; vip_mem_lock held ---- */
 
 /* [start, end) is being registered: it may go away before the agent has it in the TPT. */

@@ -28,7 +28,8 @@ static inline bool own_ok(const struct emu_link *l, const struct emu_seg *s, uin
 
 	if (ka_load_acquire(l->revoking))
 		l->host->settle();
-	if (!ka_tpt_check(l->own_tpt, s->handle, s->addr, s->len, l->own_tag, rights, &e))
+	if (ka_kept(l->own_kept, s->handle) ||
+	    !ka_tpt_check(l->own_tpt, s->handle, s->addr, s->len, l->own_tag, rights, &e))
 		return false;
 	if (!(e.rights & KA_R_DIRECT))
 		*direct = false;

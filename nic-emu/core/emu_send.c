@@ -46,7 +46,7 @@ static bool add_target(struct emu_link *l, struct target *t, struct emu_seg s)
 	if (s.len == 0)
 		return true;
 	if (t->in_place) {
-		base = e.object == 0 ? NULL : l->host->map(l, &e);
+		base = e.object == 0 || ka_kept(l->peer_kept, s.handle) ? NULL : l->host->map(l, &e);
 		if (base)
 			t->place[t->used] = base + (s.addr - e.start);
 		else
@@ -150,7 +150,8 @@ static bool target_ok(const struct emu_link *l, const struct target *t)
 	uint32_t i;
 
 	for (i = 0; i < t->used; i++) {
-		if (!ka_tpt_check(l->peer_tpt, t->seg[i].handle, t->seg[i].addr, t->seg[i].len, l->peer_tag,
+		if (ka_kept(l->peer_kept, t->seg[i].handle) ||
+		    !ka_tpt_check(l->peer_tpt, t->seg[i].handle, t->seg[i].addr, t->seg[i].len, l->peer_tag,
 				  t->rights, &e))
 			return false;
 	}
@@ -396,7 +397,8 @@ int emu_read_check(struct emu_link *l, const struct emu_seg *target, const uint8
 	if (!(l->peer_rdma & KA_R_RDMA_READ) || !ka_tpt_check(l->peer_tpt, target->handle, target->addr,
 							      target->len, l->peer_tag, KA_R_RDMA_READ, &e))
 		return -1;
-	if (e.object && target->len && !ka_load_acquire(l->peer_revoking) && may_overtake(l, true))
+	if (e.object && target->len && !ka_load_acquire(l->peer_revoking) &&
+	    !ka_kept(l->peer_kept, target->handle) && may_overtake(l, true))
 		base = l->host->map(l, &e);
 	if (!base)
 		return 0;
@@ -412,7 +414,8 @@ enum emu_sent emu_read_here(struct emu_link *l, const struct emu_seg *target, co
 
 	if (!busy_begin(l))
 		r = EMU_IS_DOWN;
-	else if (!ka_tpt_check(l->peer_tpt, target->handle, target->addr, target->len, l->peer_tag,
+	else if (ka_kept(l->peer_kept, target->handle) ||
+		 !ka_tpt_check(l->peer_tpt, target->handle, target->addr, target->len, l->peer_tag,
 			       KA_R_RDMA_READ, &e))
 		r = EMU_BAD_TARGET;
 	else if (!emu_scatter(l, *l->tx_careful, seg, nsegs, 0, place, target->len))

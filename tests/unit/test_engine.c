@@ -42,6 +42,7 @@ static void *map_here(struct emu_link *l, const struct ka_tpt_entry *e)
 static uint64_t alive;
 static unsigned int with_care, settled;
 static uint32_t revoking[2];
+static uint64_t kept[2][KA_TPT_ENTRIES / 64], told[2][KA_TPT_ENTRIES / 64]; /* and what the peer sees */
 static bool careful[2];
 
 static bool get(struct emu_link *l, const struct emu_seg *from, uint64_t off, void *to, uint64_t n)
@@ -88,6 +89,8 @@ static int setup(void **state)
 		return -1;
 	memset(s, 0, sizeof(s));
 	memset(revoking, 0, sizeof(revoking));
+	memset(kept, 0, sizeof(kept));
+	memset(told, 0, sizeof(told));
 	memset(careful, 0, sizeof(careful));
 	alive = BUF;
 	with_care = settled = 0;
@@ -108,6 +111,8 @@ static int setup(void **state)
 					   .host = &host,
 					   .revoking = &revoking[i],
 					   .peer_revoking = &revoking[1 - i],
+					   .own_kept = kept[i],
+					   .peer_kept = told[1 - i],
 					   .tx_careful = &careful[i],
 					   .rx_careful = &careful[i],
 					   .side = (uint32_t)i,
