@@ -14,7 +14,7 @@
 #include "vipl/mem.h"
 #include "vipl/watch.h"
 
-/* What VIPL_REG_CACHE=on means, but never more than half of what may be locked. */
+/* What VIPL_REG_CACHE=on means, unless that is more than half of what may be locked. */
 #define BY_DEFAULT	   (64ull << 20)
 #define BY_DEFAULT_REGIONS (KA_TPT_ENTRIES / 2)
 
@@ -123,8 +123,7 @@ static bool same_object(const struct vip_region *r, const struct ka_tpt_entry *e
 	struct vip_seen now;
 
 	vip_touch_see(e->start, e->length, &now);
-	return now.uniform && now.inode == e->object && now.dev == dev &&
-	       e->start - now.address == e->offset;
+	return now.uniform && now.inode == e->object && now.dev == dev && e->start - now.address == e->offset;
 }
 
 static bool still_there(struct vip_nic *nic, const struct vip_region *r)
@@ -296,9 +295,9 @@ static uint64_t parse_bytes(const char *text)
 
 static uint64_t by_default(void)
 {
-	uint64_t kib = limit_kib();
+	char text[KA_TEXT + 100];
 
-	return kib / 2 < BY_DEFAULT >> 10 ? kib / 2 << 10 : BY_DEFAULT;
+	return limit_exceeded(2 * BY_DEFAULT, text, sizeof(text)) ? limit_kib() / 2 << 10 : BY_DEFAULT;
 }
 
 static int wanted(uint64_t *bytes)

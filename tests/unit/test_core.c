@@ -604,6 +604,7 @@ static void test_inspect(void **state)
 	assert_int_equal(ans.recs[1].u.nic.tags, 1);
 	assert_int_equal(ans.recs[1].u.nic.regions, 601);
 	assert_int_equal(ans.recs[1].u.nic.bytes, 600 + 2 * PAGE);
+	assert_int_equal(ans.recs[1].u.nic.hits, 0);
 	cursor = UINT64_MAX;
 	assert_int_equal(rows(VIPX_VI, &cursor), 0);
 	assert_int_equal(ask((struct ka_req){.op = KA_OP_INSPECT}), -EINVAL);

@@ -326,6 +326,48 @@ static void test_revoking(void **state)
 	assert_int_equal(buf(1)[0], 0x22);
 }
 
+/* A region that its owner only keeps for later: he refuses it, and a peer that is told so leaves it to him.
+ */
+static void test_kept(void **state)
+{
+	struct emu_seg to = seg(1, 0, 60000), target = seg(1, 0, 100), from = seg(0, 0, 100);
+	const uint8_t *place;
+	struct emu_recv r;
+	bool moved;
+
+	(void)state;
+	mappable = 1;
+	kept[0][0] = 1;
+	emu_post_recv(&s[1].l, &to, 1, false);
+	assert_int_equal(send_from(0, 0, 100), EMU_BAD_SOURCE);
+	kept[0][0] = 0;
+
+	/* kept between the look and the copy */
+	assert_int_equal(emu_read_check(&s[0].l, &target, &place), 1);
+	told[1][0] = 1;
+	assert_int_equal(emu_read_here(&s[0].l, &target, place, &from, 1), EMU_BAD_TARGET);
+
+	/* the peer is told what is not so: a detour, no more */
+	assert_int_equal(emu_read_check(&s[0].l, &target, &place), 0);
+	memset(buf(1), 0x22, 100);
+	assert_int_equal(send_from(0, 0, 100), EMU_SENT_UNREAPED);
+	assert_true(take(&to, &r, &moved));
+	assert_int_equal(r.status & VIP_STATUS_ERROR_MASK, 0);
+	assert_memory_equal(buf(1), buf(0), 100);
+
+	/* and what is so */
+	kept[1][0] = 1;
+	memset(buf(1), 0x22, 100);
+	assert_int_equal(write_from(0, 0, 100, (uintptr_t)buf(1), false), EMU_SENT_UNREAPED);
+	assert_true(take(NULL, &r, &moved));
+	assert_int_equal(r.status & VIP_STATUS_ERROR_MASK, VIP_STATUS_RDMA_PROT_ERROR);
+	emu_post_recv(&s[1].l, &to, 1, false);
+	assert_int_equal(send_from(0, 0, 100), EMU_SENT_UNREAPED);
+	assert_true(take(&to, &r, &moved));
+	assert_int_equal(r.status & VIP_STATUS_ERROR_MASK, VIP_STATUS_PROTECTION_ERROR);
+	assert_int_equal(buf(1)[0], 0x22);
+}
+
 /* RDMA writes: sizes and alignments, bytes around untouched, with and without a receive. */
 static void test_write(void **state)
 {
@@ -575,6 +617,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_with_care, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_gone, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_revoking, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_kept, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_write, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_write_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_overtaking, setup, teardown),
