@@ -76,8 +76,9 @@ struct emu_link {
 	uint64_t rx_posted; /* receives put into the ring */
 	uint64_t rx_next;   /* message to take next */
 	uint64_t land_tail;
-	uint64_t rx_got; /* bytes of the current message already taken from the landing ring */
-	bool rx_ok;	 /* they are where they belong */
+	uint32_t rx_streak; /* messages found without looking in vain */
+	uint64_t rx_got;    /* bytes of the current message already taken from the landing ring */
+	bool rx_ok;	    /* they are where they belong */
 	struct emu_msg rx_msg;
 	struct ka_tpt_entry rx_own; /* as tx_own */
 };
