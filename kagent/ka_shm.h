@@ -9,9 +9,9 @@
  *   wake words     the owner and the peers it is connected to.  A peer can
  *                  wake too often or take a wake-up away: a sleeper therefore
  *                  looks again after KA_WAKE_SLICE_MS.
- *   cache          behind the wake words: the owner.  A peer could, too; the
- *                  owner has a copy that counts, and what a peer changes makes
- *                  the others leave writing to the owner, or is shown.
+ *   cache          behind the wake words: the owner.  A peer could, too: it can
+ *                  let others refuse, or write to, what is in the owner's TPT
+ *                  still; the owner himself has a copy, which counts for him.
  *   control page   both ends; the agent sets `down` when an end dies.
  */
 #ifndef KA_SHM_H
@@ -90,23 +90,61 @@ static inline bool ka_tpt_get(const struct ka_tpt_entry *table, uint32_t handle,
 	return ka_load_relaxed(&e->handle) == handle && ka_load_relaxed(&e->seq) == seq;
 }
 
+/*
+ * Is the region with this handle, or one that had its index, deregistered and
+ * only kept for later?  @idle: a bit for each index, the owner's own word for it.
+ */
+static inline bool ka_idle(const uint64_t *idle, uint32_t handle)
+{
+	uint32_t i = handle % KA_TPT_ENTRIES;
+
+	return ka_load_relaxed(&idle[i / 64]) >> i % 64 & 1;
+}
+
 /* The tag that a NIC handle has from the start: it matches every tag of that handle. */
 #define KA_TAG_DEFAULT 1u
 
+/* May [@addr, @addr + @len) be accessed through this entry? */
+static inline bool ka_tpt_allows(const struct ka_tpt_entry *e, uint64_t addr, uint64_t len, uint32_t tag,
+				 uint32_t rights)
+{
+	if ((e->rights & rights) != rights)
+		return false;
+	if (e->tag != tag && (e->tag == 0 || (e->tag != KA_TAG_DEFAULT && tag != KA_TAG_DEFAULT)))
+		return false;
+	return len == 0 || (addr >= e->start && len <= e->length && addr - e->start <= e->length - len);
+}
+
 /*
  * ka_tpt_check - may [@addr, @addr + @len) be accessed under @tag with @rights?
- * On true @out holds the entry.  The range of an access of 0 bytes is not
+ * @idle: ka_idle().  On true @out holds the entry.  The range of an access of 0 bytes is not
  * checked (docs/spec-choices.md K-18).
  */
-static inline bool ka_tpt_check(const struct ka_tpt_entry *table, uint32_t handle, uint64_t addr,
-				uint64_t len, uint32_t tag, uint32_t rights, struct ka_tpt_entry *out)
+static inline bool ka_tpt_check(const struct ka_tpt_entry *table, const uint64_t *idle, uint32_t handle,
+				uint64_t addr, uint64_t len, uint32_t tag, uint32_t rights,
+				struct ka_tpt_entry *out)
 {
-	if (!ka_tpt_get(table, handle, out) || (out->rights & rights) != rights)
+	return !ka_idle(idle, handle) && ka_tpt_get(table, handle, out) &&
+	       ka_tpt_allows(out, addr, len, tag, rights);
+}
+
+/*
+ * ka_tpt_check_kept - the same, when the last check was most likely of the same handle: @kept, all 0
+ * before the first check, is the entry as it was then, and holds as long as its handle and seq do.
+ */
+static inline bool ka_tpt_check_kept(const struct ka_tpt_entry *table, const uint64_t *idle, uint32_t handle,
+				     uint64_t addr, uint64_t len, uint32_t tag, uint32_t rights,
+				     struct ka_tpt_entry *kept)
+{
+	const struct ka_tpt_entry *e = &table[(handle & 0xffff) % KA_TPT_ENTRIES];
+
+	if ((kept->handle != handle || handle == 0 || ka_load_acquire(&e->seq) != kept->seq ||
+	     ka_load_acquire(&e->handle) != handle) &&
+	    !ka_tpt_get(table, handle, kept)) {
+		kept->handle = 0;
 		return false;
-	if (out->tag != tag && (out->tag == 0 || (out->tag != KA_TAG_DEFAULT && tag != KA_TAG_DEFAULT)))
-		return false;
-	return len == 0 ||
-	       (addr >= out->start && len <= out->length && addr - out->start <= out->length - len);
+	}
+	return !ka_idle(idle, handle) && ka_tpt_allows(kept, addr, len, tag, rights);
 }
 
 /* ---- wake words ---- */
@@ -146,13 +184,8 @@ struct ka_cache_counts {
 };
 
 struct ka_cache {
-	/*
-	 * A bit for each index of the TPT whose region the owner has deregistered,
-	 * and keeps: its handle is not valid.  A peer that finds it set leaves
-	 * writing and reading to the owner, who refuses it.
-	 */
-	uint64_t kept[KA_TPT_ENTRIES / 64];
-	struct ka_cache_counts n; /* for show */
+	uint64_t idle[KA_TPT_ENTRIES / 64]; /* ka_idle() */
+	struct ka_cache_counts n;	    /* for show */
 	uint8_t pad[4096 - KA_TPT_ENTRIES / 8 - sizeof(struct ka_cache_counts)];
 };
 _Static_assert(sizeof(struct ka_cache) == 4096 && offsetof(struct ka_cache, n) % 64 == 0, "a page");
@@ -162,14 +195,6 @@ _Static_assert(sizeof(struct ka_cache) == 4096 && offsetof(struct ka_cache, n) %
 static inline struct ka_cache *ka_cache_of(struct ka_wake *wake)
 {
 	return (struct ka_cache *)(void *)(wake + KA_WAKE_WORDS);
-}
-
-/* Is the region with this handle, or one that had its index, kept for later?  @kept: a table's bits. */
-static inline bool ka_kept(const uint64_t *kept, uint32_t handle)
-{
-	uint32_t i = handle % KA_TPT_ENTRIES;
-
-	return ka_load_relaxed(&kept[i / 64]) >> i % 64 & 1;
 }
 
 /* ---- the control page of a connection ---- */
@@ -188,8 +213,14 @@ enum {
 	KA_DOWN_ERROR = 4	 /* that side saw a descriptor complete in error */
 };
 
+enum {
+	KA_READY = 1,
+	/* whoever goes to sleep on that side makes a barrier in all processes: a waker needs none */
+	KA_READY_BARRIER = 2
+};
+
 struct ka_conn_side {
-	uint32_t ready; /* set by the side once its receives are in the ring */
+	uint32_t ready; /* KA_READY set by the side once its receives are in the ring */
 	uint32_t busy;	/* odd while the side's engine writes into the peer's memory; counts up */
 	uint32_t pad0[14];
 	uint64_t bytes; /* moved by the side's sends: for show only */

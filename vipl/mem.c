@@ -366,7 +366,7 @@ VIP_EXPORT VIP_RETURN VipRegisterMem(VIP_NIC_HANDLE h, VIP_PVOID addr, VIP_ULONG
 
 static int deregister(struct vip_nic *nic, uint64_t start, VIP_MEM_HANDLE mem)
 {
-	if (ka_kept(nic->kept, mem)) {
+	if (ka_idle(nic->idle, mem)) {
 		vip_why("memory handle 0x%x is deregistered already", mem);
 		return -EINVAL;
 	}

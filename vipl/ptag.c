@@ -116,7 +116,7 @@ VIP_EXPORT VIP_RETURN VipSetMemAttributes(VIP_NIC_HANDLE h, VIP_PVOID addr, VIP_
 		r = vip_bad("not a NIC handle");
 	} else {
 		r = vip_mem_attr(__func__, nic, attr, &req.u.mem.tag, &req.u.mem.rdma);
-		if (r == VIP_SUCCESS && ka_kept(nic->kept, mem))
+		if (r == VIP_SUCCESS && ka_idle(nic->idle, mem))
 			r = vip_bad("the region with this handle is deregistered");
 		else if (r == VIP_SUCCESS && vip_call(nic, &req, &rep, NULL))
 			r = vip_fail(vip_return(rep.err), NULL);
@@ -153,7 +153,7 @@ VIP_EXPORT VIP_RETURN VipQueryMem(VIP_NIC_HANDLE h, VIP_PVOID addr, VIP_MEM_HAND
 		return vip_bad("no place for the attributes");
 	vip_watch_settle();
 	pthread_mutex_lock(&nic->lock);
-	if (!vip_obj_is(nic, h) || ka_kept(nic->kept, mem) || !nic->ops->mem_find(nic, mem, &e) ||
+	if (!vip_obj_is(nic, h) || ka_idle(nic->idle, mem) || !nic->ops->mem_find(nic, mem, &e) ||
 	    (uintptr_t)addr < e.start || (uintptr_t)addr - e.start >= e.length) {
 		r = vip_bad("the address is not in a region with this handle");
 	} else if (!e.tag) {

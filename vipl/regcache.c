@@ -22,15 +22,15 @@ static uint64_t kept_in_all; /* regions, of all NIC handles */
 
 /* ---- the bits and the counters that others see ---- */
 
-static void set_kept(struct vip_nic *nic, uint32_t handle, bool kept)
+static void set_idle(struct vip_nic *nic, uint32_t handle, bool idle)
 {
 	uint32_t i = handle % KA_TPT_ENTRIES;
-	uint64_t bit = 1ull << i % 64, word = nic->kept[i / 64];
+	uint64_t bit = 1ull << i % 64, word = nic->idle[i / 64];
 
-	word = kept ? word | bit : word & ~bit;
-	ka_store_release(&nic->kept[i / 64], word);
+	word = idle ? word | bit : word & ~bit;
+	ka_store_release(&nic->idle[i / 64], word);
 	/* the peers' next look at it comes after this, or mem_quiet() waits for them */
-	__atomic_exchange_n(&nic->ops->cache(nic)->kept[i / 64], word, __ATOMIC_SEQ_CST);
+	__atomic_exchange_n(&nic->ops->cache(nic)->idle[i / 64], word, __ATOMIC_SEQ_CST);
 }
 
 static void tell(struct vip_nic *nic)
@@ -69,7 +69,7 @@ static void add(struct vip_nic *nic, struct vip_region *r, const struct ka_tpt_e
 	c->n.regions++;
 	c->n.bytes += r->length;
 	kept_in_all++;
-	set_kept(nic, r->handle, true);
+	set_idle(nic, r->handle, true);
 }
 
 static void take_out(struct vip_nic *nic, struct vip_region *r)
@@ -90,7 +90,7 @@ static void drop(struct vip_nic *nic, struct vip_region *r)
 
 	take_out(nic, r);
 	vip_mem_leave(nic, r->kept.start, handle);
-	set_kept(nic, handle, false);
+	set_idle(nic, handle, false);
 }
 
 static void invalidate(struct vip_nic *nic, struct vip_region *r)
@@ -188,7 +188,7 @@ bool vip_cache_take(struct vip_nic *nic, const struct ka_req *req, VIP_MEM_HANDL
 	if (r) {
 		c->n.hits++;
 		take_out(nic, r);
-		set_kept(nic, r->handle, false);
+		set_idle(nic, r->handle, false);
 		*out = r->handle;
 	} else {
 		c->n.misses++;
@@ -321,7 +321,7 @@ int vip_cache_open(struct vip_nic *nic)
 		return err;
 	memset(c, 0, sizeof(*c)); /* empty buckets */
 	TAILQ_INIT(&c->ages);
-	memset(nic->kept, 0, sizeof(nic->kept));
+	memset(nic->idle, 0, sizeof(nic->idle));
 	c->n.limit = bytes;
 	c->max_regions = bytes ? BY_DEFAULT_REGIONS : 0;
 	return 0;

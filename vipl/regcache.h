@@ -3,7 +3,7 @@
  * regcache.h - the registration cache of a NIC handle (VipxRegCache): regions
  * that the consumer has deregistered and the agent has not.
  *
- * A kept region has its bit in nic->kept, at which everybody looks before the
+ * A kept region has its bit in nic->idle, at which everybody looks before the
  * TPT, and in the shared struct ka_cache, for the peers; so its handle is
  * invalid for all.  It can be taken out by whoever asks for the same bytes
  * with the same tag and RDMA rights, as long as its memory is the same.
