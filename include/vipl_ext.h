@@ -196,8 +196,8 @@ VIP_RETURN VipxHold(VIP_NIC_HANDLE NicHandle, struct vipx_hold *Hold);
  *
  * What is kept counts as locked for the kernel: against RLIMIT_MEMLOCK, also
  * when the program calls mlock() itself, and madvise(MADV_DONTNEED) refuses it.
- * A program that calls munlock() or mprotect() on memory that it deregistered
- * should not switch the cache on.
+ * A program that calls munlock(), mprotect() or shmat(SHM_REMAP) on memory that
+ * it deregistered should not switch the cache on: nobody tells of these.
  *
  * @MaxRegions, @MaxBytes: the bounds; either 0: off, and the cache is emptied.
  * VIPL_REG_CACHE in the environment sets them for each handle when it is opened.

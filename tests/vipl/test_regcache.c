@@ -59,31 +59,14 @@ struct counts {
 	uint64_t hits, misses, evictions, invalidations, regions, bytes, limit;
 };
 
-struct find_nic {
-	uint32_t skip; /* rows of this process: the newest handle comes first */
-	struct counts c;
-	bool found;
-};
-
-static void nic_row(void *arg, const struct vipx_rec *rec)
-{
-	struct find_nic *f = arg;
-
-	if (rec->pid != (uint32_t)getpid() || f->found || f->skip--)
-		return;
-	f->found = true;
-	f->c = (struct counts){rec->u.nic.hits,		 rec->u.nic.misses,	  rec->u.nic.evictions,
-			       rec->u.nic.invalidations, rec->u.nic.kept_regions, rec->u.nic.kept,
-			       rec->u.nic.cache_limit};
-}
-
+/* @skip: of the handles that this process has opened since. */
 static struct counts counts_of(VIP_NIC_HANDLE nic, uint32_t skip)
 {
-	struct find_nic f = {.skip = skip};
+	struct vipx_rec r = nic_row(nic, skip);
 
-	CHECK_EQ(VipxInspect(nic, VIPX_NIC, nic_row, &f), VIP_SUCCESS);
-	CHECK(f.found);
-	return f.c;
+	return (struct counts){r.u.nic.hits,	      r.u.nic.misses,	    r.u.nic.evictions,
+			       r.u.nic.invalidations, r.u.nic.kept_regions, r.u.nic.kept,
+			       r.u.nic.cache_limit};
 }
 
 #define COUNTS(nic) counts_of(nic, 0)
