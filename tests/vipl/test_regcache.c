@@ -453,6 +453,10 @@ static void at_each_level(void (*fn)(void))
 	size_t i;
 
 	for (i = 0; i < sizeof(levels) / sizeof(levels[0]); i++) {
+		if (under_valgrind() && (!levels[i] || strcmp(levels[i], "pinned") == 0)) {
+			left_out("valgrind does not know that a child has not its parent's rings: no pins");
+			continue;
+		}
 		check_doing = levels[i];
 		if (!levels[i] || level_works(levels[i]))
 			run_child(levels[i], fn);

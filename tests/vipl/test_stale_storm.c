@@ -12,12 +12,15 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <time.h>
 
 #include <cmocka.h>
 
 #define BYTES	 (32u * PAGE)
-#define STORM_MS 1500u
+#define STORM_MS 60000u /* at most */
+#define ROUNDS	 (UNDER_TSAN ? 50u : 500u)
+#define ENOUGH	 10u
 
 static bool watched, locked_level;
 
@@ -33,6 +36,7 @@ static struct {
 	uint8_t *p;
 	uint32_t turn; /* odd: the memory is being replaced */
 	uint32_t stop;
+	unsigned int pause; /* between the turns, at most, us */
 } storm;
 
 static void *replace_often(void *arg)
@@ -42,10 +46,11 @@ static void *replace_often(void *arg)
 	(void)arg;
 	while (!__atomic_load_n(&storm.stop, __ATOMIC_SEQ_CST)) {
 		__atomic_add_fetch(&storm.turn, 1, __ATOMIC_SEQ_CST);
-		CHECK(mmap(storm.p, BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
-			   -1, 0) == storm.p);
+		/* not by libc, which tells ThreadSanitizer that we write there */
+		CHECK(syscall(SYS_mmap, storm.p, (size_t)BYTES, PROT_READ | PROT_WRITE,
+			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0L) == (long)storm.p);
 		__atomic_add_fetch(&storm.turn, 1, __ATOMIC_SEQ_CST);
-		usleep((unsigned int)rand_r(&seed) % 3000);
+		usleep((unsigned int)rand_r(&seed) % storm.pause);
 	}
 	return NULL;
 }
@@ -81,6 +86,7 @@ static void storm_server(struct end *e)
 	uint64_t end = now_ms() + STORM_MS;
 	struct vipx_rec rec;
 	unsigned int n = 0, same = 0, seed = 2;
+	bool enough = false;
 	struct vipx_hold hold;
 	pthread_t thread;
 
@@ -91,18 +97,19 @@ static void storm_server(struct end *e)
 	end_connect(e);
 	CHECK_EQ(VipxRegCache(e->nic, 64, 8u << 20), VIP_SUCCESS);
 	storm.p = map_aligned(BYTES, PAGE);
+	storm.pause = UNDER_TSAN ? 20000 : 5000;
 	CHECK_EQ(pthread_create(&thread, NULL, replace_often, NULL), 0);
-	while (now_ms() < end) {
+	while (!enough && now_ms() < end) {
 		same += storm_once(e, ++n);
-		usleep((unsigned int)rand_r(&seed) % 500); /* and it is in the cache */
+		usleep((unsigned int)rand_r(&seed) % 1000); /* and it is in the cache */
+		rec = nic_row(e->nic, 0);
+		enough = n >= ROUNDS && same >= ENOUGH &&
+			 (!watched || (rec.u.nic.hits >= ENOUGH && rec.u.nic.invalidations >= ENOUGH));
 	}
 	__atomic_store_n(&storm.stop, 1, __ATOMIC_SEQ_CST);
 	pthread_join(thread, NULL);
 	end_tell(e, 0);
-	rec = nic_row(e->nic, 0);
-	CHECK(same > 0);
-	CHECK_EQ(rec.u.nic.hits > 0, watched);
-	CHECK_EQ(rec.u.nic.invalidations > 0, watched);
+	CHECK(enough);
 	end_sync(e);
 	end_close(e);
 }
