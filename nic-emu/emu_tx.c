@@ -220,7 +220,7 @@ static bool refuse(struct emu_vi *e)
 	return true;
 }
 
-/* Answer the oldest read of the peer's; false: there is none, or not yet. */
+/* Answer the oldest read of the peer's, of which there is one; false: not yet. */
 static bool answer(struct emu_vi *e)
 {
 	struct vip_vi *vi = e->vi;
@@ -228,8 +228,6 @@ static bool answer(struct emu_vi *e)
 	struct emu_send reply = {.op = EMU_OP_REPLY, .nsegs = 1};
 	struct emu_seg s;
 
-	if (!emu_wanted(e))
-		return false;
 	s = e->wanted[e->wants_answered % EMU_READS];
 	/* its place is free before the answer is seen: who has that may ask for the next */
 	ka_store_release(&e->wants_answered, e->wants_answered + 1);
@@ -427,7 +425,7 @@ bool emu_pump(struct emu_vi *e)
 			emu_link_run(e);
 		if (e->streaming)
 			break; /* what has arrived is large */
-		if (answer(e))
+		if (emu_wanted(e) && answer(e))
 			continue;
 		if (e->started == q->tail || e->broken || !start(e, e->started))
 			break;
