@@ -148,6 +148,8 @@ static int attach(struct vip_vi *vi, const struct ka_conn_info *info, const int 
 	e->l.host = &emu_process_host;
 	e->l.revoking = &vip_revoking;
 	e->l.peer_revoking = &((const struct ka_wake *)wake)[KA_WAKE_REVOKING].word;
+	e->l.own_idle = vi->nic->idle;
+	e->l.peer_idle = ka_cache_of(wake)->idle;
 	e->l.tx_careful = &vi->q[VIP_SQ].careful;
 	e->l.rx_careful = &vi->q[VIP_RQ].careful;
 	e->l.side = info->side;

@@ -369,6 +369,11 @@ static uint32_t *revoking(struct vip_nic *nic)
 	return &emu_nic(nic)->wake[KA_WAKE_REVOKING].word;
 }
 
+static struct ka_cache *cache(struct vip_nic *nic)
+{
+	return ka_cache_of(emu_nic(nic)->wake);
+}
+
 const struct nic_ops nic_emu_ops = {
 	.agent_ops = &emu_agent_ops,
 	.forked = emu_forked,
@@ -380,6 +385,7 @@ const struct nic_ops nic_emu_ops = {
 	.mem_find = mem_find,
 	.mem_quiet = mem_quiet,
 	.revoking = revoking,
+	.cache = cache,
 	.conn_wait = emu_conn_wait,
 	.conn_accept = emu_conn_accept,
 	.conn_reject = emu_conn_reject,

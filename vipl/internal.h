@@ -9,7 +9,7 @@
  * Lock order: nic->lock, cq->attach_lock, vi->lock, the send queue's lock, the
  * receive queue's, cq->lock, nic->errors_lock, a caller's (caller.h).  No lock is
  * held while a handler of the consumer runs, nor while somebody waits for its
- * end.  The process-wide mem_lock (mem.c) is taken with at most nic->lock held.
+ * end.  The process-wide vip_mem_lock (mem.h) is taken with at most nic->lock held.
  */
 #ifndef VIPL_INTERNAL_H
 #define VIPL_INTERNAL_H
@@ -21,6 +21,7 @@
 #include "kagent/client/agent.h"
 #include "vipl/lock.h"
 #include "vipl/nic.h"
+#include "vipl/regcache.h"
 #include "vipl/touch.h"
 #include "vipl/watch.h"
 #include "vipl_ext.h"
@@ -203,13 +204,15 @@ struct vip_conn {
 	uint64_t id;
 };
 
-/* What this process keeps of a region, by index of the memory handle; written under mem_lock (mem.c). */
+/* What this process keeps of a region, by index of the memory handle; written under vip_mem_lock (mem.h). */
 struct vip_region {
 	uint64_t start, length; /* whole pages; length 0: none */
 	struct ka_range seg;	/* the attachment that was locked for it */
 	uint16_t pin;		/* hold.h */
 	uint32_t handle;	/* set last: the rest is known */
 	struct vip_seen seen;
+	bool watched;	      /* all of it, since it was registered */
+	struct vip_kept kept; /* while it is in the cache */
 };
 
 #define VIP_DEAD_FLUSHED 2u
@@ -226,6 +229,8 @@ struct vip_nic {
 	VIP_NIC_ATTRIBUTES attr;
 	struct vip_region *region;	     /* KA_TPT_ENTRIES; for the object's life */
 	uint64_t looks[KA_TPT_ENTRIES / 64]; /* regions that must be looked at (touch.h): a bit each */
+	uint64_t idle[KA_TPT_ENTRIES / 64];  /* regions in the cache: their handles are not valid */
+	struct vip_cache cache;
 	uint32_t ncq;
 	uint32_t ns_ready;
 	uint32_t dead;	   /* its agent died: 1; and all was flushed: VIP_DEAD_FLUSHED */
@@ -251,7 +256,7 @@ static inline int vip_mem_check(const struct vip_nic *nic, uint32_t handle, uint
 				uint32_t tag, uint32_t rights, struct ka_tpt_entry *kept)
 {
 	vip_watch_settle();
-	if (!ka_tpt_check_kept(nic->tpt, handle, addr, len, tag, rights, kept))
+	if (!ka_tpt_check_kept(nic->tpt, nic->idle, handle, addr, len, tag, rights, kept))
 		return -EACCES;
 	return !(kept->rights & KA_R_DIRECT);
 }
@@ -351,14 +356,14 @@ int vip_mem_open(struct vip_nic *nic);
 void vip_mem_close(struct vip_nic *nic);
 void vip_mem_forked(void);
 /*
- * Touch memory of the region @handle with care (touch.h): what mem_check said 1 of.
+ * gone.c: touch memory of the region @handle with care (touch.h): what mem_check said 1 of.
  * @foreign: for a thread that is not the consumer's.  False: it is not there.
  */
 bool vip_mem_get(const struct vip_nic *nic, uint32_t handle, void *to, const void *user, size_t n,
 		 bool foreign);
 bool vip_mem_put(const struct vip_nic *nic, uint32_t handle, void *user, const void *from, size_t n,
 		 bool foreign);
-/* mem.c, for watch.c's thread: [start, end) has gone; unlock a range when that is safe. */
+/* gone.c, for watch.c's thread: [start, end) has gone; unlock a range when that is safe. */
 void vip_mem_gone(struct ka_agent *agent, uint64_t start, uint64_t end);
 void vip_mem_later(uint64_t start, uint64_t length);
 bool vip_mem_untidy(void);

@@ -57,6 +57,8 @@ struct nic_ops {
 	void (*mem_quiet)(struct vip_nic *nic);
 	/* A word that the peers look at before they write, for watch.h. */
 	uint32_t *(*revoking)(struct vip_nic *nic);
+	/* What the peers and the agent can see of the handle's registration cache. */
+	struct ka_cache *(*cache)(struct vip_nic *nic);
 
 	/* Connections; they block as VIPL's calls do.  timeout in ms, KA_INFINITE. */
 	int (*conn_wait)(struct vip_nic *nic, const struct ka_addr *local, uint32_t timeout,
