@@ -379,8 +379,9 @@ void emu_ready(struct vip_vi *vi)
 	struct emu_vi *e = vi->priv;
 
 	ka_store_release(&e->l.region->ctl.side[e->l.side].ready, 1);
-	emu_kick(e->peer_wake);		  /* it may have sends that waited for this */
-	emu_kick(emu_nic(vi->nic)->wake); /* it may have gone before it could kick us */
+	emu_kick_peer(e); /* it may have sends that waited for this */
+	/* it may have gone before it could kick us */
+	emu_kick_for(emu_nic(vi->nic)->wake, vi->q[VIP_RQ].word);
 }
 
 void emu_quiet(const struct emu_vi *e)

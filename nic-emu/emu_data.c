@@ -185,7 +185,7 @@ void emu_alarm_peer(struct emu_vi *e)
 {
 	emu_notice(e, e->peer_recv_word);
 	emu_notice(e, e->peer_send_word);
-	emu_kick(e->peer_wake);
+	emu_kick_peer(e);
 }
 
 /* ---- posting and polling ---- */
@@ -203,7 +203,10 @@ void emu_do_post_send(struct vip_vi *vi, uint64_t n)
 	(void)n;
 	e->polls++; /* he who posts is expected to poll: the progress thread gives him a moment */
 	if (emu_pump(e))
-		emu_call_progress(emu_nic(vi->nic));
+		emu_call_progress(e);
+	else if (!e->unreaped)
+		return;
+	vip_unfinished(vi);
 	if (e->unreaped && has_sleeper(&vi->q[VIP_SQ]))
 		emu_take_over(emu_nic(vi->nic));
 }
@@ -226,7 +229,7 @@ static void ask_to_reap(struct emu_vi *e)
 	if (now - e->vain_since < VAIN_NS)
 		return;
 	e->vain_since = now;
-	emu_kick(e->peer_wake);
+	emu_kick_peer(e);
 }
 
 static void poll_send(struct emu_vi *e)
@@ -259,7 +262,7 @@ static void poll_recv(struct emu_vi *e)
 		emu_pump(e);
 		vip_queue_leave(&vi->q[VIP_SQ]);
 	} else if (reads) {
-		emu_call_progress(emu_nic(vi->nic)); /* whoever holds it may have looked before */
+		emu_call_progress(e); /* whoever holds it may have looked before */
 	}
 }
 

@@ -139,12 +139,12 @@ bool emu_drain(struct emu_vi *e)
 		give_up(e);
 	e->draining = !whole || n == EMU_DEPTH;
 	if (n == EMU_DEPTH)
-		emu_call_progress(emu_nic(e->vi->nic));
+		emu_call_progress(e);
 	/* a sender may wait for room in the ring, or for cells */
 	if (moved || (reaped && e->l.rx_next % CELLS_ASK < n)) {
 		__atomic_thread_fence(__ATOMIC_SEQ_CST);
 		if (ka_load_relaxed(&e->l.region->to[e->l.side].tx.want_room))
-			emu_kick(e->peer_wake);
+			emu_kick_peer(e);
 	}
 	if (reaped && emu_reception(e))
 		emu_notice(e, e->peer_send_word);

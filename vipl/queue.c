@@ -25,6 +25,7 @@ int vip_queue_init(struct vip_queue *q, uint32_t depth)
 	q->head = q->done = q->tail = 0;
 	q->kept.handle = 0;
 	q->owed = 0;
+	q->streak = 0;
 	q->errors = 0;
 	return q->e ? 0 : -ENOMEM;
 }
@@ -141,7 +142,7 @@ void vip_complete(struct vip_vi *vi, int queue, const struct nic_wc *wc)
 		q->errors++;
 	ka_store_relaxed(&q->done, q->done + 1);
 	if (q->cq)
-		vip_cq_push(vi, queue);
+		vip_cq_push(q);
 	else if (q->sleepers)
 		vip_wake_queue(vi, queue);
 }
