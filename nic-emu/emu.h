@@ -5,6 +5,7 @@
  *   emu_nic.c   the NIC handle: tables, attributes
  *   emu_wake.c  wake words and news
  *   emu_progress.c  the thread that works while the consumer does not
+ *   emu_peer.c  the tables of the NIC handles at the other end
  *   emu_conn.c  connections, by way of the agent
  *   emu_data.c  posting and polling: descriptors in, the consumer's memory
  *   emu_tx.c    the send queue, on the engine of core/
@@ -68,6 +69,8 @@ struct emu_nic {
 	uint32_t word_hint;
 	pthread_t thread; /* progress */
 	uint32_t quit;
+	pthread_mutex_t peers_lock;
+	struct emu_peer *peers;
 	uint64_t left[KA_WAKE_GROUPS]; /* VIs that have something unfinished or unreaped, by their words */
 	uint32_t work;		       /* a send is unfinished */
 	uint32_t unreaped;	       /* a send waits for the peer to reap it */
@@ -79,7 +82,8 @@ struct emu_nic {
 struct emu_vi {
 	struct emu_link l;
 	struct vip_vi *vi;
-	struct ka_wake *peer_wake;
+	struct emu_peer *peer;
+	struct ka_wake *peer_wake; /* the peer's */
 	uint32_t peer_send_word, peer_recv_word;
 	/* under the receive queue's lock */
 	bool draining; /* data are under way, or there is more to take */
@@ -161,6 +165,14 @@ void emu_lead(struct vip_nic *nic, uint32_t word, uint32_t to);
 void emu_ask(struct vip_nic *nic, const uint32_t *word, uint32_t n);
 void emu_hush(struct vip_nic *nic, uint32_t word);
 uint64_t emu_news(struct vip_nic *nic, uint32_t reader, const uint64_t *mine, uint32_t *group);
+
+/* emu_peer.c: NULL: it cannot be mapped. */
+void *emu_map_shared(int fd, size_t bytes, int prot);
+/* The TPT and wake words of a NIC handle, by the descriptors that the agent gave; 0 or negative errno. */
+int emu_peer_get(struct emu_nic *en, int tpt_fd, int wake_fd, struct emu_peer **peer);
+void emu_peer_put(struct emu_nic *en, struct emu_peer *peer);
+const struct ka_tpt_entry *emu_peer_tpt(const struct emu_peer *peer);
+struct ka_wake *emu_peer_wake(const struct emu_peer *peer);
 
 /* emu_progress.c: the thread; its argument is the struct vip_nic. */
 void *emu_progress(void *arg);

@@ -38,6 +38,7 @@ static int emu_open(struct vip_nic *nic)
 	}
 	en->modelled = how;
 	pthread_mutex_init(&en->word_lock, NULL);
+	pthread_mutex_init(&en->peers_lock, NULL);
 	en->tpt = mmap(NULL, KA_TPT_BYTES, PROT_READ, MAP_SHARED, nic->fds[0], 0);
 	en->wake = mmap(NULL, KA_WAKE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, nic->fds[1], 0);
 	if (en->tpt == MAP_FAILED || en->wake == MAP_FAILED) {
@@ -81,6 +82,7 @@ static void emu_close(struct vip_nic *nic)
 	munmap(en->tpt, KA_TPT_BYTES);
 	munmap(en->wake, KA_WAKE_BYTES);
 	pthread_mutex_destroy(&en->word_lock);
+	pthread_mutex_destroy(&en->peers_lock);
 	free(en);
 	nic->priv = NULL;
 }

@@ -325,7 +325,9 @@ static inline void vip_queue_leave(struct vip_queue *q)
 	pthread_mutex_unlock(&q->lock);
 }
 
-/* queue.c */
+/* queue.c: zeroed memory, of which only the pages that are touched cost something; NULL: there is none. */
+void *vip_pages(size_t bytes);
+void vip_pages_free(void *p, size_t bytes);
 int vip_queue_init(struct vip_queue *q, uint32_t depth);
 void vip_flush(struct vip_vi *vi, int queue);
 void vip_wake_queue(struct vip_vi *vi, int queue);

@@ -11,15 +11,28 @@
 #include "vipl/wait.h"
 
 #include <errno.h>
-#include <stdlib.h>
+#include <sys/mman.h>
 
 _Thread_local bool vip_foreign __attribute__((tls_model("initial-exec")));
+
+void *vip_pages(size_t bytes)
+{
+	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
+void vip_pages_free(void *p, size_t bytes)
+{
+	if (p)
+		munmap(p, bytes);
+}
 
 int vip_queue_init(struct vip_queue *q, uint32_t depth)
 {
 	if (!q->e || q->depth != depth) {
-		free(q->e);
-		q->e = calloc(depth, sizeof(*q->e));
+		vip_pages_free(q->e, q->depth * sizeof(*q->e));
+		q->e = vip_pages(depth * sizeof(*q->e));
 		q->depth = depth;
 	}
 	q->head = q->done = q->tail = 0;
