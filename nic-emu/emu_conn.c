@@ -84,6 +84,7 @@ static int pending_end(struct pending *p, bool wait)
 struct vi_room {
 	struct emu_vi e;
 	struct emu_sent_desc sent[EMU_DEPTH];
+	struct emu_posted posted[EMU_DEPTH];
 };
 
 int emu_vi_new(struct vip_vi *vi)
@@ -94,6 +95,7 @@ int emu_vi_new(struct vip_vi *vi)
 		return -ENOMEM;
 	room->e.vi = vi;
 	room->e.sent = room->sent;
+	room->e.posted = room->posted;
 	vi->priv = &room->e;
 	return 0;
 }
@@ -129,8 +131,8 @@ static int attach(struct vip_vi *vi, const struct ka_conn_info *info, const int 
 		err = -EPROTO;
 		goto unmap;
 	}
-	pthread_mutex_lock(&vi->q[VIP_SQ].lock);
-	pthread_mutex_lock(&vi->q[VIP_RQ].lock);
+	vip_lock(&vi->q[VIP_SQ].lock);
+	vip_lock(&vi->q[VIP_RQ].lock);
 	memset(&e->l, 0, sizeof(e->l));
 	e->l.region = region;
 	e->l.own_tpt = en->tpt;
@@ -140,6 +142,8 @@ static int attach(struct vip_vi *vi, const struct ka_conn_info *info, const int 
 	e->l.host = &emu_process_host;
 	e->l.revoking = &vip_revoking;
 	e->l.peer_revoking = &e->peer_wake[KA_WAKE_REVOKING].word;
+	e->l.own_idle = vi->nic->idle;
+	e->l.peer_idle = ka_cache_of(e->peer_wake)->idle;
 	e->l.tx_careful = &vi->q[VIP_SQ].careful;
 	e->l.rx_careful = &vi->q[VIP_RQ].careful;
 	e->l.side = info->side;
@@ -158,8 +162,8 @@ static int attach(struct vip_vi *vi, const struct ka_conn_info *info, const int 
 	err = emu_link_begin(e);
 	if (!err)
 		vi->link = e;
-	pthread_mutex_unlock(&vi->q[VIP_RQ].lock);
-	pthread_mutex_unlock(&vi->q[VIP_SQ].lock);
+	vip_unlock(&vi->q[VIP_RQ].lock);
+	vip_unlock(&vi->q[VIP_SQ].lock);
 	if (!err)
 		return 0;
 
@@ -369,7 +373,8 @@ void emu_ready(struct vip_vi *vi)
 {
 	struct emu_vi *e = vi->priv;
 
-	ka_store_release(&e->l.region->ctl.side[e->l.side].ready, 1);
+	ka_store_release(&e->l.region->ctl.side[e->l.side].ready,
+			 KA_READY | (emu_nic(vi->nic)->barrier ? KA_READY_BARRIER : 0));
 	emu_kick_peer(e); /* it may have sends that waited for this */
 	/* it may have gone before it could kick us */
 	emu_kick_for(emu_nic(vi->nic)->wake, vi->q[VIP_RQ].word);

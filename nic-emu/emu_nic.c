@@ -46,7 +46,9 @@ static int emu_open(struct vip_nic *nic)
 		vip_why("cannot map the agent's tables: %s", strerror(-err));
 		goto unmap;
 	}
+	en->barrier = emu_barrier_open();
 	nic->priv = en;
+	nic->tpt = en->tpt;
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	err = -pthread_create(&en->thread, NULL, emu_progress, nic);
@@ -115,15 +117,6 @@ static void emu_query(struct vip_nic *nic, VIP_NIC_ATTRIBUTES *a)
 	a->RDMAReadSupport = VIP_SERVICE_RELIABLE_DELIVERY | VIP_SERVICE_RELIABLE_RECEPTION;
 }
 
-static int mem_check(struct vip_nic *nic, uint32_t handle, uint64_t addr, uint64_t len, uint32_t tag,
-		     uint32_t rights, struct ka_tpt_entry *kept)
-{
-	vip_watch_settle();
-	if (!ka_tpt_check_kept(emu_nic(nic)->tpt, handle, addr, len, tag, rights, kept))
-		return -EACCES;
-	return !(kept->rights & KA_R_DIRECT);
-}
-
 static bool mem_find(const struct vip_nic *nic, uint32_t handle, struct ka_tpt_entry *e)
 {
 	return ka_tpt_get(emu_nic(nic)->tpt, handle, e);
@@ -136,12 +129,12 @@ static void quiet_vi(void *obj, void *arg)
 	if (ka_load_relaxed(&vi->nic) != arg)
 		return;
 	/* nor any thread of ours, which has looked before */
-	pthread_mutex_lock(&vi->q[VIP_SQ].lock);
-	pthread_mutex_lock(&vi->q[VIP_RQ].lock);
+	vip_lock(&vi->q[VIP_SQ].lock);
+	vip_lock(&vi->q[VIP_RQ].lock);
 	if (vi->link)
 		emu_quiet(vi->link);
-	pthread_mutex_unlock(&vi->q[VIP_RQ].lock);
-	pthread_mutex_unlock(&vi->q[VIP_SQ].lock);
+	vip_unlock(&vi->q[VIP_RQ].lock);
+	vip_unlock(&vi->q[VIP_SQ].lock);
 }
 
 static void mem_quiet(struct vip_nic *nic)
@@ -154,6 +147,11 @@ static uint32_t *revoking(struct vip_nic *nic)
 	return &emu_nic(nic)->wake[KA_WAKE_REVOKING].word;
 }
 
+static struct ka_cache *cache(struct vip_nic *nic)
+{
+	return ka_cache_of(emu_nic(nic)->wake);
+}
+
 const struct nic_ops nic_emu_ops = {
 	.agent_ops = &emu_agent_ops,
 	.forked = emu_forked,
@@ -162,10 +160,10 @@ const struct nic_ops nic_emu_ops = {
 	.query = emu_query,
 	.vi_new = emu_vi_new,
 	.vi_free = emu_vi_free,
-	.mem_check = mem_check,
 	.mem_find = mem_find,
 	.mem_quiet = mem_quiet,
 	.revoking = revoking,
+	.cache = cache,
 	.conn_wait = emu_conn_wait,
 	.conn_accept = emu_conn_accept,
 	.conn_reject = emu_conn_reject,

@@ -77,6 +77,7 @@ static bool turn_recv(struct vip_vi *vi, struct turn *t, bool *dropped, bool *do
 		uint32_t *flag = &e->l.region->to[e->l.side].tx.dropped;
 
 		reads = emu_drain(e);
+		emu_tell_of_room(e);
 		if (e->draining) {
 			t->busy = true;
 			emu_leave(e);

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <linux/futex.h>
+#include <linux/membarrier.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -61,6 +62,18 @@ void emu_kick_for(struct ka_wake *wake, uint32_t word)
 
 /* ---- the NIC's operations ---- */
 
+/* The fence that emu_notice() leaves out, in every process that has one of this NIC's handles. */
+static void barrier_for_all(const struct emu_nic *en)
+{
+	if (!en->barrier || syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL_EXPEDITED, 0, 0))
+		__atomic_thread_fence(__ATOMIC_SEQ_CST);
+}
+
+bool emu_barrier_open(void)
+{
+	return syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED, 0, 0) == 0;
+}
+
 int emu_word_get(struct vip_nic *nic, uint32_t *word)
 {
 	struct emu_nic *en = emu_nic(nic);
@@ -93,8 +106,13 @@ void emu_word_put(struct vip_nic *nic, uint32_t word)
 
 uint32_t emu_arm(struct vip_nic *nic, uint32_t word)
 {
-	emu_take_over(emu_nic(nic));
-	return __atomic_or_fetch(&emu_nic(nic)->wake[word].word, 1, __ATOMIC_SEQ_CST);
+	struct emu_nic *en = emu_nic(nic);
+	uint32_t armed;
+
+	emu_take_over(en);
+	armed = __atomic_or_fetch(&en->wake[word].word, 1, __ATOMIC_SEQ_CST);
+	barrier_for_all(en);
+	return armed;
 }
 
 void emu_sleep_word(struct vip_nic *nic, uint32_t word, uint32_t armed, uint32_t ms)
@@ -130,7 +148,7 @@ void emu_ask(struct vip_nic *nic, const uint32_t *word, uint32_t n)
 		any = true;
 	}
 	if (any)
-		__atomic_thread_fence(__ATOMIC_SEQ_CST);
+		barrier_for_all(emu_nic(nic));
 }
 
 void emu_hush(struct vip_nic *nic, uint32_t word)

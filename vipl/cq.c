@@ -32,7 +32,7 @@ void vip_cq_push(struct vip_queue *q)
 {
 	struct vip_cq *cq = q->cq;
 
-	pthread_mutex_lock(&cq->lock);
+	vip_lock(&cq->lock);
 	if (cq->owed || !put(cq, q)) {
 		if (!cq->owed)
 			vip_log(VIP_LOG_INFO,
@@ -44,7 +44,7 @@ void vip_cq_push(struct vip_queue *q)
 	}
 	if (cq->sleepers)
 		cq->nic->ops->wake(cq->nic, cq->word);
-	pthread_mutex_unlock(&cq->lock);
+	vip_unlock(&cq->lock);
 }
 
 /* lock held: give the work queues what they are owed, one after the other an entry. */
@@ -85,7 +85,7 @@ void vip_cq_detach(struct vip_vi *vi, int queue, const void *handle)
 	*p = q->cq_next;
 	cq->nattached--;
 	vip_cq_unwatch(cq, q);
-	pthread_mutex_lock(&cq->lock);
+	vip_lock(&cq->lock);
 	for (i = to = cq->head; i < cq->tail; i++) {
 		struct vip_cq_entry e = cq->e[i % cq->size];
 
@@ -98,7 +98,7 @@ void vip_cq_detach(struct vip_vi *vi, int queue, const void *handle)
 	vip_list_remove(cq, VIP_OWING, q);
 	vip_list_remove(cq, VIP_CHORES, q);
 	refill(cq);
-	pthread_mutex_unlock(&cq->lock);
+	vip_unlock(&cq->lock);
 	pthread_mutex_unlock(&cq->attach_lock);
 	ka_store_relaxed(&q->cq, NULL);
 }
@@ -107,7 +107,7 @@ static VIP_RETURN pop(struct vip_cq *cq, VIP_CQ_HANDLE h, VIP_VI_HANDLE *vi, VIP
 {
 	VIP_RETURN r = VIP_NOT_DONE;
 
-	pthread_mutex_lock(&cq->lock);
+	vip_lock(&cq->lock);
 	if (!vip_obj_is(cq, h)) {
 		r = VIP_INVALID_PARAMETER;
 	} else if (cq->head < cq->tail) {
@@ -119,7 +119,7 @@ static VIP_RETURN pop(struct vip_cq *cq, VIP_CQ_HANDLE h, VIP_VI_HANDLE *vi, VIP
 		refill(cq);
 		r = VIP_SUCCESS;
 	}
-	pthread_mutex_unlock(&cq->lock);
+	vip_unlock(&cq->lock);
 	return r;
 }
 
@@ -179,7 +179,6 @@ VIP_EXPORT VIP_RETURN VipCreateCQ(VIP_NIC_HANDLE nh, VIP_ULONG entries, VIP_CQ_H
 	}
 	if (fresh) {
 		pthread_mutex_init(&cq->attach_lock, NULL);
-		pthread_mutex_init(&cq->lock, NULL);
 	}
 	ka_store_relaxed(&cq->nic, nic);
 	cq->size = (uint32_t)entries;
@@ -208,7 +207,7 @@ void vip_cq_teardown(struct vip_cq *cq, struct vip_caller **ending)
 	struct vip_nic *nic = cq->nic;
 
 	pthread_mutex_lock(&cq->attach_lock);
-	pthread_mutex_lock(&cq->lock);
+	vip_lock(&cq->lock);
 	vip_obj_retire(cq);
 	free(cq->e);
 	cq->e = NULL;
@@ -216,7 +215,7 @@ void vip_cq_teardown(struct vip_cq *cq, struct vip_caller **ending)
 	ka_store_relaxed(&cq->tail, 0);
 	vip_notify_end(&cq->notifier, ending);
 	nic->ops->wake(nic, cq->word);
-	pthread_mutex_unlock(&cq->lock);
+	vip_unlock(&cq->lock);
 	pthread_mutex_unlock(&cq->attach_lock);
 	nic->ops->word_put(nic, cq->word);
 	nic->ncq--;
@@ -242,7 +241,7 @@ VIP_EXPORT VIP_RETURN VipResizeCQ(VIP_CQ_HANDLE h, VIP_ULONG entries)
 		return vip_fail(VIP_ERROR_RESOURCE, "no memory for %lu completion queue entries", entries);
 	old = e; /* what is to be freed */
 	pthread_mutex_lock(&cq->attach_lock);
-	pthread_mutex_lock(&cq->lock);
+	vip_lock(&cq->lock);
 	queued = cq->tail - cq->head + cq->owed;
 	if (!vip_obj_is(cq, h)) {
 		r = VIP_INVALID_PARAMETER;
@@ -257,7 +256,7 @@ VIP_EXPORT VIP_RETURN VipResizeCQ(VIP_CQ_HANDLE h, VIP_ULONG entries)
 		refill(cq);
 		r = VIP_SUCCESS;
 	}
-	pthread_mutex_unlock(&cq->lock);
+	vip_unlock(&cq->lock);
 	pthread_mutex_unlock(&cq->attach_lock);
 	free(old);
 	if (r == VIP_INVALID_PARAMETER)

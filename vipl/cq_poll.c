@@ -167,10 +167,10 @@ void vip_unfinished(struct vip_vi *vi)
 
 	if (!cq)
 		return;
-	pthread_mutex_lock(&cq->lock);
+	vip_lock(&cq->lock);
 	if (!q->in[VIP_CHORES])
 		vip_list_add(cq, VIP_CHORES, q);
-	pthread_mutex_unlock(&cq->lock);
+	vip_unlock(&cq->lock);
 }
 
 static void poll_chores(struct vip_cq *cq)
@@ -182,15 +182,15 @@ static void poll_chores(struct vip_cq *cq)
 	while (n--) {
 		struct vip_queue *q;
 
-		pthread_mutex_lock(&cq->lock);
+		vip_lock(&cq->lock);
 		q = vip_list_take(cq, VIP_CHORES); /* who takes them out has attach_lock */
-		pthread_mutex_unlock(&cq->lock);
+		vip_unlock(&cq->lock);
 		poll(q);
-		pthread_mutex_lock(&cq->lock);
+		vip_lock(&cq->lock);
 		/* who has posted more since has put it in again, or will */
 		if (!q->in[VIP_CHORES] && !vip_queue_idle(&q->vi->q[VIP_SQ]))
 			vip_list_add(cq, VIP_CHORES, q);
-		pthread_mutex_unlock(&cq->lock);
+		vip_unlock(&cq->lock);
 	}
 }
 
