@@ -18,8 +18,12 @@
 
 #define VIS    16u
 #define ROUNDS 12u
-/* The last line says that memory is being taken out of the tables: who writes there stops himself alone. */
-#define LAST_LINE 64u
+/*
+ * Of the 4096 lines the last says that memory is being taken out of the tables,
+ * and what is behind tells what a registration cache keeps: who writes there
+ * makes sends fail.
+ */
+#define WORDS_BYTES (4095u * 64u)
 
 static struct many many;
 static int quit;
@@ -32,16 +36,16 @@ struct words {
 static uint32_t find_words(struct words table[4])
 {
 	FILE *f = fopen("/proc/self/maps", "r");
-	unsigned long start, end;
+	unsigned long start;
 	char line[512];
 	uint32_t n = 0;
 
 	CHECK(f != NULL);
 	while (fgets(line, sizeof(line), f)) {
-		if (!strstr(line, "vipl-wake") || n == 4 || sscanf(line, "%lx-%lx", &start, &end) != 2)
+		if (!strstr(line, "vipl-wake") || n == 4 || sscanf(line, "%lx-", &start) != 1)
 			continue;
 		table[n].at = (uint64_t *)start; /* NOLINT(performance-no-int-to-ptr) */
-		table[n++].n = (end - start - LAST_LINE) / sizeof(uint64_t);
+		table[n++].n = WORDS_BYTES / sizeof(uint64_t);
 	}
 	fclose(f);
 	return n;
