@@ -47,29 +47,40 @@ def contenders(binaries, room):
     def ours(kind):
         return Pair(kind, "softvia", program("vipl"), kind)
 
-    def ucx(transports):
-        name = "ucx-" + transports.replace(",", "-")
-        return Pair(name, "ucx", program("ucx"), name, env={"UCX_TLS": transports + ",self"})
+    def ucx(name, transports, **settings):
+        return Pair(name, "ucx", program("ucx"), name, env={"UCX_TLS": transports + ",self", **settings})
 
-    openmpi = "mpirun.openmpi -np 2 --oversubscribe --bind-to none --mca pml ob1 --mca btl self,vader".split()
-    openmpi += ["--mca", "orte_tmpdir_base", room, "--mca", "btl_vader_backing_directory", room]
-    mpich = "mpirun.mpich -np 2 -bind-to none".split()
+    def openmpi(name, settings):
+        mca = f"pml ob1 btl self,vader btl_vader_eager_limit 32768 {settings}".split()
+        folders = ["orte_tmpdir_base", room, "btl_vader_backing_directory", room]
+        launcher = "mpirun.openmpi -np 2 --oversubscribe --bind-to none".split()
+        for key, value in zip(*[iter(mca + folders)] * 2):
+            launcher += ["--mca", key, value]
+        root = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
+        return Pair(name, "openmpi", program("openmpi"), " ".join(mca), launcher, root)
+
+    def mpich(name, **settings):
+        launcher = "mpirun.mpich -np 2 -bind-to none".split()
+        return Pair(name, "mpich", program("mpich"), name, launcher, {"MPIR_CVAR_NOLOCAL": "1", **settings})
+
+    # The best of what was tried: larger pieces where data are copied twice, and single copies only
+    # from where they pay.
+    posix = {"UCX_POSIX_SEG_SIZE": "49152"}
+    cma = {"UCX_RNDV_THRESH": "65536"}
     return [
         Pair("limit", "limit", program("limit"), "futex"),
         Pair("eventfd", "limit", program("limit"), "eventfd"),
         *[ours(kind) for kind in [*MEMORY, "cq", "waiting"]],
         *[ours(f"idle-{n}") for n in IDLE],
-        *[ucx(transports) for transports in ["posix", "sysv", "posix,cma"]],
-        Pair(
-            "openmpi",
-            "openmpi",
-            program("openmpi"),
-            "pml ob1, btl vader",
-            openmpi,
-            {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"},
-        ),
-        Pair("mpich", "mpich", program("mpich"), "its own shared memory", mpich),
-        Pair("ofi-shm", "ofi", program("ofi"), "shm", env={"FI_PROVIDER": "shm"}),
+        ucx("ucx-posix", "posix", **posix),
+        ucx("ucx-sysv", "sysv", UCX_SYSV_SEG_SIZE="49152"),
+        ucx("ucx-cma", "posix,cma", **posix, **cma),
+        openmpi("openmpi-cma", "btl_vader_single_copy_mechanism cma"),
+        openmpi("openmpi-copy", "btl_vader_single_copy_mechanism none"),
+        mpich("mpich-cma", UCX_TLS="posix,cma,self", **cma),
+        mpich("mpich-copy", UCX_TLS="posix,self", **posix),
+        Pair("ofi-cma", "ofi", program("ofi"), "cma"),
+        Pair("ofi-copy", "ofi", program("ofi"), "copy", env={"FI_SHM_DISABLE_CMA": "1"}),
     ]
 
 

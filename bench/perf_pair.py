@@ -85,7 +85,9 @@ class Pair:
 
     @property
     def about(self):
-        return self.ranks[0].about if 0 in self.ranks else ""
+        """Priority and version as the rank tells them, and what is set for it."""
+        settings = [f"{key}={value}" for key, value in self.env.items() if "AS_ROOT" not in key]
+        return ", ".join([self.ranks[0].about, *settings])
 
     def start(self, room, processors, max_bytes, environment):
         if not os.access(self.program, os.X_OK):

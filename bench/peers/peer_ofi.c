@@ -74,7 +74,7 @@ static void find_provider(struct peer *p)
 
 	if (!hints)
 		peer_die("no memory");
-	snprintf(name, sizeof(name), "%s-%d", p->room, p->rank);
+	snprintf(name, sizeof(name), "%s-%s-%d", p->room, p->kind, p->rank);
 	hints->caps = FI_TAGGED;
 	hints->mode = FI_CONTEXT;
 	hints->ep_attr->type = FI_EP_RDM;

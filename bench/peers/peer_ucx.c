@@ -4,7 +4,6 @@
  * in each rank.  UCX_TLS in the environment chooses the transports.
  */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <ucp/api/ucp.h>
 
@@ -125,8 +124,6 @@ static void ucx_wait_sends(struct peer *p, unsigned int left)
 /* Connections are set up by the first messages. */
 static void ucx_open(struct peer *p)
 {
-	const char *tls = getenv("UCX_TLS");
-
 	u.from = peer_memory(p->max_bytes);
 	u.to = peer_memory(p->max_bytes);
 	make_worker();
@@ -135,8 +132,7 @@ static void ucx_open(struct peer *p)
 	ucx_send(p, PEER_MIN_BYTES);
 	ucx_wait_recv(p);
 	ucx_wait_sends(p, 0);
-	snprintf(p->about, sizeof(p->about), "UCX %s, tagged, UCX_TLS=%s", ucp_get_version_string(),
-		 tls ? tls : "not set");
+	snprintf(p->about, sizeof(p->about), "UCX %s, tagged", ucp_get_version_string());
 }
 
 static void ucx_close(struct peer *p)
