@@ -8,6 +8,7 @@ from perf_pair import Pair
 KIB = 1024
 MIB = 1024 * 1024
 
+TOUCHED_SIZES = [4 * KIB, 64 * KIB, MIB, 4 * MIB]
 LATENCY_SIZES = [1, 8, 64, 256, KIB, 4 * KIB, 16 * KIB, 64 * KIB, 256 * KIB, MIB, 4 * MIB]
 BANDWIDTH_SIZES = [4 * KIB, 16 * KIB, 64 * KIB, 256 * KIB, MIB, 4 * MIB]
 REGISTER_SIZES = [4 * KIB, 64 * KIB, MIB, 4 * MIB]
@@ -44,8 +45,8 @@ def contenders(binaries, room):
     def program(name):
         return os.path.join(binaries, "peer_" + name)
 
-    def ours(kind):
-        return Pair(kind, "softvia", program("vipl"), kind)
+    def ours(kind, **settings):
+        return Pair(kind, "softvia", program("vipl"), kind, env=settings)
 
     def ucx(name, transports, **settings):
         return Pair(name, "ucx", program("ucx"), name, env={"UCX_TLS": transports + ",self", **settings})
@@ -61,7 +62,7 @@ def contenders(binaries, room):
 
     def mpich(name, **settings):
         launcher = "mpirun.mpich -np 2 -bind-to none".split()
-        return Pair(name, "mpich", program("mpich"), name, launcher, {"MPIR_CVAR_NOLOCAL": "1", **settings})
+        return Pair(name, "mpich", program("mpich"), "netmod UCX", launcher, {"MPIR_CVAR_NOLOCAL": "1", **settings})
 
     # The best of what was tried: larger pieces where data are copied twice, and single copies only
     # from where they pay.
@@ -72,6 +73,7 @@ def contenders(binaries, room):
         Pair("eventfd", "limit", program("limit"), "eventfd"),
         *[ours(kind) for kind in [*MEMORY, "cq", "waiting"]],
         *[ours(f"idle-{n}") for n in IDLE],
+        ours("regcache", VIPL_REG_CACHE="on"),
         ucx("ucx-posix", "posix", **posix),
         ucx("ucx-sysv", "sysv", UCX_SYSV_SEG_SIZE="49152"),
         ucx("ucx-cma", "posix,cma", **posix, **cma),
@@ -99,6 +101,7 @@ def cells(names, peers):
     all_latency = [*MEMORY, *peers]
     at_8 = ["limit", *all_latency, "cq", *[f"idle-{n}" for n in IDLE]]
     found = [Cell("latency", size, at_8 if size == 8 else all_latency) for size in LATENCY_SIZES]
+    found += [Cell("touched", size, all_latency) for size in TOUCHED_SIZES]
     for size in BANDWIDTH_SIZES:
         windows = [w for w in BANDWIDTH_WINDOWS if w * size <= WINDOW_BYTES]
         found.append(Cell("bandwidth", size, [*MEMORY, *peers], windows))
@@ -106,7 +109,7 @@ def cells(names, peers):
     for size in BANDWIDTH_SIZES:
         found.append(Cell("cold", size, ["limit", *(["segment", "memfd"] if size == COLD_BYTES else [])]))
     found.append(Cell("wake", 8, ["waiting", *LIMITS]))
-    found += [Cell("local", size, ["private"]) for size in REGISTER_SIZES]
+    found += [Cell("local", size, ["private", "regcache"]) for size in REGISTER_SIZES]
     for cell in found:
         cell.names = [name for name in cell.names if name in names]
     return [cell for cell in found if cell.names]
@@ -172,6 +175,12 @@ def rows(peers, ucx):
     found.append(
         Row("latency of 8 B, completion queue against direct Done", "latency", 8, "cq", ["private"], target=1.2)
     )
+    case = "VipRegisterMem of 64 KiB that the registration cache has, against without it"
+    found.append(Row(case, "local", 64 * KIB, "regcache", ["private"], target=0.02))
+    for size in TOUCHED_SIZES:
+        for kind in MEMORY:
+            case = f"one-way time of {text_of(size)}, written and read, {MEMORY_TEXT[kind]}, against {best}"
+            found.append(Row(case, "touched", size, kind, peers))
     found.append(Row("message rate of 8 B against the best peer", "bandwidth", 8, "private", peers, "M/s"))
     for size in BANDWIDTH_SIZES:
         for kind in MEMORY:
