@@ -232,6 +232,8 @@ def bench(given, path, processors, pairs):
     room.close()
     burst_ms = min(20.0, max(2.0, given.seconds / 6))
     it = Bench(pairs, burst_ms)
+    if not it.cells:
+        sys.exit("\n".join(["perf.py: nothing to measure:", *(f"  {p.name}: {p.out}" for p in pairs)]))
     it.run(given.seconds, progress)
     progress.clear()
     perf_report.write(it, processors, burst_ms, given.out)

@@ -21,7 +21,7 @@
 
 #include "bench/peers/peer_measure.h"
 
-#define PRIORITY  10
+#define PRIORITY  11
 #define PATIENCE  20 /* seconds that a case may take: then something hangs, and the rank ends */
 #define OPEN_TIME 60 /* the same for the start */
 #define MAX_BATCH 100000
@@ -551,7 +551,7 @@ int main(int argc, char **argv)
 	struct sched_param priority = {.sched_priority = PRIORITY};
 	struct peer p = {.other = -1};
 	pid_t child = 0;
-	bool fifo;
+	bool real_time;
 
 	if (peer_ops.launched)
 		p.rank = peer_ops.launched(&argc, &argv);
@@ -571,10 +571,13 @@ int main(int argc, char **argv)
 	/* who copies straight from the other rank's memory needs its leave on some systems */
 	prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY, 0, 0, 0);
 	peer_ops.open(&p);
-	/* after what the library starts: its threads keep their own priority */
-	fifo = sched_setscheduler(0, SCHED_FIFO, &priority) == 0;
+	/*
+	 * After what the library starts: its threads keep their own priority.  In turns with others of
+	 * the same priority: two pairs that poll would wait for each other's processors for ever.
+	 */
+	real_time = sched_setscheduler(0, SCHED_RR, &priority) == 0;
 	alarm(0);
-	answer("ready %s %s", fifo ? "real-time" : "normal", p.about);
+	answer("ready %s %s", real_time ? "real-time" : "normal", p.about);
 	serve(&p);
 	peer_ops.close(&p);
 	if (child > 0)
