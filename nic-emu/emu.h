@@ -234,6 +234,8 @@ static inline bool emu_link_idle(const struct emu_vi *e)
 /* emu_rx.c: take what has come; true when the send queue has something to do.  The receive queue's lock held.
  */
 bool emu_drain(struct emu_vi *e);
+/* emu_rx.c: a sender may sleep for want of room in the landing ring, or of cells. */
+void emu_tell_of_room(struct emu_vi *e);
 /* emu_rx.c: the same for one message of the common kind; false: there is none, and something else may be. */
 bool emu_take_small(struct emu_vi *e);
 /* emu_rx.c: an error of the peer's RDMA operation, which takes no descriptor of this end; a queue's lock

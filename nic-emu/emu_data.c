@@ -108,10 +108,8 @@ bool emu_read_plain(struct vip_vi *vi, int queue, uint64_t n, struct emu_plain *
 	const VIP_DESCRIPTOR *d = w->desc;
 	uint32_t control;
 
-	/* the API layer has just looked at its first bytes: the entry is the right one */
-	if (q->careful || q->kept.handle != w->mem || !(q->kept.rights & KA_R_DIRECT) ||
-	    !ka_tpt_allows(&q->kept, (uintptr_t)d, sizeof(d->CS) + sizeof(d->DS[0]), vi->attr.tag,
-			   KA_R_WRITE))
+	if (q->careful || vip_mem_check(vi->nic, w->mem, (uintptr_t)d, sizeof(d->CS) + sizeof(d->DS[0]),
+					vi->attr.tag, KA_R_WRITE, &q->kept))
 		return false;
 	control = ka_load_relaxed(&d->CS.Control);
 	if (ka_load_relaxed(&d->CS.SegCount) != 1 || (control & ~(uint32_t)VIP_CONTROL_IMMEDIATE))

@@ -156,6 +156,7 @@ static void turn_vi(void *obj, void *arg)
 	e = vi->link;
 	if (e) {
 		reads = emu_drain(e);
+		emu_tell_of_room(e);
 		t->busy |= e->draining;
 		dropped = __atomic_exchange_n(&e->l.region->to[e->l.side].tx.dropped, 0, __ATOMIC_SEQ_CST);
 		down = emu_vi_down(vi) != NIC_UP;
