@@ -42,6 +42,7 @@ static void *map_here(struct emu_link *l, const struct ka_tpt_entry *e)
 static uint64_t alive;
 static unsigned int with_care, settled;
 static uint32_t revoking[2];
+static uint64_t idle[2][KA_TPT_ENTRIES / 64], told[2][KA_TPT_ENTRIES / 64]; /* and what the peer sees */
 static bool careful[2];
 
 static bool get(struct emu_link *l, const struct emu_seg *from, uint64_t off, void *to, uint64_t n)
@@ -88,6 +89,8 @@ static int setup(void **state)
 		return -1;
 	memset(s, 0, sizeof(s));
 	memset(revoking, 0, sizeof(revoking));
+	memset(idle, 0, sizeof(idle));
+	memset(told, 0, sizeof(told));
 	memset(careful, 0, sizeof(careful));
 	alive = BUF;
 	with_care = settled = 0;
@@ -108,6 +111,8 @@ static int setup(void **state)
 					   .host = &host,
 					   .revoking = &revoking[i],
 					   .peer_revoking = &revoking[1 - i],
+					   .own_idle = idle[i],
+					   .peer_idle = told[1 - i],
 					   .tx_careful = &careful[i],
 					   .rx_careful = &careful[i],
 					   .side = (uint32_t)i,
@@ -431,6 +436,55 @@ static void test_revoking(void **state)
 	assert_int_equal(buf(1)[0], 0x22);
 }
 
+/* A region that its owner only keeps for later is refused: by him, and by a peer that is told so. */
+static void test_idle(void **state)
+{
+	struct emu_seg to = seg(1, 0, 60000), target = seg(1, 0, 100), from = seg(0, 0, 100);
+	const uint8_t *place;
+	struct emu_recv r;
+	bool moved;
+
+	(void)state;
+	mappable = 1;
+	idle[0][0] = 1;
+	emu_post_recv(&s[1].l, &to, 1, false);
+	assert_int_equal(send_from(0, 0, 100), EMU_BAD_SOURCE);
+	idle[0][0] = 0;
+
+	/* kept between the look and the copy */
+	assert_int_equal(emu_read_check(&s[0].l, &target, &place), 1);
+	told[1][0] = 1;
+	assert_int_equal(emu_read_here(&s[0].l, &target, place, &from, 1), EMU_BAD_TARGET);
+	assert_int_equal(emu_read_check(&s[0].l, &target, &place), -1);
+	told[1][0] = 0;
+
+	/* the peer does not know it yet */
+	idle[1][0] = 1;
+	mappable = 0;
+	memset(buf(1), 0x22, 100);
+	assert_int_equal(send_from(0, 0, 100), EMU_SENT_UNREAPED);
+	assert_true(take(&to, &r, &moved));
+	assert_int_equal(r.status & VIP_STATUS_ERROR_MASK, VIP_STATUS_PROTECTION_ERROR);
+
+	/* it does */
+	told[1][0] = 1;
+	assert_int_equal(write_from(0, 0, 100, (uintptr_t)buf(1), false), EMU_BAD_TARGET);
+	assert_true(take(NULL, &r, &moved));
+	emu_post_recv(&s[1].l, &to, 1, false);
+	assert_int_equal(send_from(0, 0, 100), EMU_BAD_RECEIVE);
+	assert_true(take(&to, &r, &moved));
+	assert_int_equal(r.status & VIP_STATUS_ERROR_MASK, VIP_STATUS_PROTECTION_ERROR);
+	assert_int_equal(buf(1)[0], 0x22);
+
+	/* and it is in use again */
+	told[1][0] = idle[1][0] = 0;
+	emu_post_recv(&s[1].l, &to, 1, false);
+	assert_int_equal(send_from(0, 0, 100), EMU_SENT_UNREAPED);
+	assert_true(take(&to, &r, &moved));
+	assert_int_equal(r.status & VIP_STATUS_ERROR_MASK, 0);
+	assert_memory_equal(buf(1), buf(0), 100);
+}
+
 /* RDMA writes: sizes and alignments, bytes around untouched, with and without a receive. */
 static void test_write(void **state)
 {
@@ -694,6 +748,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_with_care, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_gone, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_revoking, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_idle, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_write, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_write_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_overtaking, setup, teardown),
