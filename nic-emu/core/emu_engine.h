@@ -64,6 +64,7 @@ struct emu_link {
 	/* messages up to here were not put in place, RDMA writes and all, and must not be overtaken */
 	uint64_t tx_write, tx_any;
 	uint64_t land_head;
+	uint64_t land_seen;   /* of the peer's land_tail: to look again takes the line away from him */
 	uint64_t stream_left; /* bytes of the current message still to go through the landing ring */
 	struct emu_seg tx_seg[EMU_MAX_SEGS]; /* its source */
 	const uint8_t *tx_flat;		     /* or this, which stays as it is */

@@ -244,7 +244,7 @@ static void asleep_server(struct end *e)
 	end_connect(e);
 	end_sync(e);
 	end_hear(e); /* the client has sent both; no VIPL call since */
-	for (i = 0; i < 2000 && diff_pattern(seg + 64, SEGMENT - 64, 2) != -1; i++)
+	for (i = 0; i < PATIENCE_MS && diff_pattern(seg + 64, SEGMENT - 64, 2) != -1; i++)
 		usleep(1000);
 	CHECK_EQ(diff_pattern(seg + 3, 8, 1), -1);
 	CHECK_EQ(diff_pattern(seg + 64, SEGMENT - 64, 2), -1);
@@ -286,6 +286,17 @@ static void test_owner_asleep(void **state)
 }
 
 /* Neither end calls anything: a large send between private memories is finished all the same. */
+static void await_status(const VIP_DESCRIPTOR *d, VIP_UINT32 want)
+{
+	int i;
+
+	/* Status is written last: who sees it sees the data */
+	for (i = 0; i < PATIENCE_MS && !(__atomic_load_n(&d->CS.Status, __ATOMIC_ACQUIRE) & VIP_STATUS_DONE);
+	     i++)
+		usleep(1000);
+	CHECK_EQ(d->CS.Status, want);
+}
+
 static void idle_server(struct end *e)
 {
 	VIP_DESCRIPTOR *d;
@@ -295,10 +306,7 @@ static void idle_server(struct end *e)
 	end_connect(e);
 	end_sync(e);
 	end_hear(e);
-	usleep(500000);
-	/* Status is written last: who sees it sees the data */
-	CHECK_EQ(__atomic_load_n(&end_desc(e, 0)->CS.Status, __ATOMIC_ACQUIRE),
-		 VIP_STATUS_OP_RECEIVE | VIP_STATUS_DONE);
+	await_status(end_desc(e, 0), VIP_STATUS_OP_RECEIVE | VIP_STATUS_DONE);
 	CHECK_EQ(diff_pattern(end_data(e), 4u << 20, 9), -1);
 	CHECK_EQ(VipRecvDone(e->vi, &d), VIP_SUCCESS);
 	CHECK_EQ(VipRecvDone(e->vi, &d), VIP_DESCRIPTOR_ERROR);
@@ -317,7 +325,7 @@ static void idle_client(struct end *e)
 	end_sync(e);
 	end_post_send(e, 0, end_data(e), 4u << 20);
 	end_tell(e, 1);
-	usleep(500000);
+	await_status(end_desc(e, 0), VIP_STATUS_OP_SEND | VIP_STATUS_DONE);
 	CHECK_EQ(VipSendDone(e->vi, &d), VIP_SUCCESS);
 	end_sync(e);
 	end_close(e);
