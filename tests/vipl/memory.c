@@ -312,6 +312,27 @@ bool level_works(const char *level)
 	return status == 0;
 }
 
+bool watch_works(void)
+{
+	struct vipx_hold hold;
+	VIP_NIC_HANDLE nic;
+	int status;
+	pid_t pid;
+
+	fflush(NULL);
+	pid = fork();
+	if (pid == 0) {
+		CHECK_EQ(VipOpenNic("emu0", &nic), VIP_SUCCESS);
+		hold = hold_of(nic);
+		if (!hold.watched)
+			left_out("%s", hold.watched_why);
+		_exit(!hold.watched);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	return status == 0;
+}
+
 bool under_valgrind(void)
 {
 	const char *preload = getenv("LD_PRELOAD");

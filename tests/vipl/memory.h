@@ -92,6 +92,8 @@ void set_level(const char *level);
 
 /* Can memory be registered at this level?  Prints why not. */
 bool level_works(const char *level);
+/* Is registered memory watched here?  Prints why not. */
+bool watch_works(void);
 bool under_valgrind(void);
 
 /* In a child: say why this cannot be checked here, and end. */
