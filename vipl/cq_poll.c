@@ -215,9 +215,10 @@ static void poll_all(struct vip_cq *cq)
 
 void vip_cq_poll(struct vip_cq *cq)
 {
+	bool sleeps = asleep(cq);
 	uint32_t i;
 
-	if (asleep(cq))
+	if (sleeps)
 		cool_all(cq);
 	else
 		poll_hot(cq);
@@ -225,7 +226,7 @@ void vip_cq_poll(struct vip_cq *cq)
 		; /* a sleeper must leave none; and so all take turns when the CQ is too small */
 	if (ka_load_relaxed(&cq->list[VIP_CHORES].n))
 		poll_chores(cq);
-	if (asleep(cq) || ++cq->polls % CLOCK_LOOK == 0) {
+	if (sleeps || ++cq->polls % CLOCK_LOOK == 0) {
 		uint64_t now = vip_now_ns();
 
 		if (now >= cq->all_at) {
