@@ -8,7 +8,9 @@
  * descriptor is always complete before its entry is there.  When a CQ is full no
  * entry is lost: the work queue keeps a count of what it is owed, and gets its
  * entries as places become free, in turn with the others (docs/spec-choices.md
- * K-12).  While something is owed, the CQ is full.
+ * K-12).
+ *
+ * Entries are put in under cq->lock, and taken out under attach_lock.
  */
 #include "vipl/caller.h"
 #include "vipl/cq_list.h"
@@ -18,13 +20,21 @@
 #include <errno.h>
 #include <stdlib.h>
 
+/* The place of entry @n. */
+static struct vip_cq_entry *place(const struct vip_cq *cq, uint64_t n)
+{
+	return &cq->e[n & cq->mask];
+}
+
 /* cq->lock held */
 static bool put(struct vip_cq *cq, const struct vip_queue *q)
 {
-	if (cq->tail - cq->head >= cq->size)
+	uint64_t tail = cq->tail;
+
+	if (tail - ka_load_acquire(&cq->head) >= cq->size)
 		return false;
-	cq->e[cq->tail % cq->size] = (struct vip_cq_entry){vip_obj_handle(q->vi), q == &q->vi->q[VIP_RQ]};
-	ka_store_relaxed(&cq->tail, cq->tail + 1); /* looked at without the lock */
+	*place(cq, tail) = (struct vip_cq_entry){vip_obj_handle(q->vi), q == &q->vi->q[VIP_RQ]};
+	ka_store_release(&cq->tail, tail + 1);
 	return true;
 }
 
@@ -40,7 +50,7 @@ void vip_cq_push(struct vip_queue *q)
 				cq->size);
 		if (q->owed++ == 0)
 			vip_list_add(cq, VIP_OWING, q);
-		cq->owed++;
+		ka_store_relaxed(&cq->owed, cq->owed + 1);
 	}
 	if (cq->sleepers)
 		cq->nic->ops->wake(cq->nic, cq->word);
@@ -53,7 +63,7 @@ static void refill(struct vip_cq *cq)
 	while (cq->owed && put(cq, cq->list[VIP_OWING].first)) {
 		struct vip_queue *q = vip_list_take(cq, VIP_OWING);
 
-		cq->owed--;
+		ka_store_relaxed(&cq->owed, cq->owed - 1);
 		if (--q->owed)
 			vip_list_add(cq, VIP_OWING, q);
 	}
@@ -64,12 +74,12 @@ void vip_cq_attach(struct vip_cq *cq, struct vip_vi *vi, int queue)
 	struct vip_queue *q = &vi->q[queue];
 
 	ka_store_relaxed(&q->cq, cq);
-	pthread_mutex_lock(&cq->attach_lock);
+	vip_lock(&cq->attach_lock);
 	q->cq_next = cq->attached;
 	cq->attached = q;
 	cq->nattached++;
 	vip_cq_watch(cq, q);
-	pthread_mutex_unlock(&cq->attach_lock);
+	vip_unlock(&cq->attach_lock);
 }
 
 /* The VI goes: nobody may find an entry that names it. */
@@ -79,7 +89,7 @@ void vip_cq_detach(struct vip_vi *vi, int queue, const void *handle)
 	struct vip_cq *cq = q->cq;
 	uint64_t i, to;
 
-	pthread_mutex_lock(&cq->attach_lock);
+	vip_lock(&cq->attach_lock);
 	for (p = &cq->attached; *p != q; p = &(*p)->cq_next)
 		;
 	*p = q->cq_next;
@@ -87,61 +97,66 @@ void vip_cq_detach(struct vip_vi *vi, int queue, const void *handle)
 	vip_cq_unwatch(cq, q);
 	vip_lock(&cq->lock);
 	for (i = to = cq->head; i < cq->tail; i++) {
-		struct vip_cq_entry e = cq->e[i % cq->size];
+		struct vip_cq_entry e = *place(cq, i);
 
 		if (e.vi != handle || e.recv != (queue == VIP_RQ))
-			cq->e[to++ % cq->size] = e;
+			*place(cq, to++) = e;
 	}
 	ka_store_relaxed(&cq->tail, to);
-	cq->owed -= q->owed;
+	ka_store_relaxed(&cq->owed, cq->owed - q->owed);
 	q->owed = 0;
 	vip_list_remove(cq, VIP_OWING, q);
 	vip_list_remove(cq, VIP_CHORES, q);
 	refill(cq);
 	vip_unlock(&cq->lock);
-	pthread_mutex_unlock(&cq->attach_lock);
+	vip_unlock(&cq->attach_lock);
 	ka_store_relaxed(&q->cq, NULL);
 }
 
-static VIP_RETURN pop(struct vip_cq *cq, VIP_CQ_HANDLE h, VIP_VI_HANDLE *vi, VIP_BOOLEAN *recv)
+/* attach_lock held; false: there is none. */
+static bool pop(struct vip_cq *cq, VIP_VI_HANDLE *vi, VIP_BOOLEAN *recv)
 {
-	VIP_RETURN r = VIP_NOT_DONE;
+	const struct vip_cq_entry *e;
+	uint64_t head = cq->head;
 
-	vip_lock(&cq->lock);
-	if (!vip_obj_is(cq, h)) {
-		r = VIP_INVALID_PARAMETER;
-	} else if (cq->head < cq->tail) {
-		const struct vip_cq_entry *e = &cq->e[cq->head % cq->size];
-
-		*vi = e->vi;
-		*recv = e->recv ? VIP_TRUE : VIP_FALSE;
-		ka_store_relaxed(&cq->head, cq->head + 1);
+	if (ka_load_relaxed(&cq->owed)) {
+		vip_lock(&cq->lock);
 		refill(cq);
-		r = VIP_SUCCESS;
+		vip_unlock(&cq->lock);
 	}
-	vip_unlock(&cq->lock);
-	return r;
-}
-
-/* Without the lock: what is not seen now was not there when the lock was last given back. */
-static bool has_entry(const struct vip_cq *cq)
-{
-	return ka_load_relaxed(&cq->head) != ka_load_relaxed(&cq->tail);
+	if (head == ka_load_acquire(&cq->tail))
+		return false;
+	e = place(cq, head);
+	*vi = e->vi;
+	*recv = e->recv ? VIP_TRUE : VIP_FALSE;
+	ka_store_release(&cq->head, head + 1);
+	return true;
 }
 
 static VIP_RETURN done(struct vip_cq *cq, VIP_CQ_HANDLE h, VIP_VI_HANDLE *vi, VIP_BOOLEAN *recv)
 {
-	VIP_RETURN r = has_entry(cq) ? pop(cq, h, vi, recv) : VIP_NOT_DONE;
+	VIP_RETURN r = VIP_SUCCESS;
 
-	if (r != VIP_NOT_DONE)
-		return r;
-	pthread_mutex_lock(&cq->attach_lock);
-	if (vip_obj_is(cq, h))
-		vip_cq_poll(cq);
-	else
+	vip_lock(&cq->attach_lock);
+	if (!vip_obj_is(cq, h)) {
 		r = VIP_INVALID_PARAMETER;
-	pthread_mutex_unlock(&cq->attach_lock);
-	return r == VIP_NOT_DONE && has_entry(cq) ? pop(cq, h, vi, recv) : r;
+	} else if (!pop(cq, vi, recv)) {
+		vip_cq_poll(cq);
+		r = pop(cq, vi, recv) ? VIP_SUCCESS : VIP_NOT_DONE;
+	}
+	vip_unlock(&cq->attach_lock);
+	return r;
+}
+
+/* Room for @n entries: a power of two, so that it need not be divided by. */
+static struct vip_cq_entry *room(uint64_t n, uint64_t *mask)
+{
+	uint64_t places = 1;
+
+	while (places < n)
+		places *= 2;
+	*mask = places - 1;
+	return calloc(places, sizeof(struct vip_cq_entry));
 }
 
 VIP_EXPORT VIP_RETURN VipCreateCQ(VIP_NIC_HANDLE nh, VIP_ULONG entries, VIP_CQ_HANDLE *out)
@@ -177,15 +192,12 @@ VIP_EXPORT VIP_RETURN VipCreateCQ(VIP_NIC_HANDLE nh, VIP_ULONG entries, VIP_CQ_H
 		r = vip_fail(VIP_ERROR_RESOURCE, "no memory for a completion queue");
 		goto unlock;
 	}
-	if (fresh) {
-		pthread_mutex_init(&cq->attach_lock, NULL);
-	}
 	ka_store_relaxed(&cq->nic, nic);
 	cq->size = (uint32_t)entries;
 	ka_store_relaxed(&cq->head, 0);
 	ka_store_relaxed(&cq->tail, 0);
 	cq->all_at = 0;
-	cq->e = calloc(entries, sizeof(*cq->e));
+	cq->e = room(entries, &cq->mask);
 	err = cq->e ? nic->ops->word_get(nic, &cq->word) : -ENOMEM;
 	if (err) {
 		free(cq->e);
@@ -206,7 +218,7 @@ void vip_cq_teardown(struct vip_cq *cq, struct vip_caller **ending)
 {
 	struct vip_nic *nic = cq->nic;
 
-	pthread_mutex_lock(&cq->attach_lock);
+	vip_lock(&cq->attach_lock);
 	vip_lock(&cq->lock);
 	vip_obj_retire(cq);
 	free(cq->e);
@@ -216,7 +228,7 @@ void vip_cq_teardown(struct vip_cq *cq, struct vip_caller **ending)
 	vip_notify_end(&cq->notifier, ending);
 	nic->ops->wake(nic, cq->word);
 	vip_unlock(&cq->lock);
-	pthread_mutex_unlock(&cq->attach_lock);
+	vip_unlock(&cq->attach_lock);
 	nic->ops->word_put(nic, cq->word);
 	nic->ncq--;
 	vip_obj_free(cq);
@@ -227,8 +239,8 @@ VIP_EXPORT VIP_RETURN VipResizeCQ(VIP_CQ_HANDLE h, VIP_ULONG entries)
 	struct vip_cq *cq = vip_obj_find(h, VIP_T_CQ);
 	struct vip_cq_entry *e, *old;
 	VIP_ULONG max, queued;
+	uint64_t i, mask;
 	VIP_RETURN r;
-	uint64_t i;
 
 	if (!cq)
 		return vip_bad("not a completion queue handle");
@@ -236,11 +248,11 @@ VIP_EXPORT VIP_RETURN VipResizeCQ(VIP_CQ_HANDLE h, VIP_ULONG entries)
 	if (entries == 0 || entries > max)
 		return vip_fail(VIP_INVALID_PARAMETER,
 				"%lu entries: a completion queue has 1 to %lu (MaxCQEntries)", entries, max);
-	e = calloc(entries, sizeof(*e));
+	e = room(entries, &mask);
 	if (!e)
 		return vip_fail(VIP_ERROR_RESOURCE, "no memory for %lu completion queue entries", entries);
 	old = e; /* what is to be freed */
-	pthread_mutex_lock(&cq->attach_lock);
+	vip_lock(&cq->attach_lock);
 	vip_lock(&cq->lock);
 	queued = cq->tail - cq->head + cq->owed;
 	if (!vip_obj_is(cq, h)) {
@@ -249,15 +261,16 @@ VIP_EXPORT VIP_RETURN VipResizeCQ(VIP_CQ_HANDLE h, VIP_ULONG entries)
 		r = VIP_ERROR_RESOURCE;
 	} else {
 		for (i = cq->head; i < cq->tail; i++)
-			e[i % entries] = cq->e[i % cq->size];
+			e[i & mask] = *place(cq, i);
 		old = cq->e;
 		cq->e = e;
+		cq->mask = mask;
 		cq->size = (uint32_t)entries;
 		refill(cq);
 		r = VIP_SUCCESS;
 	}
 	vip_unlock(&cq->lock);
-	pthread_mutex_unlock(&cq->attach_lock);
+	vip_unlock(&cq->attach_lock);
 	free(old);
 	if (r == VIP_INVALID_PARAMETER)
 		return vip_bad("not a completion queue handle");

@@ -36,17 +36,22 @@ static bool is_recv(const struct vip_queue *q)
 	return q == &q->vi->q[VIP_RQ];
 }
 
-/* Ask the NIC about a queue that has something posted. */
-static void poll(struct vip_queue *q)
+/* Ask the NIC about a queue that has something posted; @all: until there is nothing more. */
+static void poll(struct vip_queue *q, bool all)
 {
 	struct vip_vi *vi = q->vi;
+	int queue = is_recv(q) ? VIP_RQ : VIP_SQ;
+	uint64_t before;
 	bool down;
 
 	if (vip_queue_idle(q))
 		return;
 	vip_queue_enter(q);
-	if (vi->link)
-		vi->nic->ops->poll(vi, is_recv(q) ? VIP_RQ : VIP_SQ);
+	do {
+		before = q->done;
+		if (vi->link)
+			vi->nic->ops->poll(vi, queue);
+	} while (all && q->done != before);
 	down = vi->nic->ops->down(vi) != NIC_UP;
 	vip_queue_leave(q);
 	if (down)
@@ -68,7 +73,7 @@ static void cool(struct vip_cq *cq, uint32_t i)
 	cq->hot[i] = cq->hot[--cq->nhot];
 	q->streak = 0;
 	cq->nic->ops->ask(cq->nic, &q->word, 1);
-	poll(q);
+	poll(q, true);
 }
 
 static void cool_all(struct vip_cq *cq)
@@ -80,7 +85,7 @@ static void cool_all(struct vip_cq *cq)
 	cq->nic->ops->ask(cq->nic, word, cq->nhot);
 	for (i = 0; i < cq->nhot; i++) {
 		cq->hot[i].q->streak = 0;
-		poll(cq->hot[i].q);
+		poll(cq->hot[i].q, true);
 	}
 	cq->nhot = 0;
 }
@@ -121,7 +126,7 @@ static void poll_hot(struct vip_cq *cq)
 		struct vip_hot *h = &cq->hot[i];
 		uint64_t before = ka_load_relaxed(&h->q->done);
 
-		poll(h->q);
+		poll(h->q, false);
 		h->vain = ka_load_relaxed(&h->q->done) == before ? h->vain + 1 : 0;
 		if (h->vain > MAX_VAIN && cq->nhot > 1)
 			cool(cq, i);
@@ -140,7 +145,7 @@ static void poll_told(struct vip_cq *cq, struct vip_queue *q)
 	q->streak = soon ? q->streak + 1 : 0;
 	if (q->streak >= STREAK && !asleep(cq))
 		heat(cq, q);
-	poll(q);
+	poll(q, true);
 }
 
 /* True: there was some. */
@@ -185,7 +190,7 @@ static void poll_chores(struct vip_cq *cq)
 		vip_lock(&cq->lock);
 		q = vip_list_take(cq, VIP_CHORES); /* who takes them out has attach_lock */
 		vip_unlock(&cq->lock);
-		poll(q);
+		poll(q, false);
 		vip_lock(&cq->lock);
 		/* who has posted more since has put it in again, or will */
 		if (!q->in[VIP_CHORES] && !vip_queue_idle(&q->vi->q[VIP_SQ]))
@@ -209,15 +214,16 @@ static void poll_all(struct vip_cq *cq)
 		}
 		cq->nic->ops->ask(cq->nic, word, n); /* a peer may have made it forget */
 		for (; q != p; q = q->cq_next)
-			poll(q);
+			poll(q, true);
 	}
 }
 
 void vip_cq_poll(struct vip_cq *cq)
 {
+	bool sleeps = asleep(cq);
 	uint32_t i;
 
-	if (asleep(cq))
+	if (sleeps)
 		cool_all(cq);
 	else
 		poll_hot(cq);
@@ -225,7 +231,7 @@ void vip_cq_poll(struct vip_cq *cq)
 		; /* a sleeper must leave none; and so all take turns when the CQ is too small */
 	if (ka_load_relaxed(&cq->list[VIP_CHORES].n))
 		poll_chores(cq);
-	if (asleep(cq) || ++cq->polls % CLOCK_LOOK == 0) {
+	if (sleeps || ++cq->polls % CLOCK_LOOK == 0) {
 		uint64_t now = vip_now_ns();
 
 		if (now >= cq->all_at) {

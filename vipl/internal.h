@@ -197,7 +197,7 @@ struct vip_queues {
 struct vip_cq {
 	struct vip_obj obj;
 	struct vip_nic *nic;
-	pthread_mutex_t attach_lock; /* whoever polls has it, too: */
+	struct vip_lock attach_lock; /* whoever polls, or takes an entry, has it, too: */
 	struct vip_queue *attached;  /* linked by cq_next */
 	uint32_t nattached;
 	uint64_t mine[KA_WAKE_GROUPS]; /* words of the receive queues among them: the news to take, ... */
@@ -217,8 +217,9 @@ struct vip_cq {
 		uint32_t recv;
 	} * e;
 	uint32_t size;
-	uint64_t head, tail;
-	uint32_t owed; /* sum over the queues */
+	uint64_t mask;	     /* of the places of entries */
+	uint64_t head, tail; /* by who takes out, by who puts in */
+	uint32_t owed;	     /* sum over the queues */
 	struct vip_queues list[VIP_LISTS];
 	uint32_t sleepers;
 	uint32_t word;

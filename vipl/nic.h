@@ -88,7 +88,10 @@ struct nic_ops {
 	/* Descriptor number @n of the queue, which the API layer has put there; queue lock held. */
 	void (*post_send)(struct vip_vi *vi, uint64_t n);
 	void (*post_recv)(struct vip_vi *vi, uint64_t n);
-	/* Complete what is complete, by vip_complete(), in order; queue lock held. */
+	/*
+	 * Complete what is complete, by vip_complete(), in order; queue lock held.  It may
+	 * leave some for the next time, but for a careful queue; when it completes none, there is none.
+	 */
 	void (*poll)(struct vip_vi *vi, int queue);
 	/* Is the connection still up?  Cheap; vi->lock or a queue lock held. */
 	enum nic_down (*down)(struct vip_vi *vi);
