@@ -12,6 +12,9 @@
 #define CELLS_ASK \
 	(EMU_DEPTH / 8) /* how many messages are taken before one looks whether a sender wants cells */
 
+/* ... and how many bytes of the landing ring, as the bit that changes then. */
+#define LAND_ASK (EMU_LAND / 4)
+
 /* The connection ends by this end's doing, if it is one that ends by errors, or the peer keeps to no rules.
  */
 static void give_up(struct emu_vi *e)
@@ -123,18 +126,18 @@ static bool take_answer(struct emu_vi *e, bool *moved)
 	return true;
 }
 
-/* A sender may wait for room in the ring, or for cells. */
-static void tell_of_room(struct emu_vi *e)
+void emu_tell_of_room(struct emu_vi *e)
 {
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	if (ka_load_relaxed(&e->l.region->to[e->l.side].tx.want_room))
-		emu_kick(e->peer_wake);
+		emu_kick_peer(e);
 }
 
 bool emu_take_small(struct emu_vi *e)
 {
 	const struct vip_queue *q = &e->vi->q[VIP_RQ];
 	const struct emu_posted *kept = &e->posted[q->done % EMU_DEPTH];
+	uint64_t landed = e->l.land_tail;
 	struct emu_recv got;
 	struct nic_wc wc;
 
@@ -143,8 +146,9 @@ bool emu_take_small(struct emu_vi *e)
 		return false;
 	wc = (struct nic_wc){VIP_STATUS_DONE | VIP_STATUS_OP_RECEIVE | got.status, got.length, got.imm};
 	vip_complete(e->vi, VIP_RQ, &wc);
-	if (e->l.rx_next % CELLS_ASK == 0)
-		tell_of_room(e);
+	/* when it sleeps for want of either it has also woken the progress thread, which looks each time */
+	if (e->l.rx_next % CELLS_ASK == 0 || (landed ^ e->l.land_tail) & LAND_ASK)
+		emu_tell_of_room(e);
 	if (emu_reception(e))
 		emu_notice(e, e->peer_send_word);
 	return true;
@@ -180,9 +184,9 @@ bool emu_drain(struct emu_vi *e)
 		give_up(e);
 	e->draining = !whole || n == EMU_DEPTH;
 	if (n == EMU_DEPTH)
-		emu_call_progress(emu_nic(e->vi->nic));
+		emu_call_progress(e);
 	if (moved || (reaped && e->l.rx_next % CELLS_ASK < n))
-		tell_of_room(e);
+		emu_tell_of_room(e);
 	if (reaped && emu_reception(e))
 		emu_notice(e, e->peer_send_word);
 	return reads;

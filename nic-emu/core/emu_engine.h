@@ -45,6 +45,8 @@ struct emu_link {
 	const struct emu_host *host;
 	const uint32_t *revoking;      /* own memory goes away right now; not the peer's to write */
 	const uint32_t *peer_revoking; /* the peer's does: it looks for itself */
+	const uint64_t *own_idle;      /* ka_idle(): not the peer's to write; and ... */
+	const uint64_t *peer_idle;     /* ... as the peer says */
 	const bool *tx_careful;	       /* whoever works on this half touches own memory with care */
 	const bool *rx_careful;
 	uint32_t side; /* own: 0 or 1 */
@@ -62,6 +64,7 @@ struct emu_link {
 	/* messages up to here were not put in place, RDMA writes and all, and must not be overtaken */
 	uint64_t tx_write, tx_any;
 	uint64_t land_head;
+	uint64_t land_seen;   /* of the peer's land_tail: to look again takes the line away from him */
 	uint64_t stream_left; /* bytes of the current message still to go through the landing ring */
 	struct emu_seg tx_seg[EMU_MAX_SEGS]; /* its source */
 	const uint8_t *tx_flat;		     /* or this, which stays as it is */
