@@ -64,6 +64,16 @@ void emu_kick(struct ka_wake *wake)
 	futex_wake(&wake[KA_WAKE_PROGRESS].word);
 }
 
+uint32_t emu_kicks(const struct emu_nic *en)
+{
+	return __atomic_load_n(&en->wake[KA_WAKE_PROGRESS].word, __ATOMIC_SEQ_CST);
+}
+
+void emu_sleep_unless_kicked(struct emu_nic *en, uint32_t kicks, uint32_t ms)
+{
+	futex_sleep(&en->wake[KA_WAKE_PROGRESS].word, kicks, (uint64_t)ms * MS);
+}
+
 /* ---- sleeping ---- */
 
 static int word_get(struct vip_nic *nic, uint32_t *word)
@@ -164,7 +174,8 @@ static void turn_vi(void *obj, void *arg)
 		if (left && !reads && !t->takeover && !e->wire && e->polls != e->polls_seen) {
 			t->polled = true;
 		} else {
-			ka_store_relaxed(want, 0);
+			if (!emu_is_engines(e))
+				ka_store_relaxed(want, 0);
 			left = emu_pump(e);
 			if (left && t->last) {
 				__atomic_store_n(want, 1, __ATOMIC_SEQ_CST);
@@ -264,13 +275,19 @@ static int emu_open(struct vip_nic *nic)
 	nic->priv = en;
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
-	err = -pthread_create(&en->thread, NULL, progress, nic);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	if (err) {
-		vip_why("cannot start a thread: %s", strerror(-err));
-		goto unmap;
+	err = emu_engine_open(en);
+	if (!err) {
+		err = -pthread_create(&en->thread, NULL, progress, nic);
+		if (err)
+			vip_why("cannot start a thread: %s", strerror(-err));
 	}
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (err)
+		goto close_engine;
 	goto close_fds;
+
+close_engine:
+	emu_engine_close(en);
 
 unmap:
 	if (en->tpt != MAP_FAILED)
@@ -294,6 +311,7 @@ static void emu_close(struct vip_nic *nic)
 	ka_store_release(&en->quit, 1);
 	emu_kick(en->wake);
 	pthread_join(en->thread, NULL);
+	emu_engine_close(en);
 	munmap(en->tpt, KA_TPT_BYTES);
 	munmap(en->wake, KA_WAKE_BYTES);
 	pthread_mutex_destroy(&en->word_lock);
@@ -363,6 +381,7 @@ static void quiet_vi(void *obj, void *arg)
 static void mem_quiet(struct vip_nic *nic)
 {
 	vip_obj_each(VIP_T_VI, quiet_vi, nic);
+	emu_engine_quiet(emu_nic(nic));
 }
 
 static uint32_t *revoking(struct vip_nic *nic)
