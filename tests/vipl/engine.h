@@ -11,7 +11,7 @@
 #include <sys/shm.h>
 #include <time.h>
 
-#include "tests/vipl/pair.h"
+#include "tests/vipl/memory.h"
 
 #define LARGE (4u << 20) /* MaxTransferSize */
 
@@ -20,6 +20,12 @@ struct place {
 	uint8_t *p; /* LARGE bytes */
 	VIP_MEM_HANDLE mem;
 };
+
+/* @n, or a part of it where each takes long. */
+static inline uint32_t as_many_as(uint32_t n)
+{
+	return UNDER_TSAN || under_valgrind() ? n / 5 : n;
+}
 
 /* Unless the run is about another. */
 static inline void choose_engine(void)

@@ -13,11 +13,9 @@
 
 #include <cmocka.h>
 
-#include "tests/vipl/memory.h"
-
 /* ---- a post returns before the data have moved ---- */
 
-#define TRIES 25
+#define TRIES 25u
 
 static int to_segment;
 
@@ -27,11 +25,11 @@ static void take_server(struct end *e)
 	struct place at;
 	VIP_DESCRIPTOR *d;
 	VIP_RETURN r;
-	int i;
+	uint32_t i;
 
 	end_open(e);
 	at = make_place(e, to_segment);
-	for (i = 0; i < TRIES; i++) {
+	for (i = 0; i < as_many_as(TRIES); i++) {
 		at.p[0] = at.p[LARGE - 1] = 0xee;
 		post_place(e, 1, 0, at, LARGE);
 		if (i == 0)
@@ -41,7 +39,7 @@ static void take_server(struct end *e)
 		d = end_recv(e, &r);
 		CHECK_EQ(r, VIP_SUCCESS);
 		CHECK_EQ(d->CS.Length, LARGE);
-		CHECK_EQ(diff_pattern(at.p, LARGE, (unsigned int)i), -1);
+		CHECK_EQ(diff_pattern(at.p, LARGE, i), -1);
 	}
 	end_sync(e);
 	end_close(e);
@@ -53,13 +51,13 @@ static void post_client(struct end *e)
 	VIP_DESCRIPTOR *d;
 	struct place at;
 	VIP_RETURN r;
-	int i;
+	uint32_t i;
 
 	end_open(e);
 	at = make_place(e, 0);
 	end_connect(e);
-	for (i = 0; i < TRIES; i++) {
-		fill_pattern(at.p, LARGE, (unsigned int)i);
+	for (i = 0; i < as_many_as(TRIES); i++) {
+		fill_pattern(at.p, LARGE, i);
 		end_sync(e);
 		start = now_ns();
 		post_place(e, 0, 0, at, LARGE);
@@ -74,7 +72,7 @@ static void post_client(struct end *e)
 		}
 		end_tell(e, 1);
 	}
-	printf("best of %d: posted after %lu us, sent after %lu us\n", TRIES, best_post / 1000,
+	printf("best of %u: posted after %lu us, sent after %lu us\n", as_many_as(TRIES), best_post / 1000,
 	       best_whole / 1000);
 	CHECK(best_post * 10 < best_whole);
 	end_sync(e);
@@ -113,16 +111,17 @@ static bool each_call(struct end *e, int i, VIP_CQ_HANDLE cq)
 
 static void calls_client(struct end *e)
 {
+	int n, most = 0;
 	struct place at;
-	int i, n, most = 0;
+	uint32_t i;
 
 	end_nic(e);
 	CHECK_EQ(VipCreateCQ(e->nic, 1024, &e->rcq), VIP_SUCCESS);
 	end_open(e);
 	at = make_place(e, 0);
 	end_connect(e);
-	for (i = 0; i < TRIES; i++) {
-		fill_pattern(at.p, LARGE, (unsigned int)i);
+	for (i = 0; i < as_many_as(TRIES); i++) {
+		fill_pattern(at.p, LARGE, i);
 		end_sync(e);
 		post_place(e, 0, 0, at, LARGE);
 		for (n = 0; each_call(e, i ? 200 : n, e->rcq); n++)
@@ -167,14 +166,9 @@ static uint32_t mixed_size(unsigned int *seed)
 	}
 }
 
-static uint32_t mixed_count(void)
-{
-	return UNDER_TSAN || under_valgrind() ? MIXED / 10 : MIXED;
-}
-
 static void mixed_server(struct end *e)
 {
-	uint32_t i, len, count = mixed_count();
+	uint32_t i, len, count = as_many_as(MIXED);
 	unsigned int seed = 5;
 	uint8_t *area;
 	VIP_MEM_HANDLE mem;
@@ -220,7 +214,7 @@ static void mixed_sent(struct end *e, uint32_t i)
 
 static void mixed_client(struct end *e)
 {
-	uint32_t i, len, done = 0, credits = DEEP, count = mixed_count();
+	uint32_t i, len, done = 0, credits = DEEP, count = as_many_as(MIXED);
 	unsigned int seed = 5;
 	VIP_DESCRIPTOR *d;
 
@@ -311,7 +305,7 @@ static void *one_vi(void *arg)
 	VIP_DESCRIPTOR *d = end_fill(e, o->i, at, MESSAGE, e->mem), *done;
 	int n;
 
-	for (n = 0; n < EACH; n++) {
+	for (n = 0; n < (int)as_many_as(EACH); n++) {
 		d->CS.Status = 0;
 		if (e->server) {
 			CHECK_EQ(VipPostRecv(many[o->i], d, e->mem), VIP_SUCCESS);

@@ -15,7 +15,7 @@
 
 #include <cmocka.h>
 
-#define ROUNDS 30
+#define ROUNDS 40u
 
 #define OLD   0xee /* in the target before */
 #define GOOD  0xaa /* what is sent */
@@ -65,7 +65,7 @@ static void ending_server(struct end *e)
 
 	end_nic(e);
 	at.p = to_segment ? make_segment(LARGE) : end_data(e);
-	for (round = 0; round < ROUNDS; round++) {
+	for (round = 0; round < (int)as_many_as(ROUNDS); round++) {
 		memset(at.p, OLD, LARGE);
 		end_open(e);
 		CHECK_EQ(VipRegisterMem(e->nic, at.p, LARGE, NULL, &at.mem), VIP_SUCCESS);
@@ -101,7 +101,7 @@ static void ending_client(struct end *e)
 	VIP_RETURN r;
 	int round, early = 0;
 
-	for (round = 0; round < ROUNDS; round++) {
+	for (round = 0; round < (int)as_many_as(ROUNDS); round++) {
 		end_open(e);
 		at.p = end_data(e);
 		memset(at.p, GOOD, LARGE);
@@ -143,7 +143,7 @@ static void ending_client(struct end *e)
 	}
 	if (what == SOURCE || what == DISCONNECT) {
 		printf("%s in the middle of a message: %d of %d\n",
-		       what == SOURCE ? "deregistered" : "disconnected", early, ROUNDS);
+		       what == SOURCE ? "deregistered" : "disconnected", early, (int)as_many_as(ROUNDS));
 		CHECK(early > 0);
 	}
 	if (e->nic)
