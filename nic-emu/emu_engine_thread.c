@@ -134,9 +134,9 @@ void emu_engine_leave(struct emu_vi *e)
 	if (!g)
 		return;
 	/* who was about to give it has done so, and nobody does after this */
-	pthread_mutex_lock(&e->vi->q[VIP_SQ].lock);
+	vip_lock(&e->vi->q[VIP_SQ].lock);
 	e->inline_max = UINT64_MAX;
-	pthread_mutex_unlock(&e->vi->q[VIP_SQ].lock);
+	vip_unlock(&e->vi->q[VIP_SQ].lock);
 	pthread_mutex_lock(&g->lock);
 	while (g->at == e)
 		wait_change(g);
@@ -171,7 +171,7 @@ bool emu_engine_touch(const struct vip_nic *nic, uint32_t handle)
 	pthread_mutex_lock(&here->lock);
 	here->pieces++;
 	pthread_mutex_unlock(&here->lock);
-	return nic->ops->mem_find(nic, handle, &t) && t.tag != 0;
+	return ka_tpt_check(nic->tpt, nic->idle, handle, 0, 0, KA_TAG_DEFAULT, 0, &t);
 }
 
 void emu_engine_touched(void)
@@ -292,12 +292,14 @@ static void *engine(void *arg)
 	return NULL;
 }
 
-int emu_engine_open(struct emu_nic *en)
+int emu_engine_open(struct vip_nic *nic)
 {
 	int choice = vip_env_choice(VIP_ENV_EMU_ENGINE), err;
+	struct emu_nic *en = emu_nic(nic);
 	struct emu_engine *g;
 	char why[200];
 
+	nic->beside = choice == 1;
 	if (choice < 0) {
 		vip_why("%s", vip_env_why(VIP_ENV_EMU_ENGINE, why, sizeof(why)));
 		return -EINVAL;
