@@ -253,10 +253,29 @@ static void *progress(void *arg)
 
 /* ---- the handle ---- */
 
+static int start_threads(struct vip_nic *nic)
+{
+	struct emu_nic *en = emu_nic(nic);
+	sigset_t all, old;
+	int err;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	err = emu_engine_open(nic);
+	if (!err) {
+		err = -pthread_create(&en->thread, NULL, progress, nic);
+		if (err) {
+			vip_why("cannot start a thread: %s", strerror(-err));
+			emu_engine_close(en);
+		}
+	}
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	return err;
+}
+
 static int emu_open(struct vip_nic *nic)
 {
 	struct emu_nic *en = calloc(1, sizeof(*en));
-	sigset_t all, old;
 	char why[320];
 	int err, i, how;
 
@@ -283,21 +302,9 @@ static int emu_open(struct vip_nic *nic)
 	en->barrier = syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED, 0, 0) == 0;
 	nic->priv = en;
 	nic->tpt = en->tpt;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	err = emu_engine_open(nic);
-	if (!err) {
-		err = -pthread_create(&en->thread, NULL, progress, nic);
-		if (err)
-			vip_why("cannot start a thread: %s", strerror(-err));
-	}
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	if (err)
-		goto close_engine;
-	goto close_fds;
-
-close_engine:
-	emu_engine_close(en);
+	err = start_threads(nic);
+	if (!err)
+		goto close_fds;
 
 unmap:
 	if (en->tpt != MAP_FAILED)
