@@ -354,6 +354,23 @@ static void test_many(void **state)
 	run_pair(many_end, many_end, VIP_SERVICE_RELIABLE_RECEPTION, 60);
 }
 
+/* ---- a wrong value ---- */
+
+static void wrong_child(void)
+{
+	VIP_NIC_HANDLE nic;
+
+	setenv("VIPL_EMU_ENGINE", "threads", 1);
+	CHECK_EQ(VipOpenNic("emu0", &nic), VIP_ERROR_RESOURCE);
+	CHECK(strstr(VipxErrorText(), "VIPL_EMU_ENGINE is 'threads': it may be inline or thread"));
+}
+
+static void test_wrong(void **state)
+{
+	(void)state;
+	run_child(getenv("VIPL_LOCK_LEVEL"), wrong_child);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -361,6 +378,7 @@ int main(void)
 		cmocka_unit_test(test_calls_beside),
 		cmocka_unit_test(test_mixed),
 		cmocka_unit_test(test_many),
+		cmocka_unit_test(test_wrong),
 	};
 
 	choose_engine();
