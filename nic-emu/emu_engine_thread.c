@@ -28,11 +28,9 @@
 
 #include "vipl/env.h"
 
-/*
- * What is larger is copied by the thread: at this size the copy takes about as
- * long as waking the thread does.
+/* What is larger is copied by the thread: to copy this takes a post as long as to wake the thread, some 5 us.
  */
-#define INLINE_MAX (32u << 10)
+#define INLINE_MAX (64u << 10)
 
 /* Rounds in which nothing moved before the thread sleeps, and how long it does when nobody wakes it. */
 #define ROUNDS	 200u

@@ -157,7 +157,7 @@ static uint32_t mixed_size(unsigned int *seed)
 	case 0:
 		return n / 16 % MAX; /* most are for the engine's thread */
 	case 1:
-		return 32768 - 2 + n / 16 % 5; /* the border */
+		return 65536 - 2 + n / 16 % 5; /* the border */
 	case 2:
 	case 3:
 		return n / 16 % 20000;
