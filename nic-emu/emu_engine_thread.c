@@ -34,7 +34,7 @@
 
 /* Rounds in which nothing moved before the thread sleeps, and how long it does when nobody wakes it. */
 #define ROUNDS	 200u
-#define SLEEP_MS 10u
+#define SLEEP_NS 10000000u
 
 struct emu_engine {
 	struct emu_nic *en;
@@ -204,7 +204,7 @@ void emu_engine_quiet(struct emu_nic *en)
 static bool turn(struct emu_engine *g, struct emu_vi *e, bool last, bool *moved)
 {
 	struct vip_queue *q = &e->vi->q[VIP_SQ];
-	bool left, down, again, sleeper;
+	bool left, down, again;
 	uint32_t *want;
 
 	vip_queue_enter(q);
@@ -218,18 +218,19 @@ static bool turn(struct emu_engine *g, struct emu_vi *e, bool last, bool *moved)
 	if (e->engine == EMU_HAD_TURN || !again)
 		*moved = true;
 	else if (last)
-		emu_kick(e->peer_wake);
+		emu_kick_peer(e);
 	e->engine = again ? EMU_WAITS : EMU_INLINE;
 	if (again)
 		ka_store_relaxed(&e->unfinished, 0);
-	sleeper = e->unreaped && emu_has_sleeper(q);
-	vip_queue_leave(q);
-	if (left && !again)
-		emu_call_progress(g->en);
-	if (sleeper)
+	if (!again && (left || e->unreaped))
+		vip_unfinished(e->vi);
+	if (!again && left)
+		emu_call_progress(e);
+	if (e->unreaped && emu_has_sleeper(q))
 		emu_take_over(g->en);
 	if (down)
-		emu_kick(g->en->wake); /* the progress thread sees to that */
+		emu_kick_for(g->en->wake, e->vi->q[VIP_RQ].word); /* the progress thread sees to that */
+	vip_queue_leave(q);
 	return again;
 }
 
@@ -263,7 +264,8 @@ static void *engine(void *arg)
 	vip_foreign = true;
 	pthread_mutex_lock(&g->lock);
 	while (!g->quit) {
-		uint32_t kicked = emu_kicks(g->en);
+		uint32_t *kicks = &g->en->wake[KA_WAKE_PROGRESS].word;
+		uint32_t before = __atomic_load_n(kicks, __ATOMIC_SEQ_CST);
 		bool last = round == ROUNDS;
 
 		if (!g->first) {
@@ -281,7 +283,7 @@ static void *engine(void *arg)
 			g->stalled = !g->fresh;
 			pthread_mutex_unlock(&g->lock);
 			if (g->stalled)
-				emu_sleep_unless_kicked(g->en, kicked, SLEEP_MS);
+				emu_sleep(kicks, before, SLEEP_NS);
 			pthread_mutex_lock(&g->lock);
 			g->stalled = false;
 		}

@@ -15,7 +15,7 @@
 
 #include <cmocka.h>
 
-#define ROUNDS 40u
+#define ROUNDS 24u
 
 #define OLD   0xee /* in the target before */
 #define GOOD  0xaa /* what is sent */
