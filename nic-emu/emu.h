@@ -9,6 +9,7 @@
  *   emu_conn.c  connections, by way of the agent
  *   emu_data.c  posting and polling: descriptors in, the consumer's memory
  *   emu_tx.c    the send queue, on the engine of core/
+ *   emu_engine_thread.c  a thread that copies what is large, when there is one
  *   emu_link.c  the same by way of the model of a link, when there is one
  *   emu_rx.c    what comes: receives, RDMA writes, reads that the peer asks for
  *
@@ -75,6 +76,15 @@ struct emu_read {
 	struct emu_seg seg[EMU_MAX_SEGS];
 };
 
+/* Who goes on with a VI's send queue: under its lock. */
+enum emu_hand {
+	EMU_INLINE,   /* whoever posts, polls, or has to see to it */
+	EMU_RUNS,     /* the engine's thread, at this moment: it may copy what is large, ... */
+	EMU_HAD_TURN, /* ... it has done so; */
+	EMU_WAITS,    /* nobody before it has its turn; */
+	EMU_COPIES,   /* it copies, without the lock: nobody else touches the link's tx half */
+};
+
 struct emu_nic {
 	struct ka_tpt_entry *tpt;
 	struct ka_wake *wake;
@@ -92,6 +102,7 @@ struct emu_nic {
 	bool barrier;		       /* the process has the barrier of emu_notice() */
 	bool modelled;		       /* there is a model of the link: */
 	struct emu_link_model model;
+	struct emu_engine *engine; /* NULL: inline */
 };
 
 struct emu_vi {
@@ -124,6 +135,9 @@ struct emu_vi {
 	uint32_t unreaped;	       /* started sends wait for the peer; read without the lock */
 	uint32_t vain;		       /* polls for them, ... */
 	uint64_t vain_since;	       /* ... from this time on, ns */
+	uint64_t inline_max;	       /* bytes: messages that are larger are for the engine's thread */
+	enum emu_hand engine;	       /* is it the engine's? */
+	struct emu_vi *engine_next;    /* in its list, under its lock */
 
 	/* RDMA reads: asked for under the send queue's lock, answered under the receive queue's */
 	struct emu_read *read; /* EMU_READS, made when the first is asked for */
@@ -165,6 +179,18 @@ static inline struct emu_nic *emu_nic(const struct vip_nic *nic)
 	return nic->priv;
 }
 
+/* Does the engine's thread have the send queue?  Others may only complete what is started. */
+static inline bool emu_is_engines(const struct emu_vi *e)
+{
+	return e->engine >= EMU_WAITS;
+}
+
+/* Does a thread sleep for the queue, which had nothing to wait for yet? */
+static inline bool emu_has_sleeper(const struct vip_queue *q)
+{
+	return q->cq ? ka_load_relaxed(&q->cq->sleepers) : q->sleepers;
+}
+
 /* emu_wake.c: wake who sleeps on the word, or tell who looks after its queue, if they want to be told. */
 void emu_wake_word(struct ka_wake *wake, uint32_t word);
 /* Wake the progress thread, in any case; _for: to look at the VI with this word. */
@@ -200,6 +226,23 @@ void emu_take_over(struct emu_nic *en);
 void emu_leave(struct emu_vi *e);
 /* ... and here is one, for a send is unfinished. */
 void emu_call_progress(struct emu_vi *e);
+
+/* emu_engine_thread.c: with all signals blocked; 0, -EINVAL, or why there is no thread. */
+int emu_engine_open(struct vip_nic *nic);
+void emu_engine_close(struct emu_nic *en);
+/* A connection begins; it ends: the thread is not at it any more when this returns.  No queue's lock held. */
+void emu_engine_begin(struct emu_vi *e);
+void emu_engine_leave(struct emu_vi *e);
+/* The send queue has come to a large message; its lock held. */
+void emu_engine_give(struct emu_vi *e);
+/* The thread copies, without the lock; it has done so, with it, and @moved something. */
+void emu_engine_copies(struct emu_vi *e);
+void emu_engine_copied(struct emu_vi *e, bool moved);
+/* Around each piece of the consumer's memory that is touched with care; false: it is registered no more. */
+bool emu_engine_touch(const struct vip_nic *nic, uint32_t handle);
+void emu_engine_touched(void);
+/* Return when the piece that is being copied is finished. */
+void emu_engine_quiet(struct emu_nic *en);
 
 /* emu_conn.c */
 extern const struct ka_agent_ops emu_agent_ops;

@@ -160,6 +160,7 @@ static int attach(struct vip_vi *vi, const struct ka_conn_info *info, const int 
 	e->unfinished = e->unreaped = e->ending = e->severed = 0;
 	e->reads_asked = e->reads_answered = e->wants = e->wants_answered = 0;
 	err = emu_link_begin(e);
+	emu_engine_begin(e);
 	if (!err)
 		vi->link = e;
 	vip_unlock(&vi->q[VIP_RQ].lock);
@@ -403,6 +404,7 @@ void emu_sever(struct vip_vi *vi)
 	emu_set_down(&e->l, KA_DOWN_DISCONNECT);
 	emu_alarm_peer(e);
 	emu_quiet(e);
+	emu_engine_leave(e);
 	ka_store_release(&e->severed, 1);
 }
 

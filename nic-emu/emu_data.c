@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * emu_data.c - posting and polling: descriptors in, by way of the engine, which
- * runs here in whoever posts or polls ("inline"); and how the engine gets at
- * memory, the consumer's and the peer's.
+ * runs here in whoever posts or polls ("inline"; emu_engine_thread.c: or not); and
+ * how the engine gets at memory, the consumer's and the peer's.
  */
 #include "nic-emu/core/emu_impl.h"
 #include "nic-emu/emu.h"
@@ -170,7 +170,11 @@ static bool get(struct emu_link *l, const struct emu_seg *s, uint64_t off, void 
 	const struct emu_vi *e = (const struct emu_vi *)l;
 	const void *from = (const void *)(uintptr_t)(s->addr + off); /* NOLINT */
 
-	return vip_mem_get(e->vi->nic, s->handle, to, from, n, *l->tx_careful);
+	bool ok = emu_engine_touch(e->vi->nic, s->handle) &&
+		  vip_mem_get(e->vi->nic, s->handle, to, from, n, *l->tx_careful);
+
+	emu_engine_touched();
+	return ok;
 }
 
 static bool put(struct emu_link *l, const struct emu_seg *s, uint64_t off, const void *from, uint64_t n,
@@ -179,7 +183,11 @@ static bool put(struct emu_link *l, const struct emu_seg *s, uint64_t off, const
 	const struct emu_vi *e = (const struct emu_vi *)l;
 	void *to = (void *)(uintptr_t)(s->addr + off); /* NOLINT */
 
-	return vip_mem_put(e->vi->nic, s->handle, to, from, n, careful);
+	bool ok = emu_engine_touch(e->vi->nic, s->handle) &&
+		  vip_mem_put(e->vi->nic, s->handle, to, from, n, careful);
+
+	emu_engine_touched();
+	return ok;
 }
 
 const struct emu_host emu_process_host = {
@@ -224,12 +232,6 @@ void emu_alarm_peer(struct emu_vi *e)
 
 /* ---- posting and polling ---- */
 
-/* Does a thread sleep for the queue, which had nothing to wait for yet? */
-static bool has_sleeper(const struct vip_queue *q)
-{
-	return q->cq ? ka_load_relaxed(&q->cq->sleepers) : q->sleepers;
-}
-
 void emu_do_post_send(struct vip_vi *vi, uint64_t n)
 {
 	struct emu_vi *e = vi->link;
@@ -242,7 +244,7 @@ void emu_do_post_send(struct vip_vi *vi, uint64_t n)
 	else if (!e->unreaped)
 		return;
 	vip_unfinished(vi);
-	if (e->unreaped && has_sleeper(&vi->q[VIP_SQ]))
+	if (e->unreaped && emu_has_sleeper(&vi->q[VIP_SQ]))
 		emu_take_over(emu_nic(vi->nic));
 }
 

@@ -18,10 +18,29 @@
 
 /* ---- the handle ---- */
 
+static int start_threads(struct vip_nic *nic)
+{
+	struct emu_nic *en = emu_nic(nic);
+	sigset_t all, old;
+	int err;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	err = emu_engine_open(nic);
+	if (!err) {
+		err = -pthread_create(&en->thread, NULL, emu_progress, nic);
+		if (err) {
+			vip_why("cannot start a thread: %s", strerror(-err));
+			emu_engine_close(en);
+		}
+	}
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	return err;
+}
+
 static int emu_open(struct vip_nic *nic)
 {
 	struct emu_nic *en = calloc(1, sizeof(*en));
-	sigset_t all, old;
 	char why[320];
 	int err, i, how;
 
@@ -49,15 +68,9 @@ static int emu_open(struct vip_nic *nic)
 	en->barrier = emu_barrier_open();
 	nic->priv = en;
 	nic->tpt = en->tpt;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	err = -pthread_create(&en->thread, NULL, emu_progress, nic);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	if (err) {
-		vip_why("cannot start a thread: %s", strerror(-err));
-		goto unmap;
-	}
-	goto close_fds;
+	err = start_threads(nic);
+	if (!err)
+		goto close_fds;
 
 unmap:
 	if (en->tpt != MAP_FAILED)
@@ -81,6 +94,7 @@ static void emu_close(struct vip_nic *nic)
 	ka_store_release(&en->quit, 1);
 	emu_kick(en->wake);
 	pthread_join(en->thread, NULL);
+	emu_engine_close(en);
 	munmap(en->tpt, KA_TPT_BYTES);
 	munmap(en->wake, KA_WAKE_BYTES);
 	pthread_mutex_destroy(&en->word_lock);
@@ -140,6 +154,7 @@ static void quiet_vi(void *obj, void *arg)
 static void mem_quiet(struct vip_nic *nic)
 {
 	vip_obj_each(VIP_T_VI, quiet_vi, nic);
+	emu_engine_quiet(emu_nic(nic));
 }
 
 static uint32_t *revoking(struct vip_nic *nic)

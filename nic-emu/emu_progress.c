@@ -103,7 +103,8 @@ static void turn_send(struct vip_vi *vi, struct turn *t, bool reads)
 			t->polled = true;
 			emu_leave(e);
 		} else {
-			ka_store_relaxed(want, 0);
+			if (!emu_is_engines(e))
+				ka_store_relaxed(want, 0);
 			left = emu_pump(e);
 			if (left && t->last) {
 				__atomic_store_n(want, 1, __ATOMIC_SEQ_CST);

@@ -23,7 +23,7 @@ static struct emu_sent_desc *sent_desc(struct emu_vi *e, uint64_t n)
 
 static void try_to_end(struct emu_vi *e)
 {
-	if (!e->ending || !emu_link_idle(e) || (emu_reception(e) && emu_reads_out(e)))
+	if (!e->ending || emu_is_engines(e) || !emu_link_idle(e) || (emu_reception(e) && emu_reads_out(e)))
 		return;
 	if (e->ending_at == EMU_ALL)
 		e->ending_at = emu_reception(e) ? e->l.tx_next : 0;
@@ -94,6 +94,30 @@ void emu_tell_peer(struct emu_vi *e, bool consumer)
 		emu_kick_peer(e);
 }
 
+/* ---- what is large, and the engine's thread ---- */
+
+/* Is a message of @bytes to be left to it?  It is given the VI, if there is no more to wait for. */
+static bool for_engine(struct emu_vi *e, uint64_t bytes)
+{
+	if (bytes <= e->inline_max || e->engine == EMU_RUNS)
+		return false;
+	if (e->engine == EMU_INLINE && emu_can_send(&e->l))
+		emu_engine_give(e);
+	return true;
+}
+
+static enum emu_sent send_start(struct emu_vi *e, const struct emu_send *s)
+{
+	enum emu_sent sent;
+
+	if (s->total <= e->inline_max)
+		return emu_send_start(&e->l, s);
+	emu_engine_copies(e);
+	sent = emu_send_start(&e->l, s);
+	emu_engine_copied(e, true);
+	return sent;
+}
+
 /* ---- RDMA read ---- */
 
 static bool may_ask(struct emu_vi *e)
@@ -143,7 +167,15 @@ static int read_check(struct emu_vi *e, const struct emu_seg *target, const uint
 static bool read_here(struct emu_vi *e, struct emu_sent_desc *d, const struct emu_request *r,
 		      const uint8_t *place)
 {
-	switch (emu_read_here(&e->l, &r->target, place, r->seg, r->nsegs)) {
+	bool alone = r->total > e->inline_max;
+	enum emu_sent got;
+
+	if (alone)
+		emu_engine_copies(e);
+	got = emu_read_here(&e->l, &r->target, place, r->seg, r->nsegs);
+	if (alone)
+		emu_engine_copied(e, true);
+	switch (got) {
 	case EMU_SENT:
 		d->status = VIP_STATUS_DONE | VIP_STATUS_OP_RDMA_READ;
 		return true;
@@ -176,7 +208,7 @@ static bool start_read(struct emu_vi *e, uint64_t n, const struct emu_request *r
 		return true;
 	}
 	if (how > 0)
-		return read_here(e, d, r, place);
+		return !for_engine(e, r->total) && read_here(e, d, r, place);
 	if (!e->wire && !emu_can_send(&e->l))
 		return false;
 	/* the answer may come before this returns */
@@ -195,7 +227,7 @@ static bool start_read(struct emu_vi *e, uint64_t n, const struct emu_request *r
 
 static enum emu_sent send_answer(struct emu_vi *e, const struct emu_send *s)
 {
-	return e->wire ? emu_link_send(e, NULL, s) : emu_send_start(&e->l, s);
+	return e->wire ? emu_link_send(e, NULL, s) : send_start(e, s);
 }
 
 void emu_answered(struct emu_vi *e, enum emu_sent sent)
@@ -229,6 +261,8 @@ static bool answer(struct emu_vi *e)
 	struct emu_seg s;
 
 	s = e->wanted[e->wants_answered % EMU_READS];
+	if (for_engine(e, s.len))
+		return false;
 	/* its place is free before the answer is seen: who has that may ask for the next */
 	ka_store_release(&e->wants_answered, e->wants_answered + 1);
 	reply.seg = &s;
@@ -317,7 +351,9 @@ static bool start_send(struct emu_vi *e, struct emu_sent_desc *d, const struct e
 
 	if (e->wire)
 		return emu_link_send(e, d, &s) != EMU_NOT_READY;
-	return emu_started(e, d, emu_send_start(&e->l, &s), good);
+	if (for_engine(e, r->total))
+		return false;
+	return emu_started(e, d, send_start(e, &s), good);
 }
 
 /* Start descriptor @n; false when it must wait. */
@@ -346,8 +382,16 @@ static bool start(struct emu_vi *e, uint64_t n)
 static bool stream(struct emu_vi *e)
 {
 	uint64_t before = e->l.stream_left;
+	bool engines = e->engine == EMU_RUNS, whole;
 
-	e->streaming = emu_send_more(&e->l) == EMU_STREAMING;
+	if (e->engine == EMU_HAD_TURN)
+		return false;
+	if (engines)
+		emu_engine_copies(e);
+	whole = emu_send_more(&e->l) != EMU_STREAMING;
+	if (engines)
+		emu_engine_copied(e, e->l.stream_left != before);
+	e->streaming = !whole;
 	if (e->l.stream_left != before) {
 		emu_tell_peer(e, true);
 		if (!e->streams || e->streams->op != VIP_STATUS_OP_SEND)
@@ -402,8 +446,8 @@ bool emu_start_small(struct emu_vi *e, uint64_t n)
 	struct nic_wc wc = {.status = VIP_STATUS_DONE | VIP_STATUS_OP_SEND};
 	struct emu_plain p;
 
-	if (vi->q[VIP_SQ].done != n || e->started != n || e->streaming || e->broken || e->ending || e->wire ||
-	    emu_reception(e) || emu_wanted(e) || !emu_read_plain(vi, VIP_SQ, n, &p) ||
+	if (vi->q[VIP_SQ].done != n || e->started != n || e->engine || e->streaming || e->broken ||
+	    e->ending || e->wire || emu_reception(e) || emu_wanted(e) || !emu_read_plain(vi, VIP_SQ, n, &p) ||
 	    (p.length != p.seg.len && !vip_choices()->any_length) || p.seg.len > e->l.max_transfer ||
 	    !emu_send_small(&e->l, &p.seg, p.imm_flag, p.imm))
 		return false;
@@ -414,9 +458,10 @@ bool emu_start_small(struct emu_vi *e, uint64_t n)
 	return true;
 }
 
-bool emu_pump(struct emu_vi *e)
+/* Start what can be started. */
+static void start_all(struct emu_vi *e)
 {
-	struct vip_queue *q = &e->vi->q[VIP_SQ];
+	const struct vip_queue *q = &e->vi->q[VIP_SQ];
 
 	if (e->started < q->done)
 		e->started = q->done; /* flushed by a post between attaching and connecting */
@@ -431,6 +476,15 @@ bool emu_pump(struct emu_vi *e)
 			break;
 		e->started++;
 	}
+}
+
+bool emu_pump(struct emu_vi *e)
+{
+	struct vip_queue *q = &e->vi->q[VIP_SQ];
+	bool left;
+
+	if (!emu_is_engines(e))
+		start_all(e);
 	while (q->done < e->started) {
 		struct nic_wc wc = {.status = settled(e, q->done)};
 
@@ -441,8 +495,9 @@ bool emu_pump(struct emu_vi *e)
 		vip_complete(e->vi, VIP_SQ, &wc);
 	}
 	try_to_end(e); /* who sees the error sees the state */
-	ka_store_relaxed(&e->unfinished, e->streaming || e->ending || emu_wanted(e) || !emu_link_idle(e) ||
-						 (e->started < q->tail && !e->broken));
+	left = e->streaming || e->ending || emu_wanted(e) || !emu_link_idle(e) ||
+	       (e->started < q->tail && !e->broken);
+	ka_store_relaxed(&e->unfinished, left && !emu_is_engines(e));
 	ka_store_relaxed(&e->unreaped, q->done < e->started);
 	if (e->unreaped | e->unfinished)
 		emu_leave(e);

@@ -58,6 +58,13 @@ static const struct {
 			      .type = TEXT,
 			      .by_default = "off",
 			      .help = "a model of the software NIC's wire, see docs/link-model.md"},
+	[VIP_ENV_EMU_ENGINE] =
+		{.name = "VIPL_EMU_ENGINE",
+		 .type = CHOICE,
+		 .allowed = {"inline", "thread"}, /* emu_engine_open() */
+		 .by_default = "inline",
+		 .refused = true,
+		 .help = "thread: what posts a large message does not wait until it is copied"},
 	[VIP_ENV_AGENT] = {.name = "VIPL_AGENT",
 			   .type = PATH,
 			   .help = "the agent's program, instead of the vipkad beside the library"},

@@ -211,8 +211,9 @@ bool vip_cache_keep(struct vip_nic *nic, uint64_t start, VIP_MEM_HANDLE mem)
 	    e.kind == LMM_MIXED)
 		return false;
 	add(nic, r, &e);
-	/* a peer may be at it, through a mapping of its own or by way of our progress thread */
-	if (e.object || r->kept.rdma)
+	/* a peer may be at it, through a mapping of its own or by way of our progress thread; or a thread is
+	 */
+	if (e.object || r->kept.rdma || nic->beside)
 		nic->ops->mem_quiet(nic);
 	shrink(nic);
 	tell(nic);

@@ -13,6 +13,9 @@
 
 struct emu_link;
 
+#define EMU_PIECE \
+	(64u << 10) /* bytes that are copied at most before one looks who waits for the end of that */
+
 /* What the engine needs of the process (or kernel) it runs in. */
 struct emu_host {
 	/* The own address space's view of a byte of an object, or NULL: it cannot be mapped here. */

@@ -17,7 +17,8 @@
  * While it writes in place the engine's side has an odd `busy` word, set before
  * it looks at `down` and at the peer's TPT (sequentially consistent): an end
  * that sets `down`, or takes a region out of its TPT, and then sees `busy` even
- * or changed, knows that no byte comes there any more.
+ * or changed, knows that no byte comes there any more.  It changes with each piece
+ * of a large message, before which both are looked at again.
  *
  * Own memory may go away at any time.  What is registered without
  * KA_R_DIRECT, and everything when a thread works that is not the consumer's,
@@ -148,25 +149,25 @@ static bool target_ok(struct emu_link *l, const struct target *t)
 	return true;
 }
 
-static bool put_segment(struct emu_link *l, const struct target *t, uint32_t i, uint64_t n)
+static bool set_busy(struct emu_link *l, uint32_t count)
 {
-	uint8_t *to = t->place[i], word[8];
-	uint64_t last = t->last_word_last ? last_word(t->seg[i].addr, n) : 0;
+	struct ka_conn_side *me = &l->region->ctl.side[l->side];
 
-	if (!gather(l, to, n - last) || !gather(l, word, last))
-		return false;
-	put_last(to + n - last, word, last);
-	return true;
+	__atomic_store_n(&me->busy, me->busy + count, __ATOMIC_SEQ_CST);
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	return !__atomic_load_n(&l->region->ctl.down, __ATOMIC_SEQ_CST);
 }
 
 /* From here to busy_end() the peer waits before it takes anything away; false: the connection is down. */
 static bool busy_begin(struct emu_link *l)
 {
-	struct ka_conn_side *me = &l->region->ctl.side[l->side];
+	return set_busy(l, 1);
+}
 
-	__atomic_store_n(&me->busy, me->busy + 1, __ATOMIC_SEQ_CST);
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	return !__atomic_load_n(&l->region->ctl.down, __ATOMIC_SEQ_CST);
+/* The same anew: what the peer has waited for is done.  What may be touched is to be looked at again. */
+static bool busy_again(struct emu_link *l)
+{
+	return set_busy(l, 2);
 }
 
 static void busy_end(struct emu_link *l)
@@ -176,10 +177,35 @@ static void busy_end(struct emu_link *l)
 	ka_store_release(&me->busy, me->busy + 1);
 }
 
+/* Piece by piece: neither the peer nor this end waits longer than for one. */
+static enum emu_sent put_segment(struct emu_link *l, const struct target *t, uint32_t i, uint64_t n,
+				 uint64_t *piece)
+{
+	uint8_t *to = t->place[i], word[8];
+	uint64_t last = t->last_word_last ? last_word(t->seg[i].addr, n) : 0, part;
+
+	for (n -= last; n; n -= part, to += part, *piece -= part) {
+		if (*piece == 0) {
+			*piece = EMU_PIECE;
+			if (!busy_again(l))
+				return EMU_IS_DOWN;
+			if (!target_ok(l, t))
+				return EMU_BAD_TARGET;
+		}
+		part = min64(n, *piece);
+		if (!gather(l, to, part))
+			return EMU_SOURCE_GONE;
+	}
+	if (!gather(l, word, last))
+		return EMU_SOURCE_GONE;
+	put_last(to, word, last);
+	return EMU_SENT;
+}
+
 static enum emu_sent put_in_place(struct emu_link *l, const struct target *t, uint64_t total)
 {
+	uint64_t left = total, piece = EMU_PIECE;
 	enum emu_sent r = EMU_SENT;
-	uint64_t left = total;
 	uint32_t i;
 
 	if (t->used == 0)
@@ -191,8 +217,7 @@ static enum emu_sent put_in_place(struct emu_link *l, const struct target *t, ui
 	for (i = 0; i < t->used && r == EMU_SENT; i++) {
 		uint64_t part = min64(left, t->seg[i].len);
 
-		if (!put_segment(l, t, i, part))
-			r = EMU_SOURCE_GONE;
+		r = put_segment(l, t, i, part, &piece);
 		left -= part;
 	}
 	busy_end(l);
@@ -394,14 +419,22 @@ enum emu_sent emu_read_here(struct emu_link *l, const struct emu_seg *target, co
 {
 	enum emu_sent r = EMU_SENT;
 	struct ka_tpt_entry e;
+	uint64_t at = 0, part;
+	bool up;
 
-	if (!busy_begin(l))
-		r = EMU_IS_DOWN;
-	else if (!ka_tpt_check(l->peer_tpt, l->peer_idle, target->handle, target->addr, target->len,
-			       l->peer_tag, KA_R_RDMA_READ, &e))
-		r = EMU_BAD_TARGET;
-	else if (!emu_scatter(l, *l->tx_careful, &l->tx_own, seg, nsegs, 0, place, target->len))
-		r = EMU_BAD_SOURCE;
+	for (up = busy_begin(l);; up = busy_again(l)) {
+		part = min64(target->len - at, EMU_PIECE);
+		if (!up)
+			r = EMU_IS_DOWN;
+		else if (!ka_tpt_check(l->peer_tpt, l->peer_idle, target->handle, target->addr, target->len,
+				       l->peer_tag, KA_R_RDMA_READ, &e))
+			r = EMU_BAD_TARGET;
+		else if (!emu_scatter(l, *l->tx_careful, &l->tx_own, seg, nsegs, at, place + at, part))
+			r = EMU_BAD_SOURCE;
+		at += part;
+		if (r != EMU_SENT || at == target->len)
+			break;
+	}
 	busy_end(l);
 	return r;
 }
