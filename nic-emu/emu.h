@@ -4,6 +4,7 @@
  *
  *   emu_nic.c   the NIC handle: tables, wake words, the progress thread
  *   emu_conn.c  connections, by way of the agent
+ *   emu_window.c  how the engine gets at memory, the consumer's and the peer's
  *   emu_data.c  posting and polling: descriptors in, the consumer's memory
  *   emu_tx.c    the send queue, on the engine of core/
  *   emu_link.c  the same by way of the model of a link, when there is one
@@ -22,10 +23,17 @@
 #define EMU_MAPS  16u /* objects of the peer that a connection keeps mapped */
 #define EMU_READS 16u /* RDMA reads of one end that the other one has not answered yet */
 
+/* VIPL_EMU_WINDOW: which ways to memory there are; in the order of its values. */
+enum emu_window { EMU_WINDOW_AUTO, EMU_WINDOW_MAP, EMU_WINDOW_PULL, EMU_WINDOW_LAND };
+
+/* An object of the peer's, mapped here; or one that cannot be: then it has no base. */
 struct emu_map {
+	uint32_t kind; /* LMM_PRIVATE: the place is free */
+	uint32_t dev;
 	uint64_t object;
 	uint8_t *base;
-	uint64_t size;
+	uint64_t size; /* bytes that are mapped */
+	bool direct;   /* it cannot shrink: it may be touched */
 	uint64_t used; /* number of the last message that used it, from 1 */
 };
 
@@ -69,7 +77,8 @@ struct emu_nic {
 	uint32_t work;	   /* a send is unfinished */
 	uint32_t unreaped; /* a send waits for the peer to reap it */
 	uint32_t takeover; /* and its owner sleeps: do not leave it to the owner's polling */
-	bool modelled;	   /* there is a model of the link: */
+	enum emu_window window;
+	bool modelled; /* there is a model of the link: */
 	struct emu_link_model model;
 };
 
@@ -115,6 +124,7 @@ struct emu_vi {
 	uint8_t *flat;	    /* what is being sent of a frame that has arrived */
 
 	struct emu_map map[EMU_MAPS];
+	uint32_t peer_pid;
 };
 
 static inline bool emu_reliable(const struct emu_vi *e)
@@ -217,6 +227,8 @@ void emu_rdma_error(struct emu_vi *e, int queue, VIP_ERROR_CODE code);
 enum nic_down emu_vi_down(struct vip_vi *vi);
 /* The other end has something to see at once: a broken connection, a dropped message. */
 void emu_alarm_peer(struct emu_vi *e);
+
+/* emu_window.c */
 extern const struct emu_host emu_process_host;
 void emu_unmap_all(struct emu_vi *e);
 

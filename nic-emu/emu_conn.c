@@ -155,6 +155,7 @@ static int attach(struct vip_vi *vi, const struct ka_conn_info *info, const int 
 	e->l.max_transfer = vi->attr.max_transfer;
 	e->l.own_rdma = vi->attr.rdma;
 	e->l.peer_rdma = info->peer.rdma;
+	e->peer_pid = info->peer_pid;
 	e->peer_wake = wake;
 	e->peer_send_word = info->peer.wake_send % KA_WAKE_WORDS;
 	e->peer_recv_word = info->peer.wake_recv % KA_WAKE_WORDS;

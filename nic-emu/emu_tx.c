@@ -130,31 +130,28 @@ static bool ask(struct emu_vi *e, struct emu_sent_desc *d, const struct emu_requ
 
 /* Where is what is to be read?  As emu_read_check(); by way of the model of a link it is the peer who
  * decides. */
-static int read_check(struct emu_vi *e, const struct emu_seg *target, const uint8_t **place)
+static int read_check(struct emu_vi *e, const struct emu_seg *target, struct emu_place *place)
 {
 	return e->wire ? 0 : emu_read_check(&e->l, target, place);
 }
 
-/* False: the connection is down. */
-static bool read_here(struct emu_vi *e, struct emu_sent_desc *d, const struct emu_request *r,
-		      const uint8_t *place)
+/* As emu_read_here(); the descriptor is told what is final. */
+static enum emu_sent read_here(struct emu_vi *e, struct emu_sent_desc *d, const struct emu_request *r,
+			       const struct emu_place *place)
 {
-	switch (emu_read_here(&e->l, &r->target, place, r->seg, r->nsegs)) {
-	case EMU_SENT:
+	enum emu_sent done = emu_read_here(&e->l, &r->target, place, r->seg, r->nsegs);
+
+	if (done == EMU_SENT)
 		d->status = VIP_STATUS_DONE | VIP_STATUS_OP_RDMA_READ;
-		return true;
-	case EMU_BAD_SOURCE:
+	else if (done == EMU_BAD_SOURCE)
 		emu_local_error(e, d, VIP_STATUS_PROTECTION_ERROR);
-		return true;
-	default:
-		return false; /* the next look at the target tells */
-	}
+	return done;
 }
 
 static bool start_read(struct emu_vi *e, uint64_t n, const struct emu_request *r)
 {
 	struct emu_sent_desc *d = sent_desc(e, n);
-	const uint8_t *place = NULL;
+	struct emu_place place;
 	struct emu_read *read;
 	int how;
 
@@ -171,8 +168,12 @@ static bool start_read(struct emu_vi *e, uint64_t n, const struct emu_request *r
 		remote_error(e, d, KA_DOWN_ERROR, VIP_STATUS_RDMA_PROT_ERROR, e->l.tx_next - 1);
 		return true;
 	}
-	if (how > 0)
-		return read_here(e, d, r, place);
+	if (how > 0) {
+		enum emu_sent done = read_here(e, d, r, &place);
+
+		if (done != EMU_NOT_READY)
+			return done == EMU_SENT || done == EMU_BAD_SOURCE; /* else the next look tells */
+	}
 	if (!e->wire && !emu_can_send(&e->l))
 		return false;
 	/* the answer may come before this returns */

@@ -52,6 +52,13 @@ static const struct {
 			      .type = TEXT,
 			      .by_default = "off",
 			      .help = "a model of the software NIC's wire, see docs/link-model.md"},
+	[VIP_ENV_EMU_WINDOW] =
+		{.name = "VIPL_EMU_WINDOW",
+		 .type = CHOICE,
+		 .allowed = {"auto", "map", "pull", "land"}, /* enum emu_window */
+		 .by_default = "auto",
+		 .refused = true,
+		 .help = "how the software NIC reaches the peer's memory, see docs/architecture.md"},
 	[VIP_ENV_AGENT] = {.name = "VIPL_AGENT",
 			   .type = PATH,
 			   .help = "the agent's program, instead of the vipkad beside the library"},

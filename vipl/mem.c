@@ -24,6 +24,7 @@
 
 #include "kagent/host/limit.h"
 #include "vipl/hold.h"
+#include "vipl/object.h"
 #include "vipl/watch.h"
 
 static pthread_mutex_t mem_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -106,6 +107,16 @@ static const struct vip_seen *look(const struct vip_nic *nic, uint32_t handle, c
 	return ka_load_acquire(&r->handle) == handle && vip_touch_same((uintptr_t)user, n, &r->seen)
 		       ? &r->seen
 		       : NULL;
+}
+
+bool vip_mem_begin(const struct vip_nic *nic, uint32_t handle, const void *user, size_t n)
+{
+	if (!look(nic, handle, user, n))
+		return false;
+	if (begin(nic, handle))
+		return true;
+	vip_touch_end();
+	return false;
 }
 
 bool vip_mem_get(const struct vip_nic *nic, uint32_t handle, void *to, const void *user, size_t n,
@@ -358,16 +369,30 @@ static VIP_RETURN pin_failed(int err, uint64_t start, uint64_t length)
 				    : strerror(-err));
 }
 
+/* A memory object that will never shrink, as far as this process can tell. */
+static bool sealed(const struct ka_tpt_entry *e)
+{
+	const struct vip_object o = {
+		.dev = e->dev, .inode = e->object, .start = e->start, .offset = e->offset};
+	int fd = vip_object_open(&o);
+	bool is = fd >= 0 && vip_object_sealed(fd);
+
+	if (fd >= 0)
+		close(fd);
+	return is;
+}
+
 /*
  * What must be looked at before the region is touched with care.  Huge pages
  * are of a file, too, and show no lock.
  */
-static void look_at(uint32_t kind, bool watched, struct vip_region *r)
+static void look_at(const struct ka_tpt_entry *e, bool watched, struct vip_region *r)
 {
+	uint32_t kind = e->kind;
 	bool mapped = vip_hold_level() == LMM_MAPPED;
 
 	r->seen.look = VIP_LOOK_NOT;
-	r->seen.steady = kind == LMM_SYSV;
+	r->seen.steady = kind == LMM_SYSV || (kind == LMM_SHMEM && !(e->rights & KA_R_DIRECT) && sealed(e));
 	if (!watched || (kind == LMM_MIXED && !mapped))
 		r->seen.look = VIP_LOOK_ALL;
 	else if (kind == LMM_SYSV)
@@ -471,7 +496,7 @@ static VIP_RETURN enter(struct vip_nic *nic, struct ka_req *req, uint64_t start,
 	if (rep.u.mem.verdict == LMM_MLOCK_LOCK)
 		lock_segment(nic, req->u.reg.start, *out, &rep.u.mem.seg, &r);
 	nic->ops->mem_find(nic, *out, &e);
-	look_at(e.kind, req->u.reg.watched, &r);
+	look_at(&e, req->u.reg.watched, &r);
 	*region_of(nic, *out) = r;
 	ka_store_release(&region_of(nic, *out)->handle, *out);
 	set_look(nic, region_of(nic, *out), r.seen.look != VIP_LOOK_NOT);

@@ -13,10 +13,27 @@
 
 struct emu_link;
 
+/* A copy by the host, of which either end may not be there. */
+enum emu_way {
+	EMU_TO_WINDOW,	/* from own memory to a place that map() has told */
+	EMU_FROM_WINDOW /* the other way */
+};
+struct emu_copy {
+	void *to;
+	uint64_t from;
+	uint64_t n;
+	const struct emu_seg *own; /* the own segment, which may have gone; NULL: see to it no further */
+	enum emu_way way;
+};
+enum emu_copied { EMU_COPIED, EMU_OWN_GONE, EMU_PEER_GONE };
+
 /* What the engine needs of the process (or kernel) it runs in. */
 struct emu_host {
-	/* The own address space's view of a byte of an object, or NULL: it cannot be mapped here. */
-	void *(*map)(struct emu_link *link, const struct ka_tpt_entry *e);
+	/*
+	 * The own address space's view of an entry's first byte, or NULL: it cannot be
+	 * mapped here.  @direct: it cannot shrink, and may be touched; else copy() does that.
+	 */
+	void *(*map)(struct emu_link *link, const struct ka_tpt_entry *e, bool *direct);
 	/*
 	 * Copy between @to / @from and bytes [off, off + n) of own memory that may
 	 * have gone (no KA_R_DIRECT, or @careful): false: it has.
@@ -24,6 +41,7 @@ struct emu_host {
 	bool (*get)(struct emu_link *link, const struct emu_seg *s, uint64_t off, void *to, uint64_t n);
 	bool (*put)(struct emu_link *link, const struct emu_seg *s, uint64_t off, const void *from,
 		    uint64_t n, bool careful);
+	enum emu_copied (*copy)(struct emu_link *link, const struct emu_copy *c);
 	/* Return when *revoking is 0: the TPT says what has gone. */
 	void (*settle)(void);
 };
@@ -125,17 +143,24 @@ enum emu_sent emu_send_more(struct emu_link *l);
 /* Can a message be sent now?  The peer has set up its end, and there is a cell. */
 bool emu_can_send(struct emu_link *l);
 
+/* Where the bytes of an RDMA read are, here. */
+struct emu_place {
+	const uint8_t *at;
+	bool direct; /* as map() has told */
+};
+
 /*
  * emu_read_check - may this end read @target (len: bytes) of the peer?
- * Returns 0: by asking the peer; 1: @place is where the bytes are, here; or -1: it may not.
+ * Returns 0: by asking the peer; 1: at @place; or -1: it may not.
  */
-int emu_read_check(struct emu_link *l, const struct emu_seg *target, const uint8_t **place);
+int emu_read_check(struct emu_link *l, const struct emu_seg *target, struct emu_place *place);
 
 /*
  * emu_read_here - read what emu_read_check() has found at @place into own segments.
- * EMU_SENT; EMU_BAD_SOURCE: they may not be written; EMU_BAD_TARGET: it has gone meanwhile; EMU_IS_DOWN.
+ * EMU_SENT; EMU_BAD_SOURCE: they may not be written; EMU_BAD_TARGET: it was deregistered meanwhile;
+ * EMU_NOT_READY: it is not there, the peer has to be asked; EMU_IS_DOWN.
  */
-enum emu_sent emu_read_here(struct emu_link *l, const struct emu_seg *target, const uint8_t *place,
+enum emu_sent emu_read_here(struct emu_link *l, const struct emu_seg *target, const struct emu_place *place,
 			    const struct emu_seg *seg, uint32_t nsegs);
 
 /* Scatter @n bytes that are bytes [at, at + n) of a message into own segments, which are checked. */

@@ -78,4 +78,10 @@ static inline void put_last(uint8_t *to, const uint8_t *from, uint64_t n)
 	}
 }
 
+/* emu_copy.c: gather @n bytes to a window that may shrink: EMU_SENT, EMU_SOURCE_GONE or EMU_BAD_TARGET. */
+enum emu_sent emu_fill(struct emu_link *l, uint8_t *to, uint64_t n);
+/* emu_copy.c: the @n bytes at @place, in such a window, to own segments.  As emu_read_here(). */
+enum emu_sent emu_read_window(struct emu_link *l, const uint8_t *place, uint64_t n, const struct emu_seg *seg,
+			      uint32_t nsegs);
+
 #endif

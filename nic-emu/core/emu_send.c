@@ -28,7 +28,8 @@
 /* Where the message goes, as the sender saw it: segments of the peer, copied once. */
 struct target {
 	struct emu_seg seg[EMU_MAX_SEGS];
-	void *place[EMU_MAX_SEGS]; /* this process's view, when all are in place */
+	void *place[EMU_MAX_SEGS]; /* this process's view, when all are in place, ... */
+	bool direct[EMU_MAX_SEGS]; /* ... which may be touched */
 	uint32_t used;		   /* segments that the message fills, wholly or partly */
 	uint32_t rights;
 	bool in_place;
@@ -46,7 +47,7 @@ static bool add_target(struct emu_link *l, struct target *t, struct emu_seg s)
 	if (s.len == 0)
 		return true;
 	if (t->in_place) {
-		base = e.object == 0 ? NULL : l->host->map(l, &e);
+		base = e.object == 0 ? NULL : l->host->map(l, &e, &t->direct[t->used]);
 		if (base)
 			t->place[t->used] = base + (s.addr - e.start);
 		else
@@ -157,15 +158,20 @@ static bool target_ok(const struct emu_link *l, const struct target *t)
 	return true;
 }
 
-static bool put_segment(struct emu_link *l, const struct target *t, uint32_t i, uint64_t n)
+static enum emu_sent put_segment(struct emu_link *l, const struct target *t, uint32_t i, uint64_t n)
 {
 	uint8_t *to = t->place[i], word[8];
 	uint64_t last = t->last_word_last ? last_word(t->seg[i].addr, n) : 0;
+	enum emu_sent r;
 
+	if (!t->direct[i]) {
+		r = emu_fill(l, to, n - last);
+		return r == EMU_SENT ? emu_fill(l, to + n - last, last) : r;
+	}
 	if (!gather(l, to, n - last) || !gather(l, word, last))
-		return false;
+		return EMU_SOURCE_GONE;
 	put_last(to + n - last, word, last);
-	return true;
+	return EMU_SENT;
 }
 
 /* From here to busy_end() the peer waits before it takes anything away; false: the connection is down. */
@@ -200,8 +206,7 @@ static enum emu_sent put_in_place(struct emu_link *l, const struct target *t, ui
 	for (i = 0; i < t->used && r == EMU_SENT; i++) {
 		uint64_t part = min64(left, t->seg[i].len);
 
-		if (!put_segment(l, t, i, part))
-			r = EMU_SOURCE_GONE;
+		r = put_segment(l, t, i, part);
 		left -= part;
 	}
 	busy_end(l);
@@ -388,7 +393,7 @@ enum emu_sent emu_send_start(struct emu_link *l, const struct emu_send *s)
 	return EMU_SENT_UNREAPED;
 }
 
-int emu_read_check(struct emu_link *l, const struct emu_seg *target, const uint8_t **place)
+int emu_read_check(struct emu_link *l, const struct emu_seg *target, struct emu_place *place)
 {
 	struct ka_tpt_entry e;
 	const uint8_t *base = NULL;
@@ -397,14 +402,14 @@ int emu_read_check(struct emu_link *l, const struct emu_seg *target, const uint8
 							      target->len, l->peer_tag, KA_R_RDMA_READ, &e))
 		return -1;
 	if (e.object && target->len && !ka_load_acquire(l->peer_revoking) && may_overtake(l, true))
-		base = l->host->map(l, &e);
+		base = l->host->map(l, &e, &place->direct);
 	if (!base)
 		return 0;
-	*place = base + (target->addr - e.start);
+	place->at = base + (target->addr - e.start);
 	return 1;
 }
 
-enum emu_sent emu_read_here(struct emu_link *l, const struct emu_seg *target, const uint8_t *place,
+enum emu_sent emu_read_here(struct emu_link *l, const struct emu_seg *target, const struct emu_place *place,
 			    const struct emu_seg *seg, uint32_t nsegs)
 {
 	enum emu_sent r = EMU_SENT;
@@ -415,7 +420,9 @@ enum emu_sent emu_read_here(struct emu_link *l, const struct emu_seg *target, co
 	else if (!ka_tpt_check(l->peer_tpt, target->handle, target->addr, target->len, l->peer_tag,
 			       KA_R_RDMA_READ, &e))
 		r = EMU_BAD_TARGET;
-	else if (!emu_scatter(l, *l->tx_careful, seg, nsegs, 0, place, target->len))
+	else if (!place->direct)
+		r = emu_read_window(l, place->at, target->len, seg, nsegs);
+	else if (!emu_scatter(l, *l->tx_careful, seg, nsegs, 0, place->at, target->len))
 		r = EMU_BAD_SOURCE;
 	busy_end(l);
 	return r;
