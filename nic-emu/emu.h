@@ -125,6 +125,7 @@ struct emu_vi {
 
 	struct emu_map map[EMU_MAPS];
 	uint32_t peer_pid;
+	uint32_t probed; /* it is known whether this end can read the peer's memory: l.pulls */
 };
 
 static inline bool emu_reliable(const struct emu_vi *e)
@@ -231,5 +232,9 @@ void emu_alarm_peer(struct emu_vi *e);
 /* emu_window.c */
 extern const struct emu_host emu_process_host;
 void emu_unmap_all(struct emu_vi *e);
+/* Which ways there are; the peer is told where it can find out.  When the link is new. */
+void emu_window_begin(struct emu_vi *e);
+/* Find out whether this end can read the peer's memory; the peer is, or was, ready. */
+void emu_probe(struct emu_vi *e);
 
 #endif

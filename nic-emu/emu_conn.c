@@ -163,6 +163,7 @@ static int attach(struct vip_vi *vi, const struct ka_conn_info *info, const int 
 	e->streaming = e->broken = e->refused = e->failed = e->draining = e->gave_up = false;
 	e->unfinished = e->unreaped = e->ending = e->severed = 0;
 	e->reads_asked = e->reads_answered = e->wants = e->wants_answered = 0;
+	emu_window_begin(e);
 	err = emu_link_begin(e);
 	if (!err)
 		vi->link = e;
@@ -379,6 +380,8 @@ void emu_ready(struct vip_vi *vi)
 {
 	struct emu_vi *e = vi->priv;
 
+	if (ka_load_acquire(&e->l.region->ctl.side[1 - e->l.side].ready))
+		emu_probe(e);
 	ka_store_release(&e->l.region->ctl.side[e->l.side].ready, 1);
 	emu_kick(e->peer_wake);		  /* it may have sends that waited for this */
 	emu_kick(emu_nic(vi->nic)->wake); /* it may have gone before it could kick us */

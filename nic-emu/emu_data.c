@@ -148,8 +148,11 @@ static void poll_send(struct emu_vi *e)
 	struct vip_vi *vi = e->vi;
 
 	e->polls++;
-	/* the answers to reads come with what the peer sends */
-	if (emu_reads_out(e) && vip_queue_try(&vi->q[VIP_RQ])) {
+	/*
+	 * The answers to reads come with what the peer sends; and while each end waits
+	 * for the other to take what it has sent, somebody has to.
+	 */
+	if ((emu_reads_out(e) || emu_holds(&e->l)) && vip_queue_try(&vi->q[VIP_RQ])) {
 		emu_drain(e);
 		vip_queue_leave(&vi->q[VIP_RQ]);
 	}

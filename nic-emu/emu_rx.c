@@ -146,7 +146,11 @@ bool emu_drain(struct emu_vi *e)
 		if (ka_load_relaxed(&e->l.region->to[e->l.side].tx.want_room))
 			emu_kick(e->peer_wake);
 	}
-	if (reaped && emu_reception(e))
+	if (reaped && (emu_reception(e) || e->l.rx_pulled)) {
+		e->l.rx_pulled = false;
 		emu_notice(e, e->peer_send_word);
+	}
+	if (reaped && !ka_load_relaxed(&e->probed))
+		emu_probe(e);
 	return reads;
 }

@@ -23,7 +23,7 @@ static void try_to_end(struct emu_vi *e)
 	if (!e->ending || !emu_link_idle(e) || (emu_reception(e) && emu_reads_out(e)))
 		return;
 	if (e->ending_at == EMU_ALL)
-		e->ending_at = emu_reception(e) ? e->l.tx_next : 0;
+		e->ending_at = emu_reception(e) ? e->l.tx_next : e->l.tx_held;
 	if (emu_reaped(&e->l) >= e->ending_at) {
 		emu_set_down(&e->l, e->ending);
 		e->ending = 0;
@@ -34,7 +34,7 @@ static void try_to_end(struct emu_vi *e)
 /*
  * The message behind the first @good ones went wrong.  At Reliable Reception
  * the sends before it are not in error: the connection ends once the peer has
- * them.
+ * them.  So are those at other levels whose data it takes from this end's memory.
  */
 static void end_connection(struct emu_vi *e, uint32_t cause, uint64_t good)
 {
@@ -42,7 +42,7 @@ static void end_connection(struct emu_vi *e, uint32_t cause, uint64_t good)
 		return;
 	e->broken = true;
 	e->ending = cause;
-	e->ending_at = emu_reception(e) || good == EMU_ALL ? good : 0;
+	e->ending_at = emu_reception(e) || good == EMU_ALL ? good : e->l.tx_held;
 	emu_kick(e->peer_wake);
 	try_to_end(e);
 }
@@ -161,6 +161,8 @@ static bool start_read(struct emu_vi *e, uint64_t n, const struct emu_request *r
 		emu_local_error(e, d, VIP_STATUS_PROTECTION_ERROR);
 		return true;
 	}
+	if (!ka_load_relaxed(&e->probed))
+		emu_probe(e);
 	how = read_check(e, &r->target, &place);
 	if (how < 0) {
 		if (!ask(e, d, r, VIP_STATUS_RDMA_PROT_ERROR))
@@ -262,6 +264,14 @@ bool emu_started(struct emu_vi *e, struct emu_sent_desc *d, enum emu_sent sent, 
 		ka_store_relaxed(&d->status, emu_reception(e) ? 0 : VIP_STATUS_DONE | d->op);
 		if (e->l.source_gone)
 			source_gone(e);
+		if (takes)
+			emu_tell_peer(e, true);
+		if (d->op != VIP_STATUS_OP_SEND)
+			emu_tell_peer(e, false);
+		return true;
+	case EMU_SENT_HELD:
+		d->reap = e->l.tx_next;
+		ka_store_relaxed(&d->status, 0);
 		if (takes)
 			emu_tell_peer(e, true);
 		if (d->op != VIP_STATUS_OP_SEND)
@@ -383,7 +393,11 @@ static uint32_t settled(struct emu_vi *e, uint64_t n)
 		return status;
 	if (d->reap != EMU_NO_REAP && emu_reaped(&e->l) >= d->reap &&
 	    (!e->wire || e->wire->taken >= d->frame)) {
-		if (d->reap && emu_failed(&e->l, &error) == d->reap) {
+		if (d->reap && emu_lost(&e->l) == d->reap) {
+			emu_local_error(e, d, VIP_STATUS_PROTECTION_ERROR | VIP_STATUS_PARTIAL_ERROR);
+			return d->status;
+		}
+		if (d->reap && emu_reception(e) && emu_failed(&e->l, &error) == d->reap) {
 			e->failed = true;
 			end_connection(e, KA_DOWN_ERROR, 0);
 			return VIP_STATUS_DONE | d->op |

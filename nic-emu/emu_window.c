@@ -14,8 +14,11 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/shm.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "vipl/object.h"
@@ -66,7 +69,7 @@ static void map_file(struct emu_vi *e, struct emu_map *m, const struct ka_tpt_en
 	if (fd < 0)
 		return;
 	m->direct = vip_object_sealed(fd);
-	if ((m->direct || vip_touch_copies()) && fstat(fd, &st) == 0 && st.st_size > 0) {
+	if (fstat(fd, &st) == 0 && st.st_size > 0) {
 		/* huge pages are mapped, and unmapped, as a whole */
 		m->size = round_up((uint64_t)st.st_size,
 				   st.st_blksize > (long)PAGE ? (uint64_t)st.st_blksize : PAGE);
@@ -169,34 +172,124 @@ static bool put(struct emu_link *l, const struct emu_seg *s, uint64_t off, const
 
 /* ---- copies by the kernel ---- */
 
-/* After a copy has failed: is all of its source there? */
-static bool source_there(const struct emu_copy *c)
+/*
+ * From the peer's process, with the number that shows that it is the peer's:
+ * it may have ended, and another one have its number.  Returns bytes of @to;
+ * negative: it is not the peer's.
+ */
+static long pull(const struct emu_vi *e, void *to, uint64_t from, uint64_t n)
 {
+	const struct emu_dir *d = &e->l.region->to[e->l.side];
+	uint64_t found = 0, nonce = ka_load_relaxed(&d->tx.nonce), at = ka_load_relaxed(&d->tx.nonce_at);
+	struct iovec local[2] = {{&found, sizeof(found)}, {to, n}},
+		     remote[2] = {{(void *)at, sizeof(found)}, {(void *)from, n}}; /* NOLINT */
+	long got;
+
+	got = syscall(SYS_process_vm_readv, (pid_t)e->peer_pid, local, 2L, remote, 2L, 0L);
+	return got >= (long)sizeof(found) && found == nonce ? got - (long)sizeof(found) : -1;
+}
+
+/* The peer's process does not let itself be read: what it has sent cannot be had. */
+static void lose_peer(struct emu_vi *e)
+{
+	if (emu_down(&e->l))
+		return;
+	vip_log(VIP_LOG_WARN,
+		"process %u has ended, or cannot be read any more (has it changed its user?): the connection "
+		"ends; VIPL_EMU_WINDOW=map does without reading",
+		e->peer_pid);
+	emu_set_down(&e->l, KA_DOWN_ERROR);
+	emu_alarm_peer(e);
+}
+
+static enum emu_copied pull_all(struct emu_vi *e, const struct emu_copy *c)
+{
+	long got = pull(e, c->to, c->from, c->n);
 	uint64_t at, end = c->from + c->n;
 	uint8_t byte;
 
-	for (at = c->from; at < end; at = (at & ~(PAGE - 1)) + PAGE) {
-		if (!vip_touch_copy(&byte, at, 1))
-			return false;
+	if (got == (long)c->n)
+		return EMU_COPIED;
+	/* is all of the source there? */
+	for (at = c->from; at < end && got >= 0; at = (at & ~(PAGE - 1)) + PAGE) {
+		got = pull(e, &byte, at, 1);
+		if (got == 0)
+			return EMU_PEER_GONE;
 	}
-	return true;
+	if (got >= 0)
+		return EMU_OWN_GONE;
+	lose_peer(e);
+	return EMU_PEER_GONE;
 }
 
 static enum emu_copied copy(struct emu_link *l, const struct emu_copy *c)
 {
-	const struct emu_vi *e = (const struct emu_vi *)l;
-	bool own_from = c->way == EMU_TO_WINDOW, done;
-	const void *own = own_from ? (const void *)(uintptr_t)c->from : c->to; /* NOLINT */
+	struct emu_vi *e = (struct emu_vi *)l;
+	const void *from = (const void *)(uintptr_t)c->from; /* NOLINT(performance-no-int-to-ptr) */
+	enum emu_copied r;
+	bool gone;
 
-	if (c->own && !vip_mem_begin(e->vi->nic, c->own->handle, own, c->n))
+	if (!c->own && c->way == EMU_FROM_PEER)
+		return pull_all(e, c);
+	if (!c->own)
+		vip_touch_begin();
+	else if (!vip_mem_begin(e->vi->nic, c->own->handle, c->way == EMU_TO_WINDOW ? from : c->to, c->n))
 		return EMU_OWN_GONE;
-	done = vip_touch_copy(c->to, c->from, c->n);
-	if (c->own)
-		vip_touch_end();
-	if (done)
-		return EMU_COPIED;
-	return source_there(c) == own_from ? EMU_PEER_GONE : EMU_OWN_GONE;
+	if (c->way == EMU_FROM_PEER)
+		r = pull_all(e, c);
+	else if (vip_touch_window((uintptr_t)c->to, from, c->n, &gone))
+		r = EMU_COPIED;
+	else
+		r = gone == (c->way == EMU_TO_WINDOW) ? EMU_OWN_GONE : EMU_PEER_GONE;
+	vip_touch_end();
+	return r;
 }
 
 const struct emu_host emu_process_host = {
 	.map = map, .get = get, .put = put, .copy = copy, .settle = vip_watch_wait};
+
+/* ---- which ways there are ---- */
+
+/* What a peer finds who can read this process. */
+static uint64_t nonce;
+
+static uint64_t make_nonce(void)
+{
+	uint64_t have = 0, fresh;
+
+	if (getrandom(&fresh, sizeof(fresh), GRND_NONBLOCK) != sizeof(fresh))
+		fresh = vip_now_ns();
+	fresh |= 1;
+	if (__atomic_compare_exchange_n(&nonce, &have, fresh, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+		return fresh;
+	return have;
+}
+
+void emu_window_begin(struct emu_vi *e)
+{
+	struct emu_dir *d = &e->l.region->to[1 - e->l.side];
+	enum emu_window window = emu_nic(e->vi->nic)->window;
+
+	d->tx.nonce = make_nonce();
+	d->tx.nonce_at = (uintptr_t)&nonce;
+	e->l.cell_most = window == EMU_WINDOW_LAND ? 0 : EMU_CELL_DATA;
+	/* at no size is it quicker on all machines: docs/performance.md */
+	e->l.pull_least = window == EMU_WINDOW_PULL ? 1 : UINT64_MAX;
+	/* there is nothing to find out */
+	e->probed = window == EMU_WINDOW_MAP || window == EMU_WINDOW_LAND || emu_nic(e->vi->nic)->modelled;
+}
+
+void emu_probe(struct emu_vi *e)
+{
+	struct emu_dir *d = &e->l.region->to[e->l.side];
+	uint8_t byte;
+
+	if (ka_load_relaxed(&e->probed))
+		return;
+	e->l.pulls = ka_load_relaxed(&d->tx.nonce_at) && pull(e, &byte, 0, 0) == 0;
+	if (e->l.pulls)
+		ka_store_release(&d->rx.pulls, 1);
+	ka_store_release(&e->probed, 1);
+	vip_log(VIP_LOG_DEBUG, "the memory of process %u can%s be read from here", e->peer_pid,
+		e->l.pulls ? "" : "not");
+}

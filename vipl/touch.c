@@ -12,7 +12,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include "kagent/host/vma.h"
@@ -22,10 +21,9 @@
 
 /* One for the process: the careful way is the slow one. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static int maps = -1; /* /proc/self/maps; -1: not opened */
-static pid_t self;    /* 0: the kernel does not copy from process to process, so there is ... */
-static int file = -1; /* ... a file of ROOM bytes, ... */
-static uint8_t *room; /* ... mapped */
+static int file = -1;
+static uint8_t *room;
+static int maps = -1; /* /proc/self/maps */
 
 void vip_touch_forked(void)
 {
@@ -33,33 +31,24 @@ void vip_touch_forked(void)
 	if (file >= 0) {
 		close(file);
 		munmap(room, ROOM);
-	}
-	if (maps >= 0)
 		close(maps); /* the parent's */
+	}
 	file = maps = -1;
-	self = 0;
 }
 
-static bool copy(pid_t pid, void *to, uintptr_t from, size_t n)
-{
-	struct iovec local = {to, n}, remote = {(void *)from, n}; /* NOLINT(performance-no-int-to-ptr) */
-
-	return syscall(SYS_process_vm_readv, pid, &local, 1L, &remote, 1L, 0L) == (long)n;
-}
-
-/* Containers may forbid it, to oneself, too. */
-static pid_t try_copy(void)
-{
-	static const uint64_t from = 0x746f756368;
-	uint64_t to = 0;
-
-	return copy(getpid(), &to, (uintptr_t)&from, sizeof(to)) && to == from ? getpid() : 0;
-}
-
-static int make_room(void)
+int vip_touch_open(void)
 {
 	int err = 0;
 
+	pthread_mutex_lock(&lock);
+	if (file >= 0)
+		goto out;
+	maps = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
+	if (maps < 0) {
+		err = -errno;
+		vip_why("cannot open /proc/self/maps: %s", strerror(-err));
+		goto out;
+	}
 	file = memfd_create("vipl-touch", MFD_CLOEXEC);
 	if (file >= 0 && ftruncate(file, ROOM) == 0)
 		room = mmap(NULL, ROOM, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, file, 0);
@@ -68,32 +57,10 @@ static int make_room(void)
 	if (room == MAP_FAILED) {
 		err = -errno;
 		vip_why("cannot make a file in memory: %s", strerror(-err));
+		close(maps);
 		if (file >= 0)
 			close(file);
-		file = -1;
-	}
-	return err;
-}
-
-int vip_touch_open(void)
-{
-	int err = 0;
-
-	pthread_mutex_lock(&lock);
-	if (maps >= 0)
-		goto out;
-	maps = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
-	if (maps < 0) {
-		err = -errno;
-		vip_why("cannot open /proc/self/maps: %s", strerror(-err));
-		goto out;
-	}
-	self = try_copy();
-	if (!self)
-		err = make_room();
-	if (err) {
-		close(maps);
-		maps = -1;
+		file = maps = -1;
 	}
 out:
 	pthread_mutex_unlock(&lock);
@@ -188,20 +155,8 @@ void vip_touch_end(void)
 	pthread_mutex_unlock(&lock);
 }
 
-bool vip_touch_copies(void)
-{
-	return self != 0;
-}
-
-bool vip_touch_copy(void *to, uintptr_t from, size_t n)
-{
-	return copy(self, to, from, n);
-}
-
 bool vip_touch_read(void *to, uintptr_t user, size_t n)
 {
-	if (self)
-		return copy(self, to, user, n);
 	while (n) {
 		size_t part = n < ROOM ? n : ROOM;
 
@@ -215,10 +170,27 @@ bool vip_touch_read(void *to, uintptr_t user, size_t n)
 	return true;
 }
 
+bool vip_touch_window(uintptr_t to, const void *from, size_t n, bool *gone)
+{
+	*gone = false;
+	while (n) {
+		size_t part = n < ROOM ? n : ROOM;
+
+		if (syscall(SYS_pwrite64, file, from, part, 0L) != (long)part) {
+			*gone = true;
+			return false;
+		}
+		if (syscall(SYS_pread64, file, to, part, 0L) != (long)part)
+			return false;
+		from = (const uint8_t *)from + part;
+		to += part;
+		n -= part;
+	}
+	return true;
+}
+
 bool vip_touch_write(uintptr_t user, const void *from, size_t n)
 {
-	if (self)
-		return copy(self, (void *)user, (uintptr_t)from, n); /* NOLINT(performance-no-int-to-ptr) */
 	while (n) {
 		size_t part = n < ROOM ? n : ROOM;
 

@@ -4,9 +4,9 @@
  * or may shrink (a file that is truncated raises SIGBUS), and where a thread
  * of the provider touches it while the consumer's own are free to unmap it.
  *
- * The kernel copies for us, with calls that return an error where a touch would
- * raise a signal: from this process to itself with process_vm_readv, or, where
- * that is forbidden, through a file in memory with read and write.
+ * The kernel copies for us: bytes go through a file in memory with read and
+ * write calls, which return an error where a touch would raise a signal.  For
+ * what is small that takes less than half the time of process_vm_readv.
  */
 #ifndef VIPL_TOUCH_H
 #define VIPL_TOUCH_H
@@ -51,9 +51,8 @@ bool vip_touch_same(uintptr_t user, size_t n, const struct vip_seen *seen);
 bool vip_touch_read(void *to, uintptr_t user, size_t n);
 bool vip_touch_write(uintptr_t user, const void *from, size_t n);
 
-/* The same where either may be missing; only if the kernel copies from process to process. */
-bool vip_touch_copies(void);
-bool vip_touch_copy(void *to, uintptr_t from, size_t n);
+/* The same where either may be missing; false: @gone: that was the source. */
+bool vip_touch_window(uintptr_t to, const void *from, size_t n, bool *gone);
 
 /*
  * Whoever takes memory away waits for vip_touch_end() before the loss is

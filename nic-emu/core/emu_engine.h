@@ -15,8 +15,9 @@ struct emu_link;
 
 /* A copy by the host, of which either end may not be there. */
 enum emu_way {
-	EMU_TO_WINDOW,	/* from own memory to a place that map() has told */
-	EMU_FROM_WINDOW /* the other way */
+	EMU_TO_WINDOW,	 /* from own memory to a place that map() has told */
+	EMU_FROM_WINDOW, /* the other way */
+	EMU_FROM_PEER	 /* from an address in the peer's process */
 };
 struct emu_copy {
 	void *to;
@@ -72,6 +73,9 @@ struct emu_link {
 	uint32_t peer_rdma;    /* ... and the peer's VI this end */
 	uint32_t level;	       /* VIP_SERVICE_* */
 	uint64_t max_transfer; /* bytes */
+	uint64_t cell_most;    /* what is no larger goes in the cell */
+	uint64_t pull_least;   /* what is no smaller is left for the peer to pull, if it can */
+	bool pulls;	       /* this end can read the peer's memory */
 
 	/* tx half */
 	uint64_t tx_next; /* number of the next message */
@@ -79,6 +83,7 @@ struct emu_link {
 	uint64_t tx_room; /* messages below this number have a cell */
 	/* messages up to here were not put in place, RDMA writes and all, and must not be overtaken */
 	uint64_t tx_write, tx_any;
+	uint64_t tx_held; /* and up to here they are in use until the peer has reaped them */
 	uint64_t land_head;
 	uint64_t stream_left; /* bytes of the current message still to go through the landing ring */
 	struct emu_seg tx_seg[EMU_MAX_SEGS]; /* its source */
@@ -95,6 +100,7 @@ struct emu_link {
 	uint64_t land_tail;
 	uint64_t rx_got; /* bytes of the current message already taken from the landing ring */
 	bool rx_ok;	 /* they are where they belong */
+	bool rx_pulled;	 /* messages were reaped whose sources the peer waits to use again */
 	struct emu_msg rx_msg;
 };
 
@@ -113,19 +119,21 @@ struct emu_send {
 enum emu_sent {
 	EMU_SENT,	   /* in place, or on its way: the source is free again */
 	EMU_SENT_UNREAPED, /* as EMU_SENT, but it counts as received only once the peer reaps it */
-	EMU_STREAMING,	   /* started; emu_send_more goes on */
-	EMU_NOT_READY,	   /* the peer has not set up its end yet, or has no room; try again */
-	EMU_NO_RECEIVE,	   /* no receive is posted */
-	EMU_BAD_RECEIVE,   /* the receive was consumed in error */
-	EMU_BAD_TARGET,	   /* the peer's memory may not be reached like that; it is told */
-	EMU_BAD_SOURCE,	   /* protection error in the own segments */
-	EMU_SOURCE_GONE,   /* they went away under way; the peer is told */
-	EMU_IS_DOWN	   /* the connection has ended */
+	EMU_SENT_HELD,	/* on its way, but the peer takes the data from the source, which is in use until then
+			 */
+	EMU_STREAMING,	/* started; emu_send_more goes on */
+	EMU_NOT_READY,	/* the peer has not set up its end yet, or has no room; try again */
+	EMU_NO_RECEIVE, /* no receive is posted */
+	EMU_BAD_RECEIVE, /* the receive was consumed in error */
+	EMU_BAD_TARGET,	 /* the peer's memory may not be reached like that; it is told */
+	EMU_BAD_SOURCE,	 /* protection error in the own segments */
+	EMU_SOURCE_GONE, /* they went away under way; the peer is told */
+	EMU_IS_DOWN	 /* the connection has ended */
 };
 
 /*
  * emu_send_start - one message.  Returns what became of it; on EMU_SENT,
- * EMU_SENT_UNREAPED, EMU_STREAMING, EMU_BAD_* and EMU_SOURCE_GONE its owner
+ * EMU_SENT_UNREAPED, EMU_SENT_HELD, EMU_STREAMING, EMU_BAD_* and EMU_SOURCE_GONE its owner
  * may have something to see (tx_next tells).
  */
 enum emu_sent emu_send_start(struct emu_link *l, const struct emu_send *s);
@@ -145,8 +153,8 @@ bool emu_can_send(struct emu_link *l);
 
 /* Where the bytes of an RDMA read are, here. */
 struct emu_place {
-	const uint8_t *at;
-	bool direct; /* as map() has told */
+	const uint8_t *at; /* NULL: in the peer's process */
+	bool direct;	   /* as map() has told */
 };
 
 /*
@@ -211,6 +219,18 @@ static inline uint64_t emu_failed(const struct emu_link *l, uint32_t *error)
 
 	*error = ka_load_relaxed(&l->region->to[1 - l->side].rx.error);
 	return n;
+}
+
+/* The last message whose source the peer did not find any more, + 1; 0: none. */
+static inline uint64_t emu_lost(const struct emu_link *l)
+{
+	return ka_load_relaxed(&l->region->to[1 - l->side].rx.lost);
+}
+
+/* Does the peer still need the source of a message that was sent? */
+static inline bool emu_holds(const struct emu_link *l)
+{
+	return l->tx_held && emu_reaped(l) < l->tx_held;
 }
 
 /* End the connection: the first cause wins. */

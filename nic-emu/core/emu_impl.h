@@ -80,8 +80,32 @@ static inline void put_last(uint8_t *to, const uint8_t *from, uint64_t n)
 
 /* emu_copy.c: gather @n bytes to a window that may shrink: EMU_SENT, EMU_SOURCE_GONE or EMU_BAD_TARGET. */
 enum emu_sent emu_fill(struct emu_link *l, uint8_t *to, uint64_t n);
-/* emu_copy.c: the @n bytes at @place, in such a window, to own segments.  As emu_read_here(). */
-enum emu_sent emu_read_window(struct emu_link *l, const uint8_t *place, uint64_t n, const struct emu_seg *seg,
-			      uint32_t nsegs);
+
+/* emu_copy.c: bytes from the peer's memory to own segments. */
+struct emu_pull {
+	const struct emu_seg *from; /* as long as all of @to that is used */
+	const struct emu_seg *to;
+	uint32_t nfrom, nto;
+	uint32_t from_rights, to_rights;
+	uint64_t total;
+	uint64_t shift; /* EMU_FROM_WINDOW: where the first byte is here, less its address there */
+	enum emu_way way;
+	bool careful;
+	bool last_word_last;
+};
+enum emu_pulled {
+	EMU_PULLED,
+	EMU_NO_SOURCE, /* the peer's memory is not there, or not registered any more */
+	EMU_NO_TARGET, /* own memory is not there */
+	EMU_PULL_LATER /* memory of the peer's is just going; or the connection is down */
+};
+enum emu_pulled emu_pull(struct emu_link *l, const struct emu_pull *p);
+
+/*
+ * emu_copy.c: take the message in the sender's memory that is being taken, to
+ * own segments or to the target of an RDMA write.  True: that is done, @error
+ * is 0 or VIP_STATUS_*_ERROR.
+ */
+bool emu_take_held(struct emu_link *l, const struct emu_seg *seg, uint32_t nsegs, uint32_t *error);
 
 #endif

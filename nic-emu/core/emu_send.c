@@ -2,13 +2,15 @@
 /*
  * emu_send.c - the engine's sending half: see emu_engine.h.
  *
- * The data of a message end in one of three places:
+ * The data of a message are put in one of four places:
  *   in place  all that it fills lies in an object that this process can map:
  *             the bytes go straight there, once.  So data for a shared segment
  *             land while its owner makes no call.
  *   cell      small, and the memory is private to its owner: in the cell.
  *   landing   larger: through the landing ring, in as many goes as it takes;
  *             the owner empties it.
+ *   source    large, and the owner can read this process: the cell says where
+ *             they are.  They are in use until the owner has copied them.
  *
  * What is put in place does not wait for messages before it that are still on
  * their way to their place; an RDMA write, whose data are seen at once, and a
@@ -252,7 +254,7 @@ enum emu_sent emu_send_more(struct emu_link *l)
 		uint64_t at = l->land_head % EMU_LAND, part = min64(n, EMU_LAND - at);
 
 		/* in portions, so that the receiver copies one while we write the next */
-		part = min64(part, EMU_LAND / 8);
+		part = min64(part, l->tx_direct ? EMU_LAND_PIECE : EMU_LAND_CAREFUL);
 		if (!l->source_gone && !gather(l, d->land + at, part))
 			lose_source(l);
 		if (l->source_gone)
@@ -319,20 +321,55 @@ static bool may_overtake(const struct emu_link *l, bool write)
 	       (emu_reaped(l) >= before && !ka_load_relaxed(&l->region->to[1 - l->side].rx.failed));
 }
 
-/* It goes by way of its owner. */
-static enum emu_sent hand_over(struct emu_link *l, struct emu_dir *d, const struct emu_send *s)
+/* A message that is not in place, behind which nothing may be put there that must not overtake it. */
+static void hand_on(struct emu_link *l, struct emu_dir *d, const struct emu_send *s, uint32_t where)
 {
-	bool cell = s->total <= EMU_CELL_DATA;
-
-	if (cell && !gather(l, d->cell[l->tx_next % EMU_DEPTH].data, s->total))
-		return EMU_BAD_SOURCE; /* nobody has seen anything */
-	publish(l, d, s, cell ? EMU_IN_CELL : EMU_IN_LAND, s->total);
+	publish(l, d, s, where, s->total);
 	if (s->op == EMU_OP_SEND || (s->op == EMU_OP_WRITE && s->has_imm))
 		l->tx_recv++;
 	l->tx_any = l->tx_next;
 	if (s->op == EMU_OP_WRITE)
 		l->tx_write = l->tx_next;
 	finish(l, s->total);
+}
+
+/* May the owner copy from the source?  Only if the TPT tells when it goes away. */
+static bool may_hold(const struct emu_link *l, const struct emu_dir *d, const struct emu_send *s)
+{
+	struct ka_tpt_entry e;
+	uint32_t i;
+
+	if (s->op == EMU_OP_REPLY || l->tx_flat || l->tx_nsegs > EMU_HELD_SEGS ||
+	    !ka_load_relaxed(&d->rx.pulls))
+		return false;
+	for (i = 0; i < l->tx_nsegs; i++) {
+		if (!ka_tpt_get(l->own_tpt, l->tx_seg[i].handle, &e) || !(e.rights & KA_R_DIRECT))
+			return false;
+	}
+	return true;
+}
+
+/* Its owner shall copy from the source. */
+static enum emu_sent hold(struct emu_link *l, struct emu_dir *d, const struct emu_send *s)
+{
+	uint8_t *to = d->cell[l->tx_next % EMU_DEPTH].data;
+
+	MEMCPY(to, l->tx_seg, l->tx_nsegs * sizeof(l->tx_seg[0]));
+	hand_on(l, d, s, EMU_IN_SENDER);
+	l->tx_held = l->tx_next;
+	return EMU_SENT_HELD;
+}
+
+/* It goes by way of its owner. */
+static enum emu_sent hand_over(struct emu_link *l, struct emu_dir *d, const struct emu_send *s)
+{
+	bool cell = s->total <= l->cell_most;
+
+	if (s->total >= l->pull_least && may_hold(l, d, s))
+		return hold(l, d, s);
+	if (cell && !gather(l, d->cell[l->tx_next % EMU_DEPTH].data, s->total))
+		return EMU_BAD_SOURCE; /* nobody has seen anything */
+	hand_on(l, d, s, cell ? EMU_IN_CELL : EMU_IN_LAND);
 	if (cell)
 		return EMU_SENT_UNREAPED;
 	l->stream_left = s->total;
@@ -403,10 +440,38 @@ int emu_read_check(struct emu_link *l, const struct emu_seg *target, struct emu_
 		return -1;
 	if (e.object && target->len && !ka_load_acquire(l->peer_revoking) && may_overtake(l, true))
 		base = l->host->map(l, &e, &place->direct);
+	place->at = NULL;
 	if (!base)
-		return 0;
+		return (e.rights & KA_R_DIRECT) && l->pulls && target->len && may_overtake(l, true);
 	place->at = base + (target->addr - e.start);
 	return 1;
+}
+
+/* Let the host copy: from a window that may shrink, or from the peer's process. */
+static enum emu_sent read_by_host(struct emu_link *l, const struct emu_seg *target,
+				  const struct emu_place *place, const struct emu_seg *seg, uint32_t nsegs)
+{
+	const struct emu_pull p = {.from = target,
+				   .to = seg,
+				   .nfrom = 1,
+				   .nto = nsegs,
+				   .from_rights = KA_R_RDMA_READ | (place->at ? 0 : KA_R_DIRECT),
+				   .to_rights = KA_R_WRITE,
+				   .total = target->len,
+				   .shift = place->at ? (uintptr_t)place->at - target->addr : 0,
+				   .way = place->at ? EMU_FROM_WINDOW : EMU_FROM_PEER,
+				   .careful = *l->tx_careful};
+
+	switch (emu_pull(l, &p)) {
+	case EMU_PULLED:
+		break;
+	case EMU_NO_TARGET:
+		return EMU_BAD_SOURCE;
+	case EMU_NO_SOURCE:
+	case EMU_PULL_LATER:
+		return emu_down(l) ? EMU_IS_DOWN : EMU_NOT_READY;
+	}
+	return EMU_SENT;
 }
 
 enum emu_sent emu_read_here(struct emu_link *l, const struct emu_seg *target, const struct emu_place *place,
@@ -420,8 +485,8 @@ enum emu_sent emu_read_here(struct emu_link *l, const struct emu_seg *target, co
 	else if (!ka_tpt_check(l->peer_tpt, target->handle, target->addr, target->len, l->peer_tag,
 			       KA_R_RDMA_READ, &e))
 		r = EMU_BAD_TARGET;
-	else if (!place->direct)
-		r = emu_read_window(l, place->at, target->len, seg, nsegs);
+	else if (!place->at || !place->direct)
+		r = read_by_host(l, target, place, seg, nsegs);
 	else if (!emu_scatter(l, *l->tx_careful, seg, nsegs, 0, place->at, target->len))
 		r = EMU_BAD_SOURCE;
 	busy_end(l);

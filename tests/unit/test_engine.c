@@ -117,7 +117,9 @@ static int setup(void **state)
 					   .own_rdma = KA_R_RDMA_WRITE | KA_R_RDMA_READ,
 					   .peer_rdma = KA_R_RDMA_WRITE | KA_R_RDMA_READ,
 					   .level = VIP_SERVICE_UNRELIABLE,
-					   .max_transfer = BUF};
+					   .max_transfer = BUF,
+					   .cell_most = EMU_CELL_DATA,
+					   .pull_least = UINT64_MAX};
 		region->ctl.side[i].ready = 1;
 	}
 	return 0;
