@@ -8,6 +8,7 @@
  * peer's TPT has them.  One that may shrink is not touched: the kernel copies
  * to and from the mapping, and says when it is not there any more.
  */
+#include "nic-emu/core/emu_small.h"
 #include "nic-emu/emu.h"
 
 #include <errno.h>
@@ -272,6 +273,7 @@ void emu_window_begin(struct emu_vi *e)
 
 	d->tx.nonce = make_nonce();
 	d->tx.nonce_at = (uintptr_t)&nonce;
+	e->l.small_most = window == EMU_WINDOW_AUTO || window == EMU_WINDOW_MAP ? EMU_SMALL : 0;
 	e->l.cell_most = window == EMU_WINDOW_LAND ? 0 : EMU_CELL_DATA;
 	/* at no size is it quicker on all machines: docs/performance.md */
 	e->l.pull_least = window == EMU_WINDOW_PULL ? 1 : UINT64_MAX;

@@ -58,8 +58,8 @@ static enum emu_pulled source_look(const struct emu_link *l, const struct emu_pu
 	if (emu_down(l) || ka_load_acquire(l->peer_revoking))
 		return EMU_PULL_LATER;
 	for (i = 0; i < p->nfrom; i++) {
-		if (!ka_tpt_check(l->peer_tpt, p->from[i].handle, p->from[i].addr, p->from[i].len,
-				  l->peer_tag, p->from_rights, &e))
+		if (!ka_tpt_check(l->peer_tpt, l->peer_idle, p->from[i].handle, p->from[i].addr,
+				  p->from[i].len, l->peer_tag, p->from_rights, &e))
 			return EMU_NO_SOURCE;
 	}
 	return EMU_PULLED;
@@ -71,7 +71,7 @@ static enum emu_pulled pull_piece(struct emu_link *l, const struct emu_pull *p, 
 	struct emu_copy c = {.to = to, .from = from + p->shift, .n = n, .own = own_seg, .way = p->way};
 	bool direct = !p->careful;
 
-	if (own_seg && !own_ok(l, own_seg, p->to_rights, &direct))
+	if (own_seg && !own_ok(l, p->kept, own_seg, p->to_rights, &direct))
 		return EMU_NO_TARGET;
 	if (direct)
 		c.own = NULL;
@@ -110,7 +110,7 @@ static enum emu_pulled put_last_word(struct emu_link *l, const struct emu_pull *
 
 	if (n == 0)
 		return EMU_PULLED;
-	if (!own_ok(l, s, p->to_rights, &direct))
+	if (!own_ok(l, p->kept, s, p->to_rights, &direct))
 		return EMU_NO_TARGET;
 	if (direct)
 		put_last((uint8_t *)own(s->addr) + s->len - n, word, n);
@@ -172,6 +172,7 @@ bool emu_take_held(struct emu_link *l, const struct emu_seg *seg, uint32_t nsegs
 			     .nto = write ? 1 : nsegs,
 			     .from_rights = KA_R_DIRECT,
 			     .to_rights = write ? KA_R_WRITE | KA_R_RDMA_WRITE : KA_R_WRITE,
+			     .kept = &l->rx_own,
 			     .total = m->length,
 			     .way = EMU_FROM_PEER,
 			     .careful = *l->rx_careful,

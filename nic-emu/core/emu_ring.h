@@ -73,9 +73,10 @@ enum emu_op {
 #define EMU_IN_PLACE 0x00000000u /* the engine has put them there */
 #define EMU_IN_CELL  0x40000000u /* they lie in the cell */
 #define EMU_IN_LAND  0x80000000u /* they come through the landing ring */
-#define EMU_IN_SENDER \
-	0xC0000000u /* in the sender's memory, from which the receiver copies: segments in the cell */
-#define EMU_WHERE 0xC0000000u
+#define EMU_LANDED   0x20000000u /* with EMU_IN_LAND: all of them are there already */
+/* In the sender's memory, from which the receiver copies them: the cell names the segments. */
+#define EMU_IN_SENDER 0xC0000000u
+#define EMU_WHERE     0xC0000000u
 
 struct emu_cell {
 	uint32_t seq;
