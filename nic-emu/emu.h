@@ -7,6 +7,7 @@
  *   emu_progress.c  the thread that works while the consumer does not
  *   emu_peer.c  the tables of the NIC handles at the other end
  *   emu_conn.c  connections, by way of the agent
+ *   emu_window.c  how the engine gets at memory, the consumer's and the peer's
  *   emu_data.c  posting and polling: descriptors in, the consumer's memory
  *   emu_tx.c    the send queue, on the engine of core/
  *   emu_engine_thread.c  a thread that copies what is large, when there is one
@@ -26,10 +27,17 @@
 #define EMU_MAPS  16u /* objects of the peer that a connection keeps mapped */
 #define EMU_READS 16u /* RDMA reads of one end that the other one has not answered yet */
 
+/* VIPL_EMU_WINDOW: which ways to memory there are; in the order of its values. */
+enum emu_window { EMU_WINDOW_AUTO, EMU_WINDOW_MAP, EMU_WINDOW_PULL, EMU_WINDOW_LAND };
+
+/* An object of the peer's, mapped here; or one that cannot be: then it has no base. */
 struct emu_map {
+	uint32_t kind; /* LMM_PRIVATE: the place is free */
+	uint32_t dev;
 	uint64_t object;
 	uint8_t *base;
-	uint64_t size;
+	uint64_t size; /* bytes that are mapped */
+	bool direct;   /* it cannot shrink: it may be touched */
 	uint64_t used; /* number of the last message that used it, from 1 */
 };
 
@@ -100,7 +108,8 @@ struct emu_nic {
 	uint32_t unreaped;	       /* a send waits for the peer to reap it */
 	uint32_t takeover;	       /* and its owner sleeps: do not leave it to the owner's polling */
 	bool barrier;		       /* the process has the barrier of emu_notice() */
-	bool modelled;		       /* there is a model of the link: */
+	enum emu_window window;
+	bool modelled; /* there is a model of the link: */
 	struct emu_link_model model;
 	struct emu_engine *engine; /* NULL: inline */
 };
@@ -152,6 +161,8 @@ struct emu_vi {
 	uint8_t *flat;	    /* what is being sent of a frame that has arrived */
 
 	struct emu_map map[EMU_MAPS];
+	uint32_t peer_pid;
+	uint32_t probed; /* it is known whether this end can read the peer's memory: l.pulls */
 };
 
 static inline bool emu_reliable(const struct emu_vi *e)
@@ -329,7 +340,13 @@ void emu_rdma_error(struct emu_vi *e, int queue, VIP_ERROR_CODE code);
 enum nic_down emu_vi_down(struct vip_vi *vi);
 /* The other end has something to see at once: a broken connection, a dropped message. */
 void emu_alarm_peer(struct emu_vi *e);
+
+/* emu_window.c */
 extern const struct emu_host emu_process_host;
 void emu_unmap_all(struct emu_vi *e);
+/* Which ways there are; the peer is told where it can find out.  When the link is new. */
+void emu_window_begin(struct emu_vi *e);
+/* Find out whether this end can read the peer's memory; the peer is, or was, ready. */
+void emu_probe(struct emu_vi *e);
 
 #endif

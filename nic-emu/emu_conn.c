@@ -153,12 +153,14 @@ static int attach(struct vip_vi *vi, const struct ka_conn_info *info, const int 
 	e->l.max_transfer = vi->attr.max_transfer;
 	e->l.own_rdma = vi->attr.rdma;
 	e->l.peer_rdma = info->peer.rdma;
+	e->peer_pid = info->peer_pid;
 	e->peer_send_word = info->peer.wake_send % KA_WAKE_WORDS;
 	e->peer_recv_word = info->peer.wake_recv % KA_WAKE_WORDS;
 	e->started = vi->q[VIP_SQ].tail;
 	e->streaming = e->broken = e->refused = e->failed = e->draining = e->gave_up = false;
 	e->unfinished = e->unreaped = e->ending = e->severed = 0;
 	e->reads_asked = e->reads_answered = e->wants = e->wants_answered = 0;
+	emu_window_begin(e);
 	err = emu_link_begin(e);
 	emu_engine_begin(e);
 	if (!err)
@@ -374,6 +376,8 @@ void emu_ready(struct vip_vi *vi)
 {
 	struct emu_vi *e = vi->priv;
 
+	if (ka_load_acquire(&e->l.region->ctl.side[1 - e->l.side].ready))
+		emu_probe(e);
 	ka_store_release(&e->l.region->ctl.side[e->l.side].ready,
 			 KA_READY | (emu_nic(vi->nic)->barrier ? KA_READY_BARRIER : 0));
 	emu_kick_peer(e); /* it may have sends that waited for this */

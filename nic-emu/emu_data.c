@@ -1,17 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * emu_data.c - posting and polling: descriptors in, by way of the engine, which
- * runs here in whoever posts or polls ("inline"; emu_engine_thread.c: or not); and
- * how the engine gets at memory, the consumer's and the peer's.
+ * runs here in whoever posts or polls ("inline"; emu_engine_thread.c: or not).
  */
 #include "nic-emu/core/emu_impl.h"
 #include "nic-emu/emu.h"
 
 #include <string.h>
-#include <sys/shm.h>
 
 #include "vipl/choices.h"
-#include "vipl/watch.h"
 
 /* How long a reception is polled for in vain before the receiver's progress thread is asked to reap it. */
 #define VAIN_NS	   1000000u
@@ -123,87 +120,6 @@ bool emu_read_plain(struct vip_vi *vi, int queue, uint64_t n, struct emu_plain *
 	return true;
 }
 
-/* ---- the window on the peer's memory: a mapping of the shared object ---- */
-
-static void *map_object(struct emu_link *l, const struct ka_tpt_entry *t)
-{
-	struct emu_vi *e = (struct emu_vi *)l; /* its first member */
-	uint64_t this_message = e->started + 1;
-	struct emu_map *free_map = &e->map[0], *m;
-	struct shmid_ds ds;
-	void *p;
-
-	/* in another IPC namespace than the agent's the same number is another segment */
-	if (t->kind != LMM_SYSV || !ka_agent_same_ipc(e->vi->nic->agent))
-		return NULL;
-	for (m = e->map; m < e->map + EMU_MAPS; m++) {
-		if (m->base && m->object == t->object)
-			goto found;
-		if (!m->base || (free_map->base && m->used < free_map->used))
-			free_map = m;
-	}
-	m = free_map;
-	if (m->base && m->used == this_message)
-		return NULL; /* all are in use by this very message */
-	p = shmat((int)t->object, NULL, 0);
-	if (p == (void *)-1) /* NOLINT(performance-no-int-to-ptr) */
-		return NULL; /* not ours to write, or gone: the owner copies */
-	if (shmctl((int)t->object, IPC_STAT, &ds)) {
-		shmdt(p);
-		return NULL;
-	}
-	if (m->base)
-		shmdt(m->base);
-	*m = (struct emu_map){.object = t->object, .base = p, .size = ds.shm_segsz};
-found:
-	m->used = this_message;
-	/* the mapping ends on a page, as the entry's bounds were checked against the owner's */
-	if (t->offset > m->size || t->length > ((m->size + 4095) & ~4095ull) - t->offset)
-		return NULL;
-	return m->base + t->offset;
-}
-
-_Static_assert(offsetof(struct emu_vi, l) == 0, "map_object finds the VI by its link");
-
-static bool get(struct emu_link *l, const struct emu_seg *s, uint64_t off, void *to, uint64_t n)
-{
-	const struct emu_vi *e = (const struct emu_vi *)l;
-	const void *from = (const void *)(uintptr_t)(s->addr + off); /* NOLINT */
-
-	bool ok = emu_engine_touch(e->vi->nic, s->handle) &&
-		  vip_mem_get(e->vi->nic, s->handle, to, from, n, *l->tx_careful);
-
-	emu_engine_touched();
-	return ok;
-}
-
-static bool put(struct emu_link *l, const struct emu_seg *s, uint64_t off, const void *from, uint64_t n,
-		bool careful)
-{
-	const struct emu_vi *e = (const struct emu_vi *)l;
-	void *to = (void *)(uintptr_t)(s->addr + off); /* NOLINT */
-
-	bool ok = emu_engine_touch(e->vi->nic, s->handle) &&
-		  vip_mem_put(e->vi->nic, s->handle, to, from, n, careful);
-
-	emu_engine_touched();
-	return ok;
-}
-
-const struct emu_host emu_process_host = {
-	.map = map_object, .get = get, .put = put, .settle = vip_watch_wait};
-
-void emu_unmap_all(struct emu_vi *e)
-{
-	struct emu_map *m;
-
-	for (m = e->map; m < e->map + EMU_MAPS; m++) {
-		if (m->base)
-			shmdt(m->base);
-		*m = (struct emu_map){0};
-	}
-}
-
 /* ---- telling the peer ---- */
 
 /*
@@ -285,8 +201,11 @@ static void poll_send(struct emu_vi *e)
 	struct vip_vi *vi = e->vi;
 
 	e->polls++;
-	/* the answers to reads come with what the peer sends */
-	if (emu_reads_out(e) && vip_queue_try(&vi->q[VIP_RQ])) {
+	/*
+	 * The answers to reads come with what the peer sends; and while each end waits
+	 * for the other to take what it has sent, somebody has to.
+	 */
+	if ((emu_reads_out(e) || emu_holds(&e->l)) && vip_queue_try(&vi->q[VIP_RQ])) {
 		emu_drain(e);
 		vip_queue_leave(&vi->q[VIP_RQ]);
 	}

@@ -56,6 +56,13 @@ static int emu_open(struct vip_nic *nic)
 		goto free_en;
 	}
 	en->modelled = how;
+	how = vip_env_choice(VIP_ENV_EMU_WINDOW);
+	if (how < 0) {
+		vip_why("%s", vip_env_why(VIP_ENV_EMU_WINDOW, why, sizeof(why)));
+		err = -EINVAL;
+		goto free_en;
+	}
+	en->window = (enum emu_window)how;
 	pthread_mutex_init(&en->word_lock, NULL);
 	pthread_mutex_init(&en->peers_lock, NULL);
 	en->tpt = mmap(NULL, KA_TPT_BYTES, PROT_READ, MAP_SHARED, nic->fds[0], 0);

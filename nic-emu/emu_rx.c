@@ -187,7 +187,11 @@ bool emu_drain(struct emu_vi *e)
 		emu_call_progress(e);
 	if (moved || (reaped && e->l.rx_next % CELLS_ASK < n))
 		emu_tell_of_room(e);
-	if (reaped && emu_reception(e))
+	if (reaped && (emu_reception(e) || e->l.rx_pulled)) {
+		e->l.rx_pulled = false;
 		emu_notice(e, e->peer_send_word);
+	}
+	if (reaped && !ka_load_relaxed(&e->probed))
+		emu_probe(e);
 	return reads;
 }

@@ -26,7 +26,7 @@ static void try_to_end(struct emu_vi *e)
 	if (!e->ending || emu_is_engines(e) || !emu_link_idle(e) || (emu_reception(e) && emu_reads_out(e)))
 		return;
 	if (e->ending_at == EMU_ALL)
-		e->ending_at = emu_reception(e) ? e->l.tx_next : 0;
+		e->ending_at = emu_reception(e) ? e->l.tx_next : e->l.tx_held;
 	if (emu_reaped(&e->l) >= e->ending_at) {
 		emu_set_down(&e->l, e->ending);
 		e->ending = 0;
@@ -37,7 +37,7 @@ static void try_to_end(struct emu_vi *e)
 /*
  * The message behind the first @good ones went wrong.  At Reliable Reception
  * the sends before it are not in error: the connection ends once the peer has
- * them.
+ * them.  So are those at other levels whose data it takes from this end's memory.
  */
 static void end_connection(struct emu_vi *e, uint32_t cause, uint64_t good)
 {
@@ -45,7 +45,7 @@ static void end_connection(struct emu_vi *e, uint32_t cause, uint64_t good)
 		return;
 	e->broken = true;
 	e->ending = cause;
-	e->ending_at = emu_reception(e) || good == EMU_ALL ? good : 0;
+	e->ending_at = emu_reception(e) || good == EMU_ALL ? good : e->l.tx_held;
 	emu_kick_peer(e);
 	try_to_end(e);
 }
@@ -158,39 +158,34 @@ static bool ask(struct emu_vi *e, struct emu_sent_desc *d, const struct emu_requ
 
 /* Where is what is to be read?  As emu_read_check(); by way of the model of a link it is the peer who
  * decides. */
-static int read_check(struct emu_vi *e, const struct emu_seg *target, const uint8_t **place)
+static int read_check(struct emu_vi *e, const struct emu_seg *target, struct emu_place *place)
 {
 	return e->wire ? 0 : emu_read_check(&e->l, target, place);
 }
 
-/* False: the connection is down. */
-static bool read_here(struct emu_vi *e, struct emu_sent_desc *d, const struct emu_request *r,
-		      const uint8_t *place)
+/* As emu_read_here(); the descriptor is told what is final. */
+static enum emu_sent read_here(struct emu_vi *e, struct emu_sent_desc *d, const struct emu_request *r,
+			       const struct emu_place *place)
 {
 	bool alone = r->total > e->inline_max;
-	enum emu_sent got;
+	enum emu_sent done;
 
 	if (alone)
 		emu_engine_copies(e);
-	got = emu_read_here(&e->l, &r->target, place, r->seg, r->nsegs);
+	done = emu_read_here(&e->l, &r->target, place, r->seg, r->nsegs);
 	if (alone)
 		emu_engine_copied(e, true);
-	switch (got) {
-	case EMU_SENT:
+	if (done == EMU_SENT)
 		d->status = VIP_STATUS_DONE | VIP_STATUS_OP_RDMA_READ;
-		return true;
-	case EMU_BAD_SOURCE:
+	else if (done == EMU_BAD_SOURCE)
 		emu_local_error(e, d, VIP_STATUS_PROTECTION_ERROR);
-		return true;
-	default:
-		return false; /* the next look at the target tells */
-	}
+	return done;
 }
 
 static bool start_read(struct emu_vi *e, uint64_t n, const struct emu_request *r)
 {
 	struct emu_sent_desc *d = sent_desc(e, n);
-	const uint8_t *place = NULL;
+	struct emu_place place;
 	struct emu_read *read;
 	int how;
 
@@ -200,6 +195,8 @@ static bool start_read(struct emu_vi *e, uint64_t n, const struct emu_request *r
 		emu_local_error(e, d, VIP_STATUS_PROTECTION_ERROR);
 		return true;
 	}
+	if (!ka_load_relaxed(&e->probed))
+		emu_probe(e);
 	how = read_check(e, &r->target, &place);
 	if (how < 0) {
 		if (!ask(e, d, r, VIP_STATUS_RDMA_PROT_ERROR))
@@ -207,8 +204,15 @@ static bool start_read(struct emu_vi *e, uint64_t n, const struct emu_request *r
 		remote_error(e, d, KA_DOWN_ERROR, VIP_STATUS_RDMA_PROT_ERROR, e->l.tx_next - 1);
 		return true;
 	}
-	if (how > 0)
-		return !for_engine(e, r->total) && read_here(e, d, r, place);
+	if (how > 0) {
+		enum emu_sent done;
+
+		if (for_engine(e, r->total))
+			return false;
+		done = read_here(e, d, r, &place);
+		if (done != EMU_NOT_READY)
+			return done == EMU_SENT || done == EMU_BAD_SOURCE; /* else the next look tells */
+	}
 	if (!e->wire && !emu_can_send(&e->l))
 		return false;
 	/* the answer may come before this returns */
@@ -297,6 +301,14 @@ bool emu_started(struct emu_vi *e, struct emu_sent_desc *d, enum emu_sent sent, 
 		ka_store_relaxed(&d->status, emu_reception(e) ? 0 : VIP_STATUS_DONE | d->op);
 		if (e->l.source_gone)
 			source_gone(e);
+		if (takes)
+			emu_tell_peer(e, true);
+		if (d->op != VIP_STATUS_OP_SEND)
+			emu_tell_peer(e, false);
+		return true;
+	case EMU_SENT_HELD:
+		d->reap = e->l.tx_next;
+		ka_store_relaxed(&d->status, 0);
 		if (takes)
 			emu_tell_peer(e, true);
 		if (d->op != VIP_STATUS_OP_SEND)
@@ -428,7 +440,11 @@ static uint32_t settled(struct emu_vi *e, uint64_t n)
 		return status;
 	if (d->reap != EMU_NO_REAP && emu_reaped(&e->l) >= d->reap &&
 	    (!e->wire || e->wire->taken >= d->frame)) {
-		if (d->reap && emu_failed(&e->l, &error) == d->reap) {
+		if (d->reap && emu_lost(&e->l) == d->reap) {
+			emu_local_error(e, d, VIP_STATUS_PROTECTION_ERROR | VIP_STATUS_PARTIAL_ERROR);
+			return d->status;
+		}
+		if (d->reap && emu_reception(e) && emu_failed(&e->l, &error) == d->reap) {
 			e->failed = true;
 			end_connection(e, KA_DOWN_ERROR, 0);
 			return VIP_STATUS_DONE | d->op |

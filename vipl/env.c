@@ -65,6 +65,13 @@ static const struct {
 		 .by_default = "inline",
 		 .refused = true,
 		 .help = "thread: what posts a large message does not wait until it is copied"},
+	[VIP_ENV_EMU_WINDOW] =
+		{.name = "VIPL_EMU_WINDOW",
+		 .type = CHOICE,
+		 .allowed = {"auto", "map", "pull", "land"}, /* enum emu_window */
+		 .by_default = "auto",
+		 .refused = true,
+		 .help = "how the software NIC reaches the peer's memory, see docs/architecture.md"},
 	[VIP_ENV_AGENT] = {.name = "VIPL_AGENT",
 			   .type = PATH,
 			   .help = "the agent's program, instead of the vipkad beside the library"},

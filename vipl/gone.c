@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "vipl/hold.h"
+#include "vipl/object.h"
 #include "vipl/watch.h"
 
 /* What is being registered: it may go away before the agent has it in the TPT. */
@@ -90,6 +91,16 @@ static const struct vip_seen *look(const struct vip_nic *nic, uint32_t handle, c
 	return ka_load_acquire(&r->handle) == handle && vip_touch_same((uintptr_t)user, n, &r->seen)
 		       ? &r->seen
 		       : NULL;
+}
+
+bool vip_mem_begin(const struct vip_nic *nic, uint32_t handle, const void *user, size_t n)
+{
+	if (!look(nic, handle, user, n))
+		return false;
+	if (begin(nic, handle))
+		return true;
+	vip_touch_end();
+	return false;
 }
 
 bool vip_mem_get(const struct vip_nic *nic, uint32_t handle, void *to, const void *user, size_t n,
@@ -188,16 +199,30 @@ void vip_mem_tidy(struct ka_agent *agent)
 
 /* ---- losses that nobody tells of; vip_mem_lock held ---- */
 
+/* A memory object that will never shrink, as far as this process can tell. */
+static bool sealed(const struct ka_tpt_entry *e)
+{
+	const struct vip_object o = {
+		.dev = e->dev, .inode = e->object, .start = e->start, .offset = e->offset};
+	int fd = vip_object_open(&o);
+	bool is = fd >= 0 && vip_object_sealed(fd);
+
+	if (fd >= 0)
+		close(fd);
+	return is;
+}
+
 /*
  * What must be looked at before the region is touched with care.  Huge pages
  * are of a file, too, and show no lock.
  */
-void vip_gone_see(uint32_t kind, bool watched, struct vip_region *r)
+void vip_gone_see(const struct ka_tpt_entry *e, bool watched, struct vip_region *r)
 {
+	uint32_t kind = e->kind;
 	bool mapped = vip_hold_level() == LMM_MAPPED;
 
 	r->seen.look = VIP_LOOK_NOT;
-	r->seen.steady = kind == LMM_SYSV;
+	r->seen.steady = kind == LMM_SYSV || (kind == LMM_SHMEM && !(e->rights & KA_R_DIRECT) && sealed(e));
 	if (!watched || (kind == LMM_MIXED && !mapped))
 		r->seen.look = VIP_LOOK_ALL;
 	else if (kind == LMM_SYSV)

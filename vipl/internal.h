@@ -406,6 +406,8 @@ bool vip_mem_get(const struct vip_nic *nic, uint32_t handle, void *to, const voi
 		 bool foreign);
 bool vip_mem_put(const struct vip_nic *nic, uint32_t handle, void *user, const void *from, size_t n,
 		 bool foreign);
+/* For a copy by the kernel: true: it is there until vip_touch_end(). */
+bool vip_mem_begin(const struct vip_nic *nic, uint32_t handle, const void *user, size_t n);
 /* gone.c, for watch.c's thread: [start, end) has gone; unlock a range when that is safe. */
 void vip_mem_gone(struct ka_agent *agent, uint64_t start, uint64_t end);
 void vip_mem_later(uint64_t start, uint64_t length);

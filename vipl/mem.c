@@ -286,7 +286,7 @@ static VIP_RETURN enter(struct vip_nic *nic, struct ka_req *req, uint64_t start,
 		lock_segment(nic, req->u.reg.start, *out, &rep.u.mem.seg, &r);
 	nic->ops->mem_find(nic, *out, &e);
 	r.watched = req->u.reg.watched;
-	vip_gone_see(e.kind, req->u.reg.watched, &r);
+	vip_gone_see(&e, req->u.reg.watched, &r);
 	*vip_region_of(nic, *out) = r;
 	ka_store_release(&vip_region_of(nic, *out)->handle, *out);
 	set_look(nic, vip_region_of(nic, *out), r.seen.look != VIP_LOOK_NOT);

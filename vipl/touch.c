@@ -170,6 +170,25 @@ bool vip_touch_read(void *to, uintptr_t user, size_t n)
 	return true;
 }
 
+bool vip_touch_window(uintptr_t to, const void *from, size_t n, bool *gone)
+{
+	*gone = false;
+	while (n) {
+		size_t part = n < ROOM ? n : ROOM;
+
+		if (syscall(SYS_pwrite64, file, from, part, 0L) != (long)part) {
+			*gone = true;
+			return false;
+		}
+		if (syscall(SYS_pread64, file, to, part, 0L) != (long)part)
+			return false;
+		from = (const uint8_t *)from + part;
+		to += part;
+		n -= part;
+	}
+	return true;
+}
+
 bool vip_touch_write(uintptr_t user, const void *from, size_t n)
 {
 	while (n) {

@@ -5,7 +5,8 @@
  * of the provider touches it while the consumer's own are free to unmap it.
  *
  * The kernel copies for us: bytes go through a file in memory with read and
- * write calls, which return an error where a touch would raise a signal.
+ * write calls, which return an error where a touch would raise a signal.  For
+ * what is small that takes less than half the time of process_vm_readv.
  */
 #ifndef VIPL_TOUCH_H
 #define VIPL_TOUCH_H
@@ -27,7 +28,7 @@ enum vip_look {
 /* What the memory of a region was when it was registered. */
 struct vip_seen {
 	uint8_t look; /* enum vip_look */
-	bool steady;  /* a System V segment: as long as it is there, it may be touched */
+	bool steady;  /* it cannot shrink: as long as it is there, it may be touched */
 	bool uniform; /* all of it is of one file, or of none: */
 	uint32_t dev;
 	uint64_t inode;	  /* 0: none */
@@ -49,6 +50,9 @@ bool vip_touch_same(uintptr_t user, size_t n, const struct vip_seen *seen);
  */
 bool vip_touch_read(void *to, uintptr_t user, size_t n);
 bool vip_touch_write(uintptr_t user, const void *from, size_t n);
+
+/* The same where either may be missing; false: @gone: that was the source. */
+bool vip_touch_window(uintptr_t to, const void *from, size_t n, bool *gone);
 
 /*
  * Whoever takes memory away waits for vip_touch_end() before the loss is

@@ -16,10 +16,28 @@ struct emu_link;
 #define EMU_PIECE \
 	(64u << 10) /* bytes that are copied at most before one looks who waits for the end of that */
 
+/* A copy by the host, of which either end may not be there. */
+enum emu_way {
+	EMU_TO_WINDOW,	 /* from own memory to a place that map() has told */
+	EMU_FROM_WINDOW, /* the other way */
+	EMU_FROM_PEER	 /* from an address in the peer's process */
+};
+struct emu_copy {
+	void *to;
+	uint64_t from;
+	uint64_t n;
+	const struct emu_seg *own; /* the own segment, which may have gone; NULL: see to it no further */
+	enum emu_way way;
+};
+enum emu_copied { EMU_COPIED, EMU_OWN_GONE, EMU_PEER_GONE };
+
 /* What the engine needs of the process (or kernel) it runs in. */
 struct emu_host {
-	/* The own address space's view of a byte of an object, or NULL: it cannot be mapped here. */
-	void *(*map)(struct emu_link *link, const struct ka_tpt_entry *e);
+	/*
+	 * The own address space's view of an entry's first byte, or NULL: it cannot be
+	 * mapped here.  @direct: it cannot shrink, and may be touched; else copy() does that.
+	 */
+	void *(*map)(struct emu_link *link, const struct ka_tpt_entry *e, bool *direct);
 	/*
 	 * Copy between @to / @from and bytes [off, off + n) of own memory that may
 	 * have gone (no KA_R_DIRECT, or @careful): false: it has.
@@ -27,6 +45,7 @@ struct emu_host {
 	bool (*get)(struct emu_link *link, const struct emu_seg *s, uint64_t off, void *to, uint64_t n);
 	bool (*put)(struct emu_link *link, const struct emu_seg *s, uint64_t off, const void *from,
 		    uint64_t n, bool careful);
+	enum emu_copied (*copy)(struct emu_link *link, const struct emu_copy *c);
 	/* Return when *revoking is 0: the TPT says what has gone. */
 	void (*settle)(void);
 };
@@ -59,6 +78,10 @@ struct emu_link {
 	uint32_t peer_rdma;    /* ... and the peer's VI this end */
 	uint32_t level;	       /* VIP_SERVICE_* */
 	uint64_t max_transfer; /* bytes */
+	uint64_t small_most;   /* what is no larger may go the short way (emu_small.h) */
+	uint64_t cell_most;    /* what is no larger goes in the cell */
+	uint64_t pull_least;   /* what is no smaller is left for the peer to pull, if it can */
+	bool pulls;	       /* this end can read the peer's memory */
 
 	/* tx half */
 	uint64_t tx_next; /* number of the next message */
@@ -66,6 +89,7 @@ struct emu_link {
 	uint64_t tx_room; /* messages below this number have a cell */
 	/* messages up to here were not put in place, RDMA writes and all, and must not be overtaken */
 	uint64_t tx_write, tx_any;
+	uint64_t tx_held; /* and up to here they are in use until the peer has reaped them */
 	uint64_t land_head;
 	uint64_t land_seen;   /* of the peer's land_tail: to look again takes the line away from him */
 	uint64_t stream_left; /* bytes of the current message still to go through the landing ring */
@@ -85,6 +109,7 @@ struct emu_link {
 	uint32_t rx_streak; /* messages found without looking in vain */
 	uint64_t rx_got;    /* bytes of the current message already taken from the landing ring */
 	bool rx_ok;	    /* they are where they belong */
+	bool rx_pulled;	    /* messages were reaped whose sources the peer waits to use again */
 	struct emu_msg rx_msg;
 	struct ka_tpt_entry rx_own; /* as tx_own */
 };
@@ -104,19 +129,21 @@ struct emu_send {
 enum emu_sent {
 	EMU_SENT,	   /* in place, or on its way: the source is free again */
 	EMU_SENT_UNREAPED, /* as EMU_SENT, but it counts as received only once the peer reaps it */
-	EMU_STREAMING,	   /* started; emu_send_more goes on */
-	EMU_NOT_READY,	   /* the peer has not set up its end yet, or has no room; try again */
-	EMU_NO_RECEIVE,	   /* no receive is posted */
-	EMU_BAD_RECEIVE,   /* the receive was consumed in error */
-	EMU_BAD_TARGET,	   /* the peer's memory may not be reached like that; it is told */
-	EMU_BAD_SOURCE,	   /* protection error in the own segments */
-	EMU_SOURCE_GONE,   /* they went away under way; the peer is told */
-	EMU_IS_DOWN	   /* the connection has ended */
+	EMU_SENT_HELD,	/* on its way, but the peer takes the data from the source, which is in use until then
+			 */
+	EMU_STREAMING,	/* started; emu_send_more goes on */
+	EMU_NOT_READY,	/* the peer has not set up its end yet, or has no room; try again */
+	EMU_NO_RECEIVE, /* no receive is posted */
+	EMU_BAD_RECEIVE, /* the receive was consumed in error */
+	EMU_BAD_TARGET,	 /* the peer's memory may not be reached like that; it is told */
+	EMU_BAD_SOURCE,	 /* protection error in the own segments */
+	EMU_SOURCE_GONE, /* they went away under way; the peer is told */
+	EMU_IS_DOWN	 /* the connection has ended */
 };
 
 /*
  * emu_send_start - one message.  Returns what became of it; on EMU_SENT,
- * EMU_SENT_UNREAPED, EMU_STREAMING, EMU_BAD_* and EMU_SOURCE_GONE its owner
+ * EMU_SENT_UNREAPED, EMU_SENT_HELD, EMU_STREAMING, EMU_BAD_* and EMU_SOURCE_GONE its owner
  * may have something to see (tx_next tells).
  */
 enum emu_sent emu_send_start(struct emu_link *l, const struct emu_send *s);
@@ -134,17 +161,24 @@ enum emu_sent emu_send_more(struct emu_link *l);
 /* Can a message be sent now?  The peer has set up its end, and there is a cell. */
 bool emu_can_send(struct emu_link *l);
 
+/* Where the bytes of an RDMA read are, here. */
+struct emu_place {
+	const uint8_t *at; /* NULL: in the peer's process */
+	bool direct;	   /* as map() has told */
+};
+
 /*
  * emu_read_check - may this end read @target (len: bytes) of the peer?
- * Returns 0: by asking the peer; 1: @place is where the bytes are, here; or -1: it may not.
+ * Returns 0: by asking the peer; 1: at @place; or -1: it may not.
  */
-int emu_read_check(struct emu_link *l, const struct emu_seg *target, const uint8_t **place);
+int emu_read_check(struct emu_link *l, const struct emu_seg *target, struct emu_place *place);
 
 /*
  * emu_read_here - read what emu_read_check() has found at @place into own segments.
- * EMU_SENT; EMU_BAD_SOURCE: they may not be written; EMU_BAD_TARGET: it has gone meanwhile; EMU_IS_DOWN.
+ * EMU_SENT; EMU_BAD_SOURCE: they may not be written; EMU_BAD_TARGET: it was deregistered meanwhile;
+ * EMU_NOT_READY: it is not there, the peer has to be asked; EMU_IS_DOWN.
  */
-enum emu_sent emu_read_here(struct emu_link *l, const struct emu_seg *target, const uint8_t *place,
+enum emu_sent emu_read_here(struct emu_link *l, const struct emu_seg *target, const struct emu_place *place,
 			    const struct emu_seg *seg, uint32_t nsegs);
 
 /* Scatter @n bytes that are bytes [at, at + n) of a message into own segments, which are checked; @kept:
@@ -196,6 +230,18 @@ static inline uint64_t emu_failed(const struct emu_link *l, uint32_t *error)
 
 	*error = ka_load_relaxed(&l->region->to[1 - l->side].rx.error);
 	return n;
+}
+
+/* The last message whose source the peer did not find any more, + 1; 0: none. */
+static inline uint64_t emu_lost(const struct emu_link *l)
+{
+	return ka_load_relaxed(&l->region->to[1 - l->side].rx.lost);
+}
+
+/* Does the peer still need the source of a message that was sent? */
+static inline bool emu_holds(const struct emu_link *l)
+{
+	return l->tx_held && emu_reaped(l) < l->tx_held;
 }
 
 /* End the connection: the first cause wins. */

@@ -153,5 +153,35 @@ static inline void emu_taken(struct emu_link *l)
 	if (l->rx_streak++ > EMU_AHEAD)
 		__builtin_prefetch(&d->cell[(l->rx_next + EMU_AHEAD) % EMU_DEPTH]);
 }
+/* emu_copy.c: gather @n bytes to a window that may shrink: EMU_SENT, EMU_SOURCE_GONE or EMU_BAD_TARGET. */
+enum emu_sent emu_fill(struct emu_link *l, uint8_t *to, uint64_t n);
+
+/* emu_copy.c: bytes from the peer's memory to own segments. */
+struct emu_pull {
+	const struct emu_seg *from; /* as long as all of @to that is used */
+	const struct emu_seg *to;
+	uint32_t nfrom, nto;
+	uint32_t from_rights, to_rights;
+	struct ka_tpt_entry *kept; /* tx_own or rx_own */
+	uint64_t total;
+	uint64_t shift; /* EMU_FROM_WINDOW: where the first byte is here, less its address there */
+	enum emu_way way;
+	bool careful;
+	bool last_word_last;
+};
+enum emu_pulled {
+	EMU_PULLED,
+	EMU_NO_SOURCE, /* the peer's memory is not there, or not registered any more */
+	EMU_NO_TARGET, /* own memory is not there */
+	EMU_PULL_LATER /* memory of the peer's is just going; or the connection is down */
+};
+enum emu_pulled emu_pull(struct emu_link *l, const struct emu_pull *p);
+
+/*
+ * emu_copy.c: take the message in the sender's memory that is being taken, to
+ * own segments or to the target of an RDMA write.  True: that is done, @error
+ * is 0 or VIP_STATUS_*_ERROR.
+ */
+bool emu_take_held(struct emu_link *l, const struct emu_seg *seg, uint32_t nsegs, uint32_t *error);
 
 #endif

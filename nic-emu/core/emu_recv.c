@@ -80,30 +80,29 @@ static bool put(struct emu_link *l, const struct emu_seg *seg, uint32_t nsegs, c
 	return emu_scatter(l, *l->rx_careful, &l->rx_own, seg, nsegs, l->rx_got, from, n);
 }
 
-/* Take what is there of the current message; true when it is whole. */
+/* Take what is there of the current message, and what comes meanwhile; true when it is whole. */
 static bool take_landed(struct emu_link *l, const struct emu_seg *seg, uint32_t nsegs, bool *moved)
 {
 	struct emu_dir *d = &l->region->to[l->side];
-	uint64_t there = ka_load_acquire(&d->tx.land_head) - l->land_tail, length = l->rx_msg.length, n;
+	uint64_t length = l->rx_msg.length;
 
-	if (there > EMU_LAND) /* the peer made it up */
-		there = 0;
-	n = min64(there, length - l->rx_got);
-	while (n) {
-		uint64_t at = l->land_tail % EMU_LAND, part = min64(n, EMU_LAND - at);
+	while (l->rx_got < length) {
+		uint64_t there = ka_load_acquire(&d->tx.land_head) - l->land_tail,
+			 at = l->land_tail % EMU_LAND, part = min64(there, length - l->rx_got);
 
-		part = min64(part, EMU_LAND / 8);
+		if (there == 0 || there > EMU_LAND) /* the peer made it up */
+			return false;
+		part = min64(min64(part, EMU_LAND - at), EMU_LAND_PIECE);
 		if (l->rx_ok && !put(l, seg, nsegs, d->land + at, part))
 			l->rx_ok = false;
 		l->rx_got += part;
 		l->land_tail += part;
-		n -= part;
 		if (l->rx_got == length)
 			l->land_tail = emu_land_align(l->land_tail);
 		ka_store_release(&d->rx.land_tail, l->land_tail);
 		*moved = true;
 	}
-	return l->rx_got == length;
+	return true;
 }
 
 bool emu_recv_look(struct emu_link *l)
@@ -148,7 +147,7 @@ bool emu_recv_take(struct emu_link *l, const struct emu_seg *seg, uint32_t nsegs
 	struct emu_dir *d = &l->region->to[l->side];
 	const struct emu_cell *c = &d->cell[l->rx_next % EMU_DEPTH];
 	const struct emu_msg *m = &l->rx_msg;
-	uint32_t where = m->status & EMU_WHERE, error = m->status & VIP_STATUS_ERROR_MASK, i;
+	uint32_t where = m->status & EMU_WHERE, error = m->status & VIP_STATUS_ERROR_MASK, late, i;
 	bool data = m->op != EMU_OP_READ, remote = m->op == EMU_OP_WRITE || m->op == EMU_OP_WRITE_IMM;
 	uint64_t room = 0;
 
@@ -173,6 +172,10 @@ bool emu_recv_take(struct emu_link *l, const struct emu_seg *seg, uint32_t nsegs
 				return false;
 			/* the sender may have seen an error on the way */
 			r->status |= ka_load_relaxed(&c->status) & VIP_STATUS_ERROR_MASK;
+		} else if (where == EMU_IN_SENDER) {
+			if (!emu_take_held(l, seg, nsegs, &late))
+				return false;
+			r->status |= late;
 		}
 		if (!l->rx_ok)
 			r->status |= remote ? VIP_STATUS_RDMA_PROT_ERROR : VIP_STATUS_PROTECTION_ERROR;

@@ -31,13 +31,17 @@
 
 #include "kagent/ka_shm.h"
 
-#define EMU_DEPTH      1024u	    /* descriptors of one queue: MaxDescriptorsPerQueue */
-#define EMU_MAX_SEGS   252u	    /* data segments of a descriptor: MaxSegmentsPerDesc */
-#define EMU_POST_SEGS  3u	    /* of these in the post entry itself */
-#define EMU_CELL       256u	    /* bytes of a completion cell */
-#define EMU_CELL_DATA  224u	    /* of these, payload */
-#define EMU_LAND       (256u << 10) /* bytes of the landing ring */
-#define EMU_LAND_ALIGN 64u
+#define EMU_DEPTH     1024u	   /* descriptors of one queue: MaxDescriptorsPerQueue */
+#define EMU_MAX_SEGS  252u	   /* data segments of a descriptor: MaxSegmentsPerDesc */
+#define EMU_POST_SEGS 3u	   /* of these in the post entry itself */
+#define EMU_CELL      256u	   /* bytes of a completion cell */
+#define EMU_CELL_DATA 224u	   /* of these, payload */
+#define EMU_LAND      (256u << 10) /* bytes of the landing ring */
+/* So much is told of at a time, so that the receiver copies it while the next is written. */
+#define EMU_LAND_PIECE	 (8u << 10)
+#define EMU_LAND_CAREFUL (32u << 10) /* and where each piece takes system calls */
+#define EMU_LAND_ALIGN	 64u
+#define EMU_HELD_SEGS	 14u /* segments of a message that stays in the sender's memory: a cell names them */
 
 struct emu_seg {
 	uint64_t addr;
@@ -69,8 +73,10 @@ enum emu_op {
 #define EMU_IN_PLACE 0x00000000u /* the engine has put them there */
 #define EMU_IN_CELL  0x40000000u /* they lie in the cell */
 #define EMU_IN_LAND  0x80000000u /* they come through the landing ring */
-#define EMU_WHERE    0xC0000000u
 #define EMU_LANDED   0x20000000u /* with EMU_IN_LAND: all of them are there already */
+/* In the sender's memory, from which the receiver copies them: the cell names the segments. */
+#define EMU_IN_SENDER 0xC0000000u
+#define EMU_WHERE     0xC0000000u
 
 struct emu_cell {
 	uint32_t seq;
@@ -83,20 +89,25 @@ struct emu_cell {
 	uint8_t data[EMU_CELL_DATA];
 };
 _Static_assert(sizeof(struct emu_cell) == EMU_CELL, "a message and its payload");
+_Static_assert(EMU_HELD_SEGS * sizeof(struct emu_seg) == EMU_CELL_DATA, "as many segments as fit");
 
 struct emu_dir {
 	struct {		    /* tx line */
 		uint64_t land_head; /* bytes put into the landing ring */
 		uint32_t want_room; /* the sender sleeps until land_tail moves */
 		uint32_t dropped;   /* a message found no receive, and it was not told yet */
-		uint8_t pad[48];
+		uint64_t nonce_at;  /* whoever can read the sender's memory finds the number ... */
+		uint64_t nonce;	    /* ... there; both are set before the sender is ready */
+		uint8_t pad[32];
 	} tx;
 	struct {		    /* rx line */
 		uint64_t land_tail; /* bytes taken out of it */
 		uint64_t reaped;    /* messages whose data are in their final place */
 		uint64_t failed;    /* number + 1 of the first message that the receiver could not take ... */
 		uint32_t error;	    /* ... and why: VIP_STATUS_REMOTE_DESC_ERROR or ..RDMA_PROT_ERROR */
-		uint8_t pad[36];
+		uint32_t pulls;	    /* the receiver can read the sender's memory */
+		uint64_t lost;	    /* number + 1 of the last message whose source was not there any more */
+		uint8_t pad[24];
 	} rx;
 	struct emu_post post[EMU_DEPTH];
 	struct emu_cell cell[EMU_DEPTH];

@@ -2,13 +2,15 @@
 /*
  * emu_send.c - the engine's sending half: see emu_engine.h.
  *
- * The data of a message end in one of three places:
+ * The data of a message are put in one of four places:
  *   in place  all that it fills lies in an object that this process can map:
  *             the bytes go straight there, once.  So data for a shared segment
  *             land while its owner makes no call.
  *   cell      small, and the memory is private to its owner: in the cell.
  *   landing   larger: through the landing ring, in as many goes as it takes;
  *             the owner empties it.
+ *   source    large, and the owner can read this process: the cell says where
+ *             they are.  They are in use until the owner has copied them.
  *
  * What is put in place does not wait for messages before it that are still on
  * their way to their place; an RDMA write, whose data are seen at once, and a
@@ -29,7 +31,8 @@
 /* Where the message goes, as the sender saw it: segments of the peer, copied once. */
 struct target {
 	struct emu_seg seg[EMU_MAX_SEGS];
-	void *place[EMU_MAX_SEGS]; /* this process's view, when all are in place */
+	void *place[EMU_MAX_SEGS]; /* this process's view, when all are in place, ... */
+	bool direct[EMU_MAX_SEGS]; /* ... which may be touched */
 	uint32_t used;		   /* segments that the message fills, wholly or partly */
 	uint32_t rights;
 	bool in_place;
@@ -48,7 +51,7 @@ static bool add_target(struct emu_link *l, struct target *t, struct emu_seg s)
 	if (s.len == 0)
 		return true;
 	if (t->in_place) {
-		base = e->object == 0 ? NULL : l->host->map(l, e);
+		base = e->object == 0 ? NULL : l->host->map(l, e, &t->direct[t->used]);
 		if (base)
 			t->place[t->used] = base + (s.addr - e->start);
 		else
@@ -177,12 +180,20 @@ static void busy_end(struct emu_link *l)
 	ka_store_release(&me->busy, me->busy + 1);
 }
 
+static enum emu_sent put_piece(struct emu_link *l, uint8_t *to, uint64_t n, bool direct)
+{
+	if (!direct)
+		return emu_fill(l, to, n);
+	return gather(l, to, n) ? EMU_SENT : EMU_SOURCE_GONE;
+}
+
 /* Piece by piece: neither the peer nor this end waits longer than for one. */
 static enum emu_sent put_segment(struct emu_link *l, const struct target *t, uint32_t i, uint64_t n,
 				 uint64_t *piece)
 {
 	uint8_t *to = t->place[i], word[8];
 	uint64_t last = t->last_word_last ? last_word(t->seg[i].addr, n) : 0, part;
+	enum emu_sent r;
 
 	for (n -= last; n; n -= part, to += part, *piece -= part) {
 		if (*piece == 0) {
@@ -193,9 +204,12 @@ static enum emu_sent put_segment(struct emu_link *l, const struct target *t, uin
 				return EMU_BAD_TARGET;
 		}
 		part = min64(n, *piece);
-		if (!gather(l, to, part))
-			return EMU_SOURCE_GONE;
+		r = put_piece(l, to, part, t->direct[i]);
+		if (r != EMU_SENT)
+			return r;
 	}
+	if (!t->direct[i])
+		return emu_fill(l, to, last);
 	if (!gather(l, word, last))
 		return EMU_SOURCE_GONE;
 	put_last(to, word, last);
@@ -255,7 +269,7 @@ enum emu_sent emu_send_more(struct emu_link *l)
 		uint64_t at = l->land_head % EMU_LAND, part = min64(n, EMU_LAND - at);
 
 		/* in portions, so that the receiver copies one while we write the next */
-		part = min64(part, EMU_LAND / 8);
+		part = min64(part, l->tx_direct ? EMU_LAND_PIECE : EMU_LAND_CAREFUL);
 		if (!l->source_gone && !gather(l, d->land + at, part))
 			lose_source(l);
 		if (l->source_gone)
@@ -322,20 +336,55 @@ static bool may_overtake(const struct emu_link *l, bool write)
 	       (emu_reaped(l) >= before && !ka_load_relaxed(&l->region->to[1 - l->side].rx.failed));
 }
 
-/* It goes by way of its owner. */
-static enum emu_sent hand_over(struct emu_link *l, struct emu_dir *d, const struct emu_send *s)
+/* A message that is not in place, behind which nothing may be put there that must not overtake it. */
+static void hand_on(struct emu_link *l, const struct emu_send *s, uint32_t where)
 {
-	bool cell = s->total <= EMU_CELL_DATA;
-
-	if (cell && !gather(l, d->cell[l->tx_next % EMU_DEPTH].data, s->total))
-		return EMU_BAD_SOURCE; /* nobody has seen anything */
-	publish(l, s, cell ? EMU_IN_CELL : EMU_IN_LAND, s->total);
+	publish(l, s, where, s->total);
 	if (s->op == EMU_OP_SEND || (s->op == EMU_OP_WRITE && s->has_imm))
 		l->tx_recv++;
 	l->tx_any = l->tx_next;
 	if (s->op == EMU_OP_WRITE)
 		l->tx_write = l->tx_next;
 	emu_count(l, s->total);
+}
+
+/* May the owner copy from the source?  Only if the TPT tells when it goes away. */
+static bool may_hold(const struct emu_link *l, const struct emu_dir *d, const struct emu_send *s)
+{
+	struct ka_tpt_entry e;
+	uint32_t i;
+
+	if (s->op == EMU_OP_REPLY || l->tx_flat || l->tx_nsegs > EMU_HELD_SEGS ||
+	    !ka_load_relaxed(&d->rx.pulls))
+		return false;
+	for (i = 0; i < l->tx_nsegs; i++) {
+		if (!ka_tpt_get(l->own_tpt, l->tx_seg[i].handle, &e) || !(e.rights & KA_R_DIRECT))
+			return false;
+	}
+	return true;
+}
+
+/* Its owner shall copy from the source. */
+static enum emu_sent hold(struct emu_link *l, struct emu_dir *d, const struct emu_send *s)
+{
+	uint8_t *to = d->cell[l->tx_next % EMU_DEPTH].data;
+
+	MEMCPY(to, l->tx_seg, l->tx_nsegs * sizeof(l->tx_seg[0]));
+	hand_on(l, s, EMU_IN_SENDER);
+	l->tx_held = l->tx_next;
+	return EMU_SENT_HELD;
+}
+
+/* It goes by way of its owner. */
+static enum emu_sent hand_over(struct emu_link *l, struct emu_dir *d, const struct emu_send *s)
+{
+	bool cell = s->total <= l->cell_most;
+
+	if (s->total >= l->pull_least && may_hold(l, d, s))
+		return hold(l, d, s);
+	if (cell && !gather(l, d->cell[l->tx_next % EMU_DEPTH].data, s->total))
+		return EMU_BAD_SOURCE; /* nobody has seen anything */
+	hand_on(l, s, cell ? EMU_IN_CELL : EMU_IN_LAND);
 	if (cell)
 		return EMU_SENT_UNREAPED;
 	l->stream_left = s->total;
@@ -397,7 +446,7 @@ enum emu_sent emu_send_start(struct emu_link *l, const struct emu_send *s)
 	return EMU_SENT_UNREAPED;
 }
 
-int emu_read_check(struct emu_link *l, const struct emu_seg *target, const uint8_t **place)
+int emu_read_check(struct emu_link *l, const struct emu_seg *target, struct emu_place *place)
 {
 	struct ka_tpt_entry e;
 	const uint8_t *base = NULL;
@@ -407,29 +456,60 @@ int emu_read_check(struct emu_link *l, const struct emu_seg *target, const uint8
 			  KA_R_RDMA_READ, &e))
 		return -1;
 	if (e.object && target->len && !ka_load_acquire(l->peer_revoking) && may_overtake(l, true))
-		base = l->host->map(l, &e);
+		base = l->host->map(l, &e, &place->direct);
+	place->at = NULL;
 	if (!base)
-		return 0;
-	*place = base + (target->addr - e.start);
+		return (e.rights & KA_R_DIRECT) && l->pulls && target->len && may_overtake(l, true);
+	place->at = base + (target->addr - e.start);
 	return 1;
 }
 
-enum emu_sent emu_read_here(struct emu_link *l, const struct emu_seg *target, const uint8_t *place,
+/* Let the host copy: from a window that may shrink, or from the peer's process. */
+static enum emu_sent read_by_host(struct emu_link *l, const struct emu_seg *target,
+				  const struct emu_place *place, const struct emu_seg *seg, uint32_t nsegs)
+{
+	const struct emu_pull p = {.from = target,
+				   .to = seg,
+				   .nfrom = 1,
+				   .nto = nsegs,
+				   .from_rights = KA_R_RDMA_READ | (place->at ? 0 : KA_R_DIRECT),
+				   .to_rights = KA_R_WRITE,
+				   .kept = &l->tx_own,
+				   .total = target->len,
+				   .shift = place->at ? (uintptr_t)place->at - target->addr : 0,
+				   .way = place->at ? EMU_FROM_WINDOW : EMU_FROM_PEER,
+				   .careful = *l->tx_careful};
+
+	switch (emu_pull(l, &p)) {
+	case EMU_PULLED:
+		break;
+	case EMU_NO_TARGET:
+		return EMU_BAD_SOURCE;
+	case EMU_NO_SOURCE:
+	case EMU_PULL_LATER:
+		return emu_down(l) ? EMU_IS_DOWN : EMU_NOT_READY;
+	}
+	return EMU_SENT;
+}
+
+enum emu_sent emu_read_here(struct emu_link *l, const struct emu_seg *target, const struct emu_place *place,
 			    const struct emu_seg *seg, uint32_t nsegs)
 {
 	enum emu_sent r = EMU_SENT;
 	struct ka_tpt_entry e;
+	bool host = !place->at || !place->direct, up;
 	uint64_t at = 0, part;
-	bool up;
 
 	for (up = busy_begin(l);; up = busy_again(l)) {
-		part = min64(target->len - at, EMU_PIECE);
+		part = host ? target->len : min64(target->len - at, EMU_PIECE);
 		if (!up)
 			r = EMU_IS_DOWN;
 		else if (!ka_tpt_check(l->peer_tpt, l->peer_idle, target->handle, target->addr, target->len,
 				       l->peer_tag, KA_R_RDMA_READ, &e))
 			r = EMU_BAD_TARGET;
-		else if (!emu_scatter(l, *l->tx_careful, &l->tx_own, seg, nsegs, at, place + at, part))
+		else if (host)
+			r = read_by_host(l, target, place, seg, nsegs);
+		else if (!emu_scatter(l, *l->tx_careful, &l->tx_own, seg, nsegs, at, place->at + at, part))
 			r = EMU_BAD_SOURCE;
 		at += part;
 		if (r != EMU_SENT || at == target->len)

@@ -71,7 +71,7 @@ static inline bool emu_send_small(struct emu_link *l, const struct emu_seg *s, u
 	prefetch_own(&d->cell[l->tx_next % EMU_DEPTH]);
 	if (cell && s->len > 64 - offsetof(struct emu_cell, data))
 		prefetch_own((const uint8_t *)&d->cell[l->tx_next % EMU_DEPTH] + 64);
-	if (s->len > EMU_SMALL || l->tx_next >= l->tx_room || emu_down(l) ||
+	if (s->len > l->small_most || l->tx_next >= l->tx_room || emu_down(l) ||
 	    ka_load_acquire(&p->seq) != emu_seq(l->tx_recv) || ka_load_relaxed(&p->nsegs) != 1 ||
 	    ka_load_relaxed(&p->flags) != 0)
 		return false;

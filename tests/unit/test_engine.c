@@ -32,9 +32,12 @@ static struct side s[2];
 static struct emu_region *region;
 static int mappable;
 
-static void *map_here(struct emu_link *l, const struct ka_tpt_entry *e)
+static bool shrinks; /* what is mapped may not be touched */
+
+static void *map_here(struct emu_link *l, const struct ka_tpt_entry *e, bool *direct)
 {
 	(void)l;
+	*direct = !shrinks;
 	return mappable ? (void *)(uintptr_t)e->start : NULL;
 }
 
@@ -66,18 +69,40 @@ static bool put(struct emu_link *l, const struct emu_seg *to, uint64_t off, cons
 	return true;
 }
 
+static uint8_t *buf(int side)
+{
+	return s[side].memory + GUARD;
+}
+
+/* What the host copies: the peer's memory is there up to here, the own as `alive` says. */
+static uint64_t peer_alive;
+static unsigned int copies;
+static void (*while_copying)(void);
+
+static enum emu_copied copy(struct emu_link *l, const struct emu_copy *c)
+{
+	bool from_own = c->way == EMU_TO_WINDOW;
+	uintptr_t to = (uintptr_t)c->to, own_at = from_own ? c->from : to, peer_at = from_own ? to : c->from;
+	uint32_t me = l->side;
+
+	copies++;
+	if (own_at - (uintptr_t)buf((int)me) < BUF && own_at + c->n > (uintptr_t)buf((int)me) + alive)
+		return EMU_OWN_GONE;
+	if (peer_at + c->n > (uintptr_t)buf(1 - (int)me) + peer_alive)
+		return EMU_PEER_GONE;
+	memcpy(c->to, (void *)(uintptr_t)c->from, c->n);
+	if (while_copying)
+		while_copying();
+	return EMU_COPIED;
+}
+
 static void settle(void)
 {
 	settled++;
 	revoking[0] = revoking[1] = 0;
 }
 
-static const struct emu_host host = {.map = map_here, .get = get, .put = put, .settle = settle};
-
-static uint8_t *buf(int side)
-{
-	return s[side].memory + GUARD;
-}
+static const struct emu_host host = {.map = map_here, .get = get, .put = put, .copy = copy, .settle = settle};
 
 static int setup(void **state)
 {
@@ -92,8 +117,10 @@ static int setup(void **state)
 	memset(idle, 0, sizeof(idle));
 	memset(told, 0, sizeof(told));
 	memset(careful, 0, sizeof(careful));
-	alive = BUF;
-	with_care = settled = 0;
+	alive = peer_alive = BUF;
+	with_care = settled = copies = 0;
+	shrinks = false;
+	while_copying = NULL;
 	for (i = 0; i < 2; i++) {
 		memset(s[i].memory, 0xcc, sizeof(s[i].memory));
 		s[i].tpt[0] = (struct ka_tpt_entry){.handle = 0x10000,
@@ -121,7 +148,10 @@ static int setup(void **state)
 					   .own_rdma = KA_R_RDMA_WRITE | KA_R_RDMA_READ,
 					   .peer_rdma = KA_R_RDMA_WRITE | KA_R_RDMA_READ,
 					   .level = VIP_SERVICE_UNRELIABLE,
-					   .max_transfer = BUF};
+					   .max_transfer = BUF,
+					   .small_most = EMU_SMALL,
+					   .cell_most = EMU_CELL_DATA,
+					   .pull_least = UINT64_MAX};
 		region->ctl.side[i].ready = 1;
 	}
 	return 0;
@@ -440,7 +470,7 @@ static void test_revoking(void **state)
 static void test_idle(void **state)
 {
 	struct emu_seg to = seg(1, 0, 60000), target = seg(1, 0, 100), from = seg(0, 0, 100);
-	const uint8_t *place;
+	struct emu_place place;
 	struct emu_recv r;
 	bool moved;
 
@@ -454,7 +484,7 @@ static void test_idle(void **state)
 	/* kept between the look and the copy */
 	assert_int_equal(emu_read_check(&s[0].l, &target, &place), 1);
 	told[1][0] = 1;
-	assert_int_equal(emu_read_here(&s[0].l, &target, place, &from, 1), EMU_BAD_TARGET);
+	assert_int_equal(emu_read_here(&s[0].l, &target, &place, &from, 1), EMU_BAD_TARGET);
 	assert_int_equal(emu_read_check(&s[0].l, &target, &place), -1);
 	told[1][0] = 0;
 
@@ -599,7 +629,7 @@ static void test_read(void **state)
 {
 	struct emu_seg target = seg(1, 8, 300), to = seg(0, 100, 300);
 	struct emu_send reply = {.op = EMU_OP_REPLY, .seg = &target, .nsegs = 1, .total = 300};
-	const uint8_t *place = NULL;
+	struct emu_place place;
 	struct emu_recv r;
 	bool moved;
 
@@ -607,7 +637,7 @@ static void test_read(void **state)
 	memset(buf(1) + 8, 0x42, 300);
 	mappable = 1;
 	assert_int_equal(emu_read_check(&s[0].l, &target, &place), 1);
-	assert_ptr_equal(place, buf(1) + 8);
+	assert_ptr_equal(place.at, buf(1) + 8);
 	mappable = 0;
 	assert_int_equal(emu_read_check(&s[0].l, &target, &place), 0);
 	assert_int_equal(
@@ -630,6 +660,239 @@ static void test_read(void **state)
 	changed();
 	s[0].l.peer_rdma = KA_R_RDMA_WRITE;
 	assert_int_equal(emu_read_check(&s[0].l, &target, &place), -1);
+}
+
+/* A window that may shrink: the host copies, and who has gone is told apart. */
+static void test_shrinking_window(void **state)
+{
+	struct emu_seg to = seg(1, 0, 60000), target = seg(1, 8, 300), own_seg = seg(0, 100, 300);
+	struct emu_place place;
+	struct emu_recv r;
+	bool moved;
+
+	(void)state;
+	mappable = 1;
+	shrinks = true;
+	memset(buf(0), 0x31, 50000);
+	emu_post_recv(&s[1].l, &to, 1, false);
+	assert_int_equal(send_from(0, 0, 50000), EMU_SENT);
+	assert_int_equal(copies, 1);
+	assert_memory_equal(buf(1), buf(0), 50000);
+	assert_true(take(&to, &r, &moved));
+	/* the flag behind the data is written last, by itself */
+	copies = 0;
+	assert_int_equal(write_from(0, 0, 100, (uintptr_t)buf(1), false), EMU_SENT);
+	assert_int_equal(copies, 2);
+	/* the target shrinks: an error for both */
+	peer_alive = 40000;
+	emu_post_recv(&s[1].l, &to, 1, false);
+	assert_int_equal(send_from(0, 0, 50000), EMU_BAD_RECEIVE);
+	assert_true(take(&to, &r, &moved));
+	assert_int_equal(r.status & VIP_STATUS_ERROR_MASK, VIP_STATUS_PROTECTION_ERROR);
+	/* the source has gone */
+	peer_alive = BUF;
+	alive = 40000;
+	emu_post_recv(&s[1].l, &to, 1, false);
+	assert_int_equal(send_from(0, 0, 50000), EMU_SOURCE_GONE);
+	assert_true(take(&to, &r, &moved));
+	assert_int_equal(r.status & VIP_STATUS_ERROR_MASK, VIP_STATUS_PARTIAL_ERROR);
+	/* a read: what is not there is asked for */
+	alive = BUF;
+	memset(buf(1) + 8, 0x42, 300);
+	assert_int_equal(emu_read_check(&s[0].l, &target, &place), 1);
+	assert_int_equal(emu_read_here(&s[0].l, &target, &place, &own_seg, 1), EMU_SENT);
+	assert_memory_equal(buf(0) + 100, buf(1) + 8, 300);
+	peer_alive = 100;
+	assert_int_equal(emu_read_here(&s[0].l, &target, &place, &own_seg, 1), EMU_NOT_READY);
+	peer_alive = BUF;
+	alive = 200;
+	assert_int_equal(emu_read_here(&s[0].l, &target, &place, &own_seg, 1), EMU_BAD_SOURCE);
+	assert_int_equal(region->ctl.side[0].busy % 2, 0);
+}
+
+/* Both ends can read the other one's memory, and do. */
+static void let_pull(void)
+{
+	int i;
+
+	mappable = 0;
+	for (i = 0; i < 2; i++) {
+		s[i].l.pull_least = 1;
+		s[i].l.small_most = 0;
+		s[i].l.pulls = true;
+		region->to[i].rx.pulls = 1;
+	}
+}
+
+/* Segments of all lengths and borders on both sides; the source is in use until it was taken. */
+static void test_held(void **state)
+{
+	struct emu_seg from[EMU_HELD_SEGS + 1], to[7];
+	uint32_t round, i, sum, room;
+	struct emu_recv r;
+	bool moved;
+
+	(void)state;
+	let_pull();
+	srandom(4711);
+	for (round = 0; round < 2000; round++) {
+		uint32_t nfrom = 1 + (uint32_t)random() % (EMU_HELD_SEGS + 1), flat = 0;
+		uint8_t sent[32768];
+
+		for (i = sum = 0; i < nfrom; i++) {
+			from[i] = seg(0, (uint32_t)random() % 30000,
+				      (uint32_t)random() % (random() % 2 ? 2000 : 5));
+			sum += from[i].len;
+		}
+		for (i = 0; i < 32000; i++)
+			buf(0)[i] = (uint8_t)(i * 31 + round);
+		for (i = 0; i < nfrom; flat += from[i++].len)
+			memcpy(sent + flat, (void *)(uintptr_t)from[i].addr, from[i].len);
+		for (i = room = 0; i < 7; i++) {
+			to[i] = seg(1, i * 8192, i == 6 ? sum : (uint32_t)random() % 3000);
+			room += to[i].len;
+		}
+		memset(buf(1), 0, BUF);
+		emu_post_recv(&s[1].l, to, 7, false);
+		copies = 0;
+		switch (emu_send_start(
+			&s[0].l,
+			&(struct emu_send){.op = EMU_OP_SEND, .seg = from, .nsegs = nfrom, .total = sum})) {
+		case EMU_SENT_HELD:
+			assert_true(emu_holds(&s[0].l));
+			break;
+		case EMU_SENT: /* nothing to send */
+			assert_int_equal(sum, 0);
+			break;
+		default: /* more segments than a cell names */
+			assert_int_equal(s[0].l.tx_nsegs, EMU_HELD_SEGS + 1);
+			break;
+		}
+		assert_true(emu_recv_look(&s[1].l));
+		assert_true(emu_recv_take(&s[1].l, to, 7, &r, &moved));
+		assert_int_equal(r.status, 0);
+		assert_int_equal(r.length, sum);
+		assert_false(emu_holds(&s[0].l));
+		for (i = flat = 0; i < 7 && flat < sum; i++) {
+			uint32_t n = to[i].len < sum - flat ? to[i].len : sum - flat;
+
+			assert_memory_equal((void *)(uintptr_t)to[i].addr, sent + flat, n);
+			flat += n;
+		}
+	}
+	/* an RDMA write */
+	memset(buf(0), 0x55, 1000);
+	assert_int_equal(write_from(0, 0, 1000, (uintptr_t)buf(1) + 3, false), EMU_SENT_HELD);
+	assert_int_equal(buf(1)[3] == 0x55 && buf(1)[1002] == 0x55, false);
+	assert_true(take(NULL, &r, &moved));
+	assert_memory_equal(buf(1) + 3, buf(0), 1000);
+}
+
+static void take_out(void)
+{
+	s[0].tpt[0].tag = 0;
+}
+
+static void end_it(void)
+{
+	emu_set_down(&s[0].l, KA_DOWN_DISCONNECT);
+}
+
+static void begin_revoking(void)
+{
+	revoking[0] = 1;
+}
+
+/* What was read while its region went away, or the connection ended, does not count. */
+static void test_held_goes(void **state)
+{
+	struct emu_seg to = seg(1, 0, 60000);
+	struct emu_recv r;
+	bool moved;
+
+	(void)state;
+	let_pull();
+	/* before, by its address, and by the TPT during the copy */
+	emu_post_recv(&s[1].l, &to, 1, false);
+	assert_int_equal(send_from(0, 0, 5000), EMU_SENT_HELD);
+	peer_alive = 100;
+	assert_true(take(&to, &r, &moved));
+	assert_int_equal(r.status & VIP_STATUS_ERROR_MASK, VIP_STATUS_PARTIAL_ERROR);
+	assert_int_equal(emu_lost(&s[0].l), s[0].l.tx_next);
+	assert_int_equal(region->to[1].rx.failed, 0);
+	peer_alive = BUF;
+	emu_post_recv(&s[1].l, &to, 1, false);
+	assert_int_equal(send_from(0, 0, 5000), EMU_SENT_HELD);
+	while_copying = take_out;
+	assert_true(take(&to, &r, &moved));
+	assert_int_equal(r.status & VIP_STATUS_ERROR_MASK, VIP_STATUS_PARTIAL_ERROR);
+	assert_int_equal(emu_lost(&s[0].l), s[0].l.tx_next);
+	s[0].tpt[0].tag = TAG;
+	/* the last word of a write, which a program may watch, is not written then */
+	assert_int_equal(write_from(0, 0, 64, (uintptr_t)buf(1), false), EMU_SENT_HELD);
+	memset(buf(0), 0x77, 64);
+	memset(buf(1), 0, 64);
+	assert_true(take(NULL, &r, &moved));
+	assert_int_equal(buf(1)[55], 0x77);
+	assert_int_equal(buf(1)[56], 0);
+	s[0].tpt[0].tag = TAG;
+	/* something is going: it is tried again */
+	emu_post_recv(&s[1].l, &to, 1, false);
+	assert_int_equal(send_from(0, 0, 5000), EMU_SENT_HELD);
+	while_copying = begin_revoking;
+	assert_false(take(&to, &r, &moved));
+	revoking[0] = 0;
+	while_copying = NULL;
+	assert_true(take(&to, &r, &moved));
+	assert_int_equal(r.status, 0);
+	/* the target has gone */
+	emu_post_recv(&s[1].l, &to, 1, false);
+	assert_int_equal(send_from(0, 0, 5000), EMU_SENT_HELD);
+	alive = 100;
+	assert_true(take(&to, &r, &moved));
+	assert_int_equal(r.status & VIP_STATUS_ERROR_MASK, VIP_STATUS_PROTECTION_ERROR);
+	assert_int_equal(region->to[1].rx.failed, s[0].l.tx_next);
+	alive = BUF;
+	/* what nobody tells of when it goes is not left for the peer */
+	s[0].tpt[0].rights &= (uint16_t)~KA_R_DIRECT;
+	emu_post_recv(&s[1].l, &to, 1, false);
+	assert_int_equal(send_from(0, 0, 5000), EMU_SENT_UNREAPED);
+	assert_true(take(&to, &r, &moved));
+	s[0].tpt[0].rights |= KA_R_DIRECT;
+	/* the sender takes everything back */
+	emu_post_recv(&s[1].l, &to, 1, false);
+	assert_int_equal(send_from(0, 0, 5000), EMU_SENT_HELD);
+	while_copying = end_it;
+	assert_false(take(&to, &r, &moved));
+	while_copying = NULL;
+	copies = 0;
+	assert_false(take(&to, &r, &moved));
+	assert_int_equal(copies, 0);
+	assert_true(emu_holds(&s[0].l));
+}
+
+/* A read out of the peer's process: the TPT decides, before and after. */
+static void test_read_pulled(void **state)
+{
+	struct emu_seg target = seg(1, 8, 300), to = seg(0, 100, 300);
+	struct emu_place place;
+
+	(void)state;
+	let_pull();
+	memset(buf(1) + 8, 0x42, 300);
+	assert_int_equal(emu_read_check(&s[0].l, &target, &place), 1);
+	assert_null(place.at);
+	assert_int_equal(emu_read_here(&s[0].l, &target, &place, &to, 1), EMU_SENT);
+	assert_memory_equal(buf(0) + 100, buf(1) + 8, 300);
+	peer_alive = 200;
+	assert_int_equal(emu_read_here(&s[0].l, &target, &place, &to, 1), EMU_NOT_READY);
+	peer_alive = BUF;
+	s[1].tpt[0].rights &= (uint16_t)~KA_R_DIRECT;
+	assert_int_equal(emu_read_check(&s[0].l, &target, &place), 0);
+	s[1].tpt[0].rights |= KA_R_DIRECT;
+	/* not past a write that is on its way */
+	assert_int_equal(write_from(0, 0, 10, (uintptr_t)buf(1), false), EMU_SENT_HELD);
+	assert_int_equal(emu_read_check(&s[0].l, &target, &place), 0);
 }
 
 static uint32_t any(void)
@@ -657,7 +920,7 @@ static void scribble(struct emu_dir *d, uint64_t n)
 	struct emu_cell *c = &d->cell[n % EMU_DEPTH];
 	int i;
 
-	switch (random() % 7) {
+	switch (random() % 8) {
 	case 0:
 		p->nsegs = (uint16_t)nasty();
 		p->flags = (uint16_t)(random() % 4);
@@ -670,7 +933,7 @@ static void scribble(struct emu_dir *d, uint64_t n)
 		break;
 	case 2:
 		c->seq = emu_seq(n);
-		c->status = random() % 2 ? any() : (uint32_t)(random() % 3) << 30;
+		c->status = random() % 2 ? any() : (uint32_t)(random() % 4) << 30;
 		c->length = (uint32_t)nasty();
 		break;
 	case 3:
@@ -683,6 +946,14 @@ static void scribble(struct emu_dir *d, uint64_t n)
 		break;
 	case 4:
 		d->rx.land_tail = nasty();
+		break;
+	case 6: /* segments of a message in the sender's memory */
+		for (i = 0; i < (int)EMU_HELD_SEGS; i++) {
+			struct emu_seg at = {nasty_addr((int)(random() % 2)), random() % 3 ? 0x10000 : any(),
+					     random() % 2 ? (uint32_t)(any() % 3000) : (uint32_t)nasty()};
+
+			memcpy(c->data + (size_t)i * sizeof(at), &at, sizeof(at));
+		}
 		break;
 	default:
 		d->rx.reaped = nasty();
@@ -754,6 +1025,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_no_overtaking, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_cells, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_read, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_shrinking_window, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_held, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_held_goes, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_read_pulled, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_hostile, setup, teardown),
 	};
 

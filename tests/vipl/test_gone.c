@@ -579,6 +579,10 @@ static void stream_server(struct end *e)
 		CHECK(d == end_desc(e, 0));
 		if (r != VIP_SUCCESS) /* it may have been in time */
 			CHECK_EQ(d->CS.Status & VIP_STATUS_PROTECTION_ERROR, VIP_STATUS_PROTECTION_ERROR);
+		if (x.moved) { /* with what has come in time */
+			munmap(x.moved, BYTES);
+			x.moved = NULL;
+		}
 		end_lost(e, &x, way);
 	}
 	end_sync(e);
