@@ -99,7 +99,8 @@ struct perf_options {
 	bool all;	/* sizes up to what the NIC can do */
 	uint64_t count; /* 0: as many as fit in `seconds` */
 	uint64_t warmup;
-	double seconds; /* for a row */
+	bool warmup_given; /* else fewer, where so many take long */
+	double seconds;	   /* for a row */
 	bool csv, json, quiet;
 };
 

@@ -13,13 +13,14 @@
 
 #include "tools/perf.h"
 
-#define CLOCK_NS    5000    /* beside which reading the clock is nothing */
-#define MAX_BATCH   4096    /* exchanges */
-#define LEAD	    16	    /* exchanges after an order, while which both ends forget their waking */
+#define CLOCK_NS    5000 /* beside which reading the clock is nothing */
+#define MAX_BATCH   4096 /* exchanges */
+#define LEAD	    16	 /* exchanges after an order, while which both ends forget their waking */
+#define WARM_STEP   10
 #define PROBES	    4	    /* samples of the few messages, */
 #define PROBE	    8	    /* and of these in one sample */
 #define MAX_SAMPLES 1000000 /* of a row, and of an order */
-#define CHECKS	    64
+#define CHECKS	    16
 #define BURSTS	    20 /* of a row, if they are not too small then */
 #define ORDERS	    4  /* of a row */
 
@@ -38,7 +39,9 @@ static struct perf_order order_of(const struct perf_link *l, uint32_t bytes, uin
 {
 	return (struct perf_order){.what = PERF_RUN,
 				   .bytes = bytes,
-				   .lead = LEAD,
+				   .lead = is_burst(&l->plan) ? 0
+					   : l->plan.pause_us ? 1
+							      : LEAD,
 				   .count = count,
 				   .batch = batch,
 				   .window = l->plan.window};
@@ -66,18 +69,16 @@ struct cost {
 static int probe(struct perf_link *l, uint32_t bytes, struct cost *c)
 {
 	bool burst = is_burst(&l->plan);
-	uint64_t batch = burst ? l->plan.window : PROBE, ns[PROBES], start = tool_now_ns(), best = UINT64_MAX;
-	struct perf_order o = order_of(l, bytes, l->plan.pause_us ? 1 : PROBES * batch, 1);
+	uint64_t batch = burst ? l->plan.window : l->plan.pause_us ? 1 : PROBE;
+	uint64_t ns[PROBES], start = tool_now_ns(), best = UINT64_MAX;
+	struct perf_order o = order_of(l, bytes, batch * (burst ? 1 : PROBES), batch);
 
-	o.batch = l->plan.pause_us ? 1 : batch;
-	if (l->plan.pause_us)
-		o.lead = 1;
 	if (perf_ask(l, &o, ns))
 		return -1;
 	for (uint64_t i = 0; i < o.count / o.batch; i++)
 		best = ns[i] < best ? ns[i] : best;
 	c->best_ns = best ? (double)best / (double)o.batch : 1;
-	c->all_ns = (double)(tool_now_ns() - start) / (double)(o.count + (burst ? 0 : o.lead));
+	c->all_ns = (double)(tool_now_ns() - start) / (double)(o.count + o.lead);
 	return 0;
 }
 
@@ -149,8 +150,6 @@ static int collect(struct perf_link *l, const struct perf_options *o, uint32_t b
 		struct perf_order order = order_of(l, bytes, samples * batch, batch);
 		uint64_t start = tool_now_ns();
 
-		if (l->plan.pause_us)
-			order.lead = 1;
 		if (make_room(l, s, samples) || perf_ask(l, &order, s->ns + s->have))
 			return -1;
 		s->have += samples;

@@ -105,16 +105,20 @@ static int run_server(const struct perf_options *o, const char *meeting)
 static int run_client(const struct perf_options *o, const char *meeting, struct tool_child *server)
 {
 	struct perf_link l = {0};
+	bool said = false;
 	int err;
 
 	note_processors(o);
 	perf_rows_begin(o);
 	err = ask(&l, o, meeting);
 	perf_rows_end(!err);
+	/* before we hang up: what it says then is a cause, not a consequence */
+	if (err && server->pid)
+		said = tool_child_stop(server, true);
 	perf_close(&l);
-	if (!(server->pid && tool_child_stop(server, err)) && err)
-		complain(l.n.fault);
-	return err ? EXIT_FAILURE : EXIT_SUCCESS;
+	if (!err)
+		return server->pid && tool_child_stop(server, false) ? EXIT_FAILURE : EXIT_SUCCESS;
+	return said ? EXIT_FAILURE : complain(l.n.fault);
 }
 
 static int run(int argc, char **argv)

@@ -14,7 +14,13 @@
 
 #include "tools/perf.h"
 
-#define LOOKS 64 /* at memory that the peer writes straight into, between two calls of VIPL */
+/*
+ * Polls without anything, after which others may run: where the processors have
+ * other work, too, who burns his time slice while he waits has none left when
+ * the message comes.
+ */
+#define SPINS 4096
+#define LOOKS 16 /* at memory that the peer writes straight into, between two calls of VIPL */
 
 static size_t round_up(size_t bytes, size_t to)
 {
@@ -233,10 +239,12 @@ static int fault_stall(struct perf_link *l)
 
 int perf_patience(struct perf_link *l, uint32_t spins, uint64_t *give_up)
 {
-	if (l->yield)
+	bool yield = l->yield || spins > SPINS;
+
+	if (yield)
 		sched_yield();
 	/* a yield may take a time slice */
-	if (spins % (l->yield ? 64 : 65536))
+	if (spins % (yield ? 64 : 65536))
 		return 0;
 	if (!*give_up)
 		*give_up = tool_now_ns() + PERF_STALL_MS * 1000000ull;
@@ -372,7 +380,7 @@ int perf_until_flag(struct perf_link *l, uint32_t v, const uint8_t *byte, uint8_
 	uint64_t give_up = 0;
 
 	for (uint32_t spins = 1; __atomic_load_n(byte, __ATOMIC_ACQUIRE) != flag; spins++) {
-		if (spins % looks == 0 && advance(l, v, VQ_RECV, spins, false) < 0)
+		if ((spins % looks == 0 || spins > SPINS) && advance(l, v, VQ_RECV, spins, false) < 0)
 			return -1;
 		if (perf_patience(l, spins, &give_up))
 			return -1;

@@ -20,7 +20,6 @@
 
 #define ALL_MAX	   (4u << 20) /* "-s all" */
 #define MAX_TIME   3600
-#define NOT_GIVEN  UINT64_MAX
 #define COST_BYTES 64 /* of a message that is never sent */
 
 static const struct {
@@ -81,7 +80,7 @@ static const struct {
 	{'s', NULL, "SIZE,...|all", ALL, "bytes, k and m allowed; all: 1, 2, 4 .. 4m"},
 	{'n', NULL, "COUNT", ALL, "messages for a row (default: as many as fit in --time)"},
 	{O_TIME, "time", "SECONDS", ALL, "for a row, about (default 0.3)"},
-	{O_WARMUP, "warmup", "N", ALL, "messages before that are not timed"},
+	{O_WARMUP, "warmup", "N", ALL, "messages before that are not timed (default: some)"},
 	{O_SEGS, "segs", "N", TRANSFER | T(OVERLAP), "data segments of a descriptor (default 1)"},
 	{O_VIS, "vis", "N", TRANSFER, "VIs, used in turn (default 1)"},
 	{O_IDLE, "idle", "N", DATA, "more VIs, connected, with a receive posted, never used"},
@@ -254,6 +253,7 @@ static int parse_numeric(int opt, struct perf_options *o)
 	case 'n':
 		return number("-n", 1, PERF_MAX_COUNT, &o->count);
 	case O_WARMUP:
+		o->warmup_given = true;
 		return number("--warmup", 0, PERF_MAX_COUNT, &o->warmup);
 	case O_SEGS:
 		return number32("--segs", 1, PERF_MAX_SEGS, &p->segs);
@@ -370,7 +370,7 @@ static int check_together(struct perf_options *o)
 	}
 	if (!p->ncpus)
 		p->ncpus = (uint32_t)tool_processors(p->cpu, p->test == PERF_MULTICAST ? PERF_MAX_CPUS : 2);
-	if (o->warmup == NOT_GIVEN)
+	if (!o->warmup_given)
 		o->warmup = p->pause_us ? 2 : tests[p->test].warmup;
 	return check_sizes(o);
 }
@@ -484,7 +484,6 @@ int perf_parse(int argc, char **argv, struct perf_options *o)
 			 .buffers = 1,
 			 .window = 64,
 			 .receivers = 1},
-		.warmup = NOT_GIVEN,
 		.seconds = 0.3,
 	};
 	if (argc < 2)

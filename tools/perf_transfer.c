@@ -250,7 +250,8 @@ static int read_exchange(struct perf_link *l, const struct perf_order *o)
 		return -1;
 	if (o->what != PERF_CHECK)
 		return 0;
-	return perf_verify(l, perf_recv_buffer(l, number), number, false, false, l->bytes);
+	/* what is there was put there once: read_start */
+	return perf_verify(l, perf_recv_buffer(l, number), number % l->plan.buffers, false, false, l->bytes);
 }
 
 /* ---- write-bw, read-bw ---- */

@@ -291,6 +291,7 @@ static int run(int argc, char **argv)
 	struct pp_link link = {0};
 	char meeting[TOOL_DISCRIMINATOR];
 	int cpu[2], cpus, err;
+	bool said;
 
 	tool_quiet_library();
 	err = parse_options(argc, argv, &o);
@@ -320,9 +321,13 @@ static int run(int argc, char **argv)
 
 	err = o.host ? run_client(&o, &link, meeting, &table, cpus, cpu, &server)
 		     : run_server(&o, &link, meeting, &table, cpus);
+	/* before we hang up: what it says then is a cause, not a consequence */
+	said = err && server.pid && tool_child_stop(&server, true);
 	pp_close(&link);
-	if (!(server.pid && tool_child_stop(&server, err)) && err)
+	if (err && !said)
 		complain(link.n.fault);
+	if (!err && server.pid)
+		tool_child_stop(&server, false);
 	json_decref(table.rows);
 	return err ? EXIT_FAILURE : EXIT_SUCCESS;
 }
