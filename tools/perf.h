@@ -36,7 +36,8 @@
 #define PERF_MAX_WINDOW	   65536u
 #define PERF_MAX_BUFFERS   65536u
 #define PERF_MAX_COUNT	   1000000000u
-#define PERF_SPARE	   8u /* descriptors of a queue beyond the window: acknowledgements */
+#define PERF_MAX_TIMES	   100000 /* samples of a row of overlap, multicast and cost, which keep them all */
+#define PERF_SPARE	   8u	  /* descriptors of a queue beyond the window: acknowledgements */
 
 /* ---- perf_memory.c ---- */
 

@@ -13,12 +13,11 @@
 
 #include "tools/perf.h"
 
-#define CLOCK_NS    5000
-#define MAX_BATCH   64
-#define MAX_SAMPLES 100000
-#define PROBES	    3
-#define CQ_ENTRIES  256
-#define SETTLE_US   200 /* for the server to sleep in VipConnectWait */
+#define CLOCK_NS   5000
+#define MAX_BATCH  64
+#define PROBES	   3
+#define CQ_ENTRIES 256
+#define SETTLE_US  200 /* for the server to sleep in VipConnectWait */
 
 /* What is made up to MAX_BATCH times. */
 struct item {
@@ -168,18 +167,18 @@ static void emit(const struct perf_link *l, const struct item *it, const char *n
 
 static int measure(struct perf_link *l, const struct perf_options *o, struct item *it)
 {
-	double *make = calloc(2 * MAX_SAMPLES, sizeof(*make)), *end = make + MAX_SAMPLES;
-	uint64_t until = tool_now_ns() + (uint64_t)(o->seconds * 1e9), samples = 0, most = MAX_SAMPLES;
+	double *make = calloc(2 * PERF_MAX_TIMES, sizeof(*make)), *end = make + PERF_MAX_TIMES;
+	uint64_t until = tool_now_ns() + (uint64_t)(o->seconds * 1e9), samples = 0, most = PERF_MAX_TIMES;
 	uint32_t batch;
 	int err = -1;
 
 	if (!make)
-		return vnic_fault(&l->n, "no memory for %d times", 2 * MAX_SAMPLES);
+		return vnic_fault(&l->n, "no memory for %d times", 2 * PERF_MAX_TIMES);
 	perf_progress(it->make_name, it->bytes, 1, 1);
 	if (probe(l, it, o->warmup, &batch))
 		goto out;
 	if (o->count)
-		most = smaller(MAX_SAMPLES, (o->count + batch - 1) / batch);
+		most = (o->count + batch - 1) / batch;
 	do {
 		uint64_t make_ns, end_ns;
 

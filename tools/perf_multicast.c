@@ -32,7 +32,6 @@
 #define SPIN_WAIT_NS 20000ull	   /* as long as VipRecvWait does */
 #define READY_MS     30000
 #define MIN_TIMES    5
-#define MAX_TIMES    100000
 #define DEPTH	     2
 
 struct seat {
@@ -120,7 +119,7 @@ static int await_watchers(struct perf_link *l, struct stage *s, uint32_t message
 
 		for (uint32_t spins = 1; __atomic_load_n(&seat->seen, __ATOMIC_ACQUIRE) != message; spins++) {
 			if (perf_patience(l, spins, &give_up) ||
-			    (spins % 65536 == 0 && check_receiver(l, s, nth)))
+			    (spins % 256 == 0 && check_receiver(l, s, nth)))
 				return -1;
 		}
 		if (seat->bad)
@@ -309,20 +308,20 @@ static uint64_t how_many(const struct perf_options *o, uint64_t took_ns, uint64_
 	double fit = messages ? o->seconds * 1e9 / ((double)took_ns / (double)messages) : MIN_TIMES;
 
 	if (o->count)
-		return o->count < MAX_TIMES ? o->count : MAX_TIMES;
-	return fit < MIN_TIMES ? MIN_TIMES : fit > MAX_TIMES ? MAX_TIMES : (uint64_t)fit;
+		return o->count;
+	return fit < MIN_TIMES ? MIN_TIMES : fit > PERF_MAX_TIMES ? PERF_MAX_TIMES : (uint64_t)fit;
 }
 
 /* *@number: of all messages so far. */
 static int measure(struct perf_link *l, const struct perf_options *o, uint32_t bytes, uint64_t *number)
 {
-	uint64_t warm = o->warmup < MAX_TIMES ? o->warmup : MAX_TIMES, start, n;
-	uint64_t *ns = calloc(MAX_TIMES, sizeof(*ns));
-	double *value = calloc(MAX_TIMES, sizeof(*value));
+	uint64_t warm = o->warmup < PERF_MAX_TIMES ? o->warmup : PERF_MAX_TIMES, start, n;
+	uint64_t *ns = calloc(PERF_MAX_TIMES, sizeof(*ns));
+	double *value = calloc(PERF_MAX_TIMES, sizeof(*value));
 	int err = -1;
 
 	if (!ns || !value) {
-		vnic_fault(&l->n, "no memory for %d times", MAX_TIMES);
+		vnic_fault(&l->n, "no memory for %d times", PERF_MAX_TIMES);
 		goto out;
 	}
 	start = tool_now_ns();

@@ -353,6 +353,8 @@ static int check_together(struct perf_options *o)
 		return bad("--server takes no host", o->host);
 	if (o->csv && o->json)
 		return bad("--csv or --json", "not both");
+	if (o->count > PERF_MAX_TIMES && p->test >= PERF_OVERLAP)
+		return bad("-n: 100000 at most for this test", NULL);
 	if (p->pause_us && !p->wait)
 		return bad("--pause needs --wait", NULL);
 	if (p->check && ((1u << p->test) & BURSTS) && p->buffers < p->vis)

@@ -13,7 +13,6 @@
 #include "tools/perf.h"
 
 #define MIN_TIMES   5
-#define MAX_TIMES   100000
 #define TRIES	    20
 #define TRY_ROUNDS  20000
 #define DEFAULT_EST 1000000.0 /* ns, when nothing was measured yet */
@@ -132,19 +131,19 @@ static uint64_t how_many(const struct perf_options *o, double each_ns)
 	double fit = o->seconds * 1e9 / 3 / each_ns; /* one alone takes half as long as with computing */
 
 	if (o->count)
-		return o->count < MAX_TIMES ? o->count : MAX_TIMES;
-	return fit < MIN_TIMES ? MIN_TIMES : fit > MAX_TIMES ? MAX_TIMES : (uint64_t)fit;
+		return o->count;
+	return fit < MIN_TIMES ? MIN_TIMES : fit > PERF_MAX_TIMES ? PERF_MAX_TIMES : (uint64_t)fit;
 }
 
 static int measure(struct perf_link *l, const struct perf_options *o, uint32_t bytes, double round_ns)
 {
-	struct times *t = calloc(2 * MAX_TIMES, sizeof(*t)), *both = t + MAX_TIMES;
-	double *value = calloc(MAX_TIMES, sizeof(*value));
-	uint64_t warm = o->warmup < MAX_TIMES ? o->warmup : MAX_TIMES, n, rounds;
+	struct times *t = calloc(2 * PERF_MAX_TIMES, sizeof(*t)), *both = t + PERF_MAX_TIMES;
+	double *value = calloc(PERF_MAX_TIMES, sizeof(*value));
+	uint64_t warm = o->warmup < PERF_MAX_TIMES ? o->warmup : PERF_MAX_TIMES, n, rounds;
 	int err = -1;
 
 	if (!t || !value) {
-		vnic_fault(&l->n, "no memory for %d times", MAX_TIMES);
+		vnic_fault(&l->n, "no memory for %d times", PERF_MAX_TIMES);
 		goto out;
 	}
 	if (warm && transfers(l, bytes, 0, t, warm))
