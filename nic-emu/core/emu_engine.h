@@ -45,6 +45,8 @@ struct emu_link {
 	const struct emu_host *host;
 	const uint32_t *revoking;      /* own memory goes away right now; not the peer's to write */
 	const uint32_t *peer_revoking; /* the peer's does: it looks for itself */
+	const uint64_t *own_idle;      /* ka_idle(): not the peer's to write; and ... */
+	const uint64_t *peer_idle;     /* ... as the peer says */
 	const bool *tx_careful;	       /* whoever works on this half touches own memory with care */
 	const bool *rx_careful;
 	uint32_t side; /* own: 0 or 1 */
@@ -62,6 +64,7 @@ struct emu_link {
 	/* messages up to here were not put in place, RDMA writes and all, and must not be overtaken */
 	uint64_t tx_write, tx_any;
 	uint64_t land_head;
+	uint64_t land_seen;   /* of the peer's land_tail: to look again takes the line away from him */
 	uint64_t stream_left; /* bytes of the current message still to go through the landing ring */
 	struct emu_seg tx_seg[EMU_MAX_SEGS]; /* its source */
 	const uint8_t *tx_flat;		     /* or this, which stays as it is */
@@ -70,14 +73,17 @@ struct emu_link {
 	uint64_t tx_off;		     /* ... byte in it */
 	bool tx_direct;			     /* all of it may be touched without care */
 	bool source_gone;		     /* it went away while the message was under way */
+	struct ka_tpt_entry tx_own, tx_peer; /* what was checked last (ka_tpt_check_kept) */
 
 	/* rx half */
 	uint64_t rx_posted; /* receives put into the ring */
 	uint64_t rx_next;   /* message to take next */
 	uint64_t land_tail;
-	uint64_t rx_got; /* bytes of the current message already taken from the landing ring */
-	bool rx_ok;	 /* they are where they belong */
+	uint32_t rx_streak; /* messages found without looking in vain */
+	uint64_t rx_got;    /* bytes of the current message already taken from the landing ring */
+	bool rx_ok;	    /* they are where they belong */
 	struct emu_msg rx_msg;
+	struct ka_tpt_entry rx_own; /* as tx_own */
 };
 
 struct emu_send {
@@ -138,9 +144,10 @@ int emu_read_check(struct emu_link *l, const struct emu_seg *target, const uint8
 enum emu_sent emu_read_here(struct emu_link *l, const struct emu_seg *target, const uint8_t *place,
 			    const struct emu_seg *seg, uint32_t nsegs);
 
-/* Scatter @n bytes that are bytes [at, at + n) of a message into own segments, which are checked. */
-bool emu_scatter(struct emu_link *l, bool careful, const struct emu_seg *seg, uint32_t nsegs, uint64_t at,
-		 const uint8_t *from, uint64_t n);
+/* Scatter @n bytes that are bytes [at, at + n) of a message into own segments, which are checked; @kept:
+ * tx_own or rx_own, whichever half this is. */
+bool emu_scatter(struct emu_link *l, bool careful, struct ka_tpt_entry *kept, const struct emu_seg *seg,
+		 uint32_t nsegs, uint64_t at, const uint8_t *from, uint64_t n);
 
 /* emu_post_recv - publish receive number rx_posted; @bad: its format is wrong. */
 void emu_post_recv(struct emu_link *l, const struct emu_seg *seg, uint32_t nsegs, bool bad);

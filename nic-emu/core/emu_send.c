@@ -38,17 +38,18 @@ struct target {
 /* Add a segment of the peer's to the target; false: it may not be written. */
 static bool add_target(struct emu_link *l, struct target *t, struct emu_seg s)
 {
-	struct ka_tpt_entry e;
+	const struct ka_tpt_entry *e = &l->tx_peer;
 	uint8_t *base;
 
-	if (!ka_tpt_check(l->peer_tpt, s.handle, s.addr, s.len, l->peer_tag, t->rights, &e))
+	if (!ka_tpt_check_kept(l->peer_tpt, l->peer_idle, s.handle, s.addr, s.len, l->peer_tag, t->rights,
+			       &l->tx_peer))
 		return false;
 	if (s.len == 0)
 		return true;
 	if (t->in_place) {
-		base = e.object == 0 ? NULL : l->host->map(l, &e);
+		base = e->object == 0 ? NULL : l->host->map(l, e);
 		if (base)
-			t->place[t->used] = base + (s.addr - e.start);
+			t->place[t->used] = base + (s.addr - e->start);
 		else
 			t->in_place = false;
 	}
@@ -128,30 +129,20 @@ static bool source_ok(struct emu_link *l)
 
 	l->tx_direct = !*l->tx_careful;
 	for (i = l->tx_at; i < l->tx_nsegs; i++) {
-		if (!own_ok(l, &l->tx_seg[i], l->tx_rights, &l->tx_direct))
+		if (!own_ok(l, &l->tx_own, &l->tx_seg[i], l->tx_rights, &l->tx_direct))
 			return false;
 	}
 	return true;
 }
 
-static enum emu_sent finish(struct emu_link *l, uint64_t total)
-{
-	struct ka_conn_side *me = &l->region->ctl.side[l->side];
-
-	ka_store_relaxed(&me->bytes, me->bytes + total);
-	ka_store_relaxed(&me->msgs, me->msgs + 1);
-	return EMU_SENT;
-}
-
 /* Has nothing of the target been taken out of the peer's TPT? */
-static bool target_ok(const struct emu_link *l, const struct target *t)
+static bool target_ok(struct emu_link *l, const struct target *t)
 {
-	struct ka_tpt_entry e;
 	uint32_t i;
 
 	for (i = 0; i < t->used; i++) {
-		if (!ka_tpt_check(l->peer_tpt, t->seg[i].handle, t->seg[i].addr, t->seg[i].len, l->peer_tag,
-				  t->rights, &e))
+		if (!ka_tpt_check_kept(l->peer_tpt, l->peer_idle, t->seg[i].handle, t->seg[i].addr,
+				       t->seg[i].len, l->peer_tag, t->rights, &l->tx_peer))
 			return false;
 	}
 	return true;
@@ -209,20 +200,12 @@ static enum emu_sent put_in_place(struct emu_link *l, const struct target *t, ui
 }
 
 /* Publish the next message. */
-static void publish(struct emu_link *l, struct emu_dir *d, const struct emu_send *s, uint32_t status,
-		    uint64_t length)
+static void publish(struct emu_link *l, const struct emu_send *s, uint32_t status, uint64_t length)
 {
-	struct emu_cell *c = &d->cell[l->tx_next % EMU_DEPTH];
 	bool imm = s->op == EMU_OP_WRITE && s->has_imm;
 
-	ka_store_relaxed(&c->status, status | (s->has_imm ? VIP_STATUS_IMMEDIATE : 0));
-	ka_store_relaxed(&c->length, (uint32_t)length);
-	ka_store_relaxed(&c->imm, s->imm);
-	ka_store_relaxed(&c->addr, s->target.addr);
-	ka_store_relaxed(&c->handle, s->target.handle);
-	ka_store_relaxed(&c->op, (uint32_t)(imm ? EMU_OP_WRITE_IMM : s->op));
-	ka_store_release(&c->seq, emu_seq(l->tx_next));
-	l->tx_next++;
+	emu_publish(l, imm ? EMU_OP_WRITE_IMM : s->op, status | (s->has_imm ? VIP_STATUS_IMMEDIATE : 0),
+		    (uint32_t)length, s->imm, &s->target);
 }
 
 /* The rest goes as zeros, so that the stream stays in step, and the receiver is told. */
@@ -321,13 +304,13 @@ static enum emu_sent hand_over(struct emu_link *l, struct emu_dir *d, const stru
 
 	if (cell && !gather(l, d->cell[l->tx_next % EMU_DEPTH].data, s->total))
 		return EMU_BAD_SOURCE; /* nobody has seen anything */
-	publish(l, d, s, cell ? EMU_IN_CELL : EMU_IN_LAND, s->total);
+	publish(l, s, cell ? EMU_IN_CELL : EMU_IN_LAND, s->total);
 	if (s->op == EMU_OP_SEND || (s->op == EMU_OP_WRITE && s->has_imm))
 		l->tx_recv++;
 	l->tx_any = l->tx_next;
 	if (s->op == EMU_OP_WRITE)
 		l->tx_write = l->tx_next;
-	finish(l, s->total);
+	emu_count(l, s->total);
 	if (cell)
 		return EMU_SENT_UNREAPED;
 	l->stream_left = s->total;
@@ -359,13 +342,14 @@ static enum emu_sent transfer(struct emu_link *l, struct emu_dir *d, const struc
 	else if (r == EMU_SOURCE_GONE)
 		bad = VIP_STATUS_PARTIAL_ERROR;
 	if (bad || takes)
-		publish(l, d, s, bad | EMU_IN_PLACE, bad ? 0 : s->total);
+		publish(l, s, bad | EMU_IN_PLACE, bad ? 0 : s->total);
 	l->tx_recv += takes;
 	if (r == EMU_SOURCE_GONE)
 		return r;
 	if (bad)
 		return write && !(bad & VIP_STATUS_FORMAT_ERROR) ? EMU_BAD_TARGET : EMU_BAD_RECEIVE;
-	return finish(l, s->total);
+	emu_count(l, s->total);
+	return EMU_SENT;
 }
 
 enum emu_sent emu_send_start(struct emu_link *l, const struct emu_send *s)
@@ -383,7 +367,7 @@ enum emu_sent emu_send_start(struct emu_link *l, const struct emu_send *s)
 		return transfer(l, d, s);
 	if (s->op == EMU_OP_REPLY && !s->error && s->total)
 		return hand_over(l, d, s);
-	publish(l, d, s, s->error | EMU_IN_PLACE, s->op == EMU_OP_READ ? s->total : 0);
+	publish(l, s, s->error | EMU_IN_PLACE, s->op == EMU_OP_READ ? s->total : 0);
 	l->tx_any = l->tx_next;
 	return EMU_SENT_UNREAPED;
 }
@@ -393,8 +377,9 @@ int emu_read_check(struct emu_link *l, const struct emu_seg *target, const uint8
 	struct ka_tpt_entry e;
 	const uint8_t *base = NULL;
 
-	if (!(l->peer_rdma & KA_R_RDMA_READ) || !ka_tpt_check(l->peer_tpt, target->handle, target->addr,
-							      target->len, l->peer_tag, KA_R_RDMA_READ, &e))
+	if (!(l->peer_rdma & KA_R_RDMA_READ) ||
+	    !ka_tpt_check(l->peer_tpt, l->peer_idle, target->handle, target->addr, target->len, l->peer_tag,
+			  KA_R_RDMA_READ, &e))
 		return -1;
 	if (e.object && target->len && !ka_load_acquire(l->peer_revoking) && may_overtake(l, true))
 		base = l->host->map(l, &e);
@@ -412,10 +397,10 @@ enum emu_sent emu_read_here(struct emu_link *l, const struct emu_seg *target, co
 
 	if (!busy_begin(l))
 		r = EMU_IS_DOWN;
-	else if (!ka_tpt_check(l->peer_tpt, target->handle, target->addr, target->len, l->peer_tag,
-			       KA_R_RDMA_READ, &e))
+	else if (!ka_tpt_check(l->peer_tpt, l->peer_idle, target->handle, target->addr, target->len,
+			       l->peer_tag, KA_R_RDMA_READ, &e))
 		r = EMU_BAD_TARGET;
-	else if (!emu_scatter(l, *l->tx_careful, seg, nsegs, 0, place, target->len))
+	else if (!emu_scatter(l, *l->tx_careful, &l->tx_own, seg, nsegs, 0, place, target->len))
 		r = EMU_BAD_SOURCE;
 	busy_end(l);
 	return r;
