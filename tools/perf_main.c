@@ -32,10 +32,8 @@ static void note_processors(const struct perf_options *o)
 
 	if (o->quiet || processes <= processors)
 		return;
-	if (processors < 2)
-		fprintf(stderr, PERF ": there is only one processor: all %u processes share it\n", processes);
-	else
-		fprintf(stderr, PERF ": %u processes share %u processors\n", processes, processors);
+	fprintf(stderr, PERF ": %u processes share %u processor%s\n", processes, processors,
+		processors == 1 ? "" : "s");
 }
 
 static int serve(struct perf_link *l, const struct perf_options *o, const char *meeting)

@@ -348,18 +348,28 @@ static void server_and_client(void **state)
 	room_assert_empty(r);
 }
 
+/* A first row that comes soon tells that both are at work, a second one that takes long. */
+#define LONG "-n", "5000", "-s", "64,2m", "-q"
+
+static void await_row(struct proc *p, const char *test)
+{
+	char line[32];
+
+	snprintf(line, sizeof(line), "\n%s", test);
+	proc_await(p, line, 2 * MS);
+	assert_false(proc_ended(p, 0));
+}
+
 static void one_is_killed(const struct room *r, const char *test, const char *way, bool server_dies)
 {
 	const char *server[] = {"vip_perf", test, "--server", NULL};
-	const char *client[] = {"vip_perf", test, "--time", "60", "-s", "2m", "-q", "localhost", way, NULL};
+	const char *client[] = {"vip_perf", test, LONG, "localhost", way, NULL};
 	struct proc ps, pc, *dies = server_dies ? &ps : &pc, *stays = server_dies ? &pc : &ps;
 	int64_t start;
 
 	proc_start(&ps, r, NULL, server);
 	proc_start(&pc, r, NULL, client);
-	sleep_ms(500 * SLOWER);
-	assert_false(proc_ended(&ps, 0));
-	assert_false(proc_ended(&pc, 0));
+	await_row(&pc, test);
 	start = now_ms();
 	kill(dies->pid, SIGKILL);
 	proc_assert_refusal(stays, MS, "vip_perf:");
@@ -386,14 +396,13 @@ static void interrupted(void **state)
 	struct room *r = *state;
 
 	for (size_t i = 0; i < 3; i++) {
-		const char *argv[] = {"vip_perf", tests[i > 0], "--time", "60", "-s", "2m", "-q", NULL};
+		const char *argv[] = {"vip_perf", tests[i > 0], LONG, NULL};
 		pid_t pids[8];
 		struct proc p;
 		int n;
 
 		proc_start(&p, r, NULL, argv);
-		sleep_ms(500 * SLOWER);
-		assert_false(proc_ended(&p, 0));
+		await_row(&p, tests[i > 0]);
 		n = room_pids(r, "vip_perf", pids, 8);
 		assert_int_equal(n, i > 0 ? 3 : 2);
 		if (i < 2) {
