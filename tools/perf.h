@@ -9,6 +9,7 @@
  * perf_link.c       the two ends find each other: plan, control VI, data VIs
  * perf_move.c       descriptors, buffers, posting, completions, patterns
  * perf_transfer.c   what both ends do in each test of data transfer
+ * perf_order.c      an order, from its giving to its end
  * perf_drive.c      how often: warm-up, batches, samples
  * perf_overlap.c    how much of a transfer computing hides
  * perf_multicast.c  one sender, many receivers
@@ -109,8 +110,6 @@ struct perf_options {
 
 /* Returns 0 to go on, or the exit status + 1 to leave with. */
 int perf_parse(int argc, char **argv, struct perf_options *o);
-/* Is what a client sent a plan that could have come from options? */
-bool perf_plan_ok(const struct perf_plan *p);
 
 /* ---- perf_row.c ---- */
 
@@ -258,6 +257,22 @@ int perf_verify(struct perf_link *l, const uint8_t *buffer, uint64_t number, boo
 
 /* ---- perf_transfer.c ---- */
 
+struct perf_transfer {
+	int (*start)(struct perf_link *l, const struct perf_order *o);	  /* both */
+	int (*exchange)(struct perf_link *l, const struct perf_order *o); /* the client, one message */
+	int (*batch)(struct perf_link *l, const struct perf_order *o);	  /* or all of a sample */
+	int (*answer)(struct perf_link *l, const struct perf_order *o);	  /* the server, all of the order */
+	bool close; /* the client says when it is over: perf_rdma_close */
+};
+
+const struct perf_transfer *perf_transfer_of(const struct perf_plan *p);
+/* The client asks on each VI, and the server answers: all that was posted before is in place then. */
+int perf_rdma_close(struct perf_link *l);
+/* Messages of one VI that are under way at most, when it is @window for all. */
+uint32_t perf_share(const struct perf_link *l, uint32_t window);
+
+/* ---- perf_order.c ---- */
+
 /* The client's begin of an order: the server is ready, but nothing was sent. */
 int perf_begin(struct perf_link *l, struct perf_order *o);
 /* The client's part of an order, all of it; @ns (room for count / batch): how long each sample took. */
@@ -265,9 +280,6 @@ int perf_ask(struct perf_link *l, struct perf_order *o, uint64_t *ns);
 /* The server's, order after order until the client ends it. */
 int perf_answer(struct perf_link *l);
 int perf_end(struct perf_link *l);
-/* bw's: messages of one VI that are under way at most, and by how many its acknowledgements count. */
-uint32_t perf_share(const struct perf_link *l, uint32_t window);
-uint32_t perf_chunk(uint32_t share);
 
 /* ---- the clients' measurements: all rows ---- */
 

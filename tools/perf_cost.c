@@ -25,6 +25,7 @@ struct item {
 	int (*make)(struct perf_link *l, struct item *it, uint32_t i);
 	int (*end)(struct perf_link *l, struct item *it, uint32_t i);
 	uint32_t max_batch;
+	uint32_t row, rows; /* for the progress */
 	const char *memory_name;
 	void *memory;
 	uint64_t bytes;
@@ -174,7 +175,7 @@ static int measure(struct perf_link *l, const struct perf_options *o, struct ite
 
 	if (!make)
 		return vnic_fault(&l->n, "no memory for %d times", 2 * PERF_MAX_TIMES);
-	perf_progress(it->make_name, it->bytes, 1, 1);
+	perf_progress(it->make_name, it->bytes, it->row, it->rows);
 	if (probe(l, it, o->warmup, &batch))
 		goto out;
 	if (o->count)
@@ -198,13 +199,15 @@ out:
 /* ---- all rows ---- */
 
 static int registrations(struct perf_link *l, const struct perf_options *o, enum perf_kind kind,
-			 uint64_t bytes)
+			 uint64_t bytes, uint32_t row, uint32_t rows)
 {
 	struct item it = {.make_name = "register",
 			  .end_name = "deregister",
 			  .make = enter,
 			  .end = leave,
 			  .max_batch = MAX_BATCH,
+			  .row = row,
+			  .rows = rows,
 			  .memory_name = perf_kind_name[kind],
 			  .bytes = bytes};
 	char text[TOOL_BYTES_TEXT];
@@ -229,7 +232,12 @@ int perf_cost(struct perf_link *l, const struct perf_options *o)
 		{"connect", "disconnect", connect_vi, disconnect_vi, .max_batch = 1, .host = o->host},
 	};
 
-	for (size_t i = 0; i < sizeof(items) / sizeof(items[0]); i++) {
+	uint32_t count = sizeof(items) / sizeof(items[0]), row = 0;
+	uint32_t rows = count + (o->memory_given ? 1 : PERF_KINDS) * o->nsizes;
+
+	for (uint32_t i = 0; i < count; i++) {
+		items[i].row = ++row;
+		items[i].rows = rows;
 		if (measure(l, o, &items[i]))
 			return -1;
 	}
@@ -237,7 +245,7 @@ int perf_cost(struct perf_link *l, const struct perf_options *o)
 		if (o->memory_given && kind != (int)l->plan.memory)
 			continue;
 		for (uint32_t i = 0; i < o->nsizes; i++) {
-			if (registrations(l, o, (enum perf_kind)kind, o->sizes[i]))
+			if (registrations(l, o, (enum perf_kind)kind, o->sizes[i], ++row, rows))
 				return -1;
 		}
 	}

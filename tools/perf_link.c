@@ -8,6 +8,7 @@
  */
 #include <assert.h>
 #include <errno.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -257,6 +258,24 @@ int perf_meet_server(struct perf_link *l, const char *host, const char *meeting)
 	return perf_hear(l, &ready, sizeof(ready), 6 * PERF_STALL_MS);
 }
 
+/* Could it have come from options? */
+static bool plan_ok(const struct perf_plan *p)
+{
+	VIP_RELIABILITY_LEVEL level = (VIP_RELIABILITY_LEVEL)p->level;
+
+	for (uint32_t i = 0; i < p->ncpus && i < PERF_MAX_CPUS; i++) {
+		if (p->cpu[i] < 0 || p->cpu[i] >= CPU_SETSIZE)
+			return false;
+	}
+	return p->test < PERF_TESTS && p->memory < PERF_KINDS && p->ncpus <= PERF_MAX_CPUS &&
+	       (level == VIP_SERVICE_UNRELIABLE || level == VIP_SERVICE_RELIABLE_DELIVERY ||
+		level == VIP_SERVICE_RELIABLE_RECEPTION) &&
+	       p->segs >= 1 && p->segs <= PERF_MAX_SEGS && p->vis >= 1 && p->vis <= PERF_MAX_VIS &&
+	       p->idle <= PERF_MAX_VIS && p->buffers >= 1 && p->buffers <= PERF_MAX_BUFFERS &&
+	       p->window >= 1 && p->window <= PERF_MAX_WINDOW && p->receivers >= 1 &&
+	       p->receivers <= PERF_MAX_RECEIVERS && p->pause_us <= 1000000;
+}
+
 int perf_meet_client(struct perf_link *l, const char *meeting)
 {
 	VIP_VI_ATTRIBUTES peer;
@@ -274,7 +293,7 @@ int perf_meet_client(struct perf_link *l, const char *meeting)
 	}
 	if (perf_hear(l, &l->plan, sizeof(l->plan), PERF_STALL_MS))
 		return -1;
-	if (l->plan.magic != PERF_MAGIC || l->plan.version != PERF_VERSION || !perf_plan_ok(&l->plan))
+	if (l->plan.magic != PERF_MAGIC || l->plan.version != PERF_VERSION || !plan_ok(&l->plan))
 		return vnic_fault(&l->n, "the client is not a " PERF " of this version");
 	return 0;
 }

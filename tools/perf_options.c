@@ -386,23 +386,6 @@ static void finish_plan(struct perf_options *o)
 	}
 }
 
-bool perf_plan_ok(const struct perf_plan *p)
-{
-	VIP_RELIABILITY_LEVEL level = (VIP_RELIABILITY_LEVEL)p->level;
-
-	for (uint32_t i = 0; i < p->ncpus && i < PERF_MAX_CPUS; i++) {
-		if (p->cpu[i] < 0 || p->cpu[i] >= CPU_SETSIZE)
-			return false;
-	}
-	return p->test < PERF_TESTS && p->memory < PERF_KINDS && p->ncpus <= PERF_MAX_CPUS &&
-	       (level == VIP_SERVICE_UNRELIABLE || level == VIP_SERVICE_RELIABLE_DELIVERY ||
-		level == VIP_SERVICE_RELIABLE_RECEPTION) &&
-	       p->segs >= 1 && p->segs <= PERF_MAX_SEGS && p->vis >= 1 && p->vis <= PERF_MAX_VIS &&
-	       p->idle <= PERF_MAX_VIS && p->buffers >= 1 && p->buffers <= PERF_MAX_BUFFERS &&
-	       p->window >= 1 && p->window <= PERF_MAX_WINDOW && p->receivers >= 1 &&
-	       p->receivers <= PERF_MAX_RECEIVERS && p->pause_us <= 1000000;
-}
-
 /* ---- the command line ---- */
 
 /* getopt's tables, of all options: what a test does not take it says itself. */

@@ -7,17 +7,10 @@
  * ends a reliable connection; therefore nobody has more messages under way than
  * the other end has receives, which is what acknowledgements are for.
  */
-#include <string.h>
-
 #include "tools/perf.h"
 
 #define LAT_DEPTH 2 /* a receive is there for the next message while the other is being put back */
 #define ACK_DEPTH 4 /* a share of the window has three acknowledgements at most */
-
-struct ready {
-	uint64_t send, receive;
-	uint32_t handle, pad;
-};
 
 uint32_t perf_share(const struct perf_link *l, uint32_t window)
 {
@@ -26,7 +19,8 @@ uint32_t perf_share(const struct perf_link *l, uint32_t window)
 	return share ? share : 1;
 }
 
-uint32_t perf_chunk(uint32_t share)
+/* By how many messages an acknowledgement counts. */
+static uint32_t chunk_of(uint32_t share)
 {
 	return share > 1 ? share / 2 : 1;
 }
@@ -156,8 +150,7 @@ static int rdma_start(struct perf_link *l, const struct perf_order *o)
 	return 0;
 }
 
-/* The client asks on each VI, and the server answers: all that was posted before is in place then. */
-static int rdma_close(struct perf_link *l)
+int perf_rdma_close(struct perf_link *l)
 {
 	for (uint32_t v = 0; v < l->nvis && !l->server; v++) {
 		if (perf_post_token(l, v, 0))
@@ -236,7 +229,7 @@ static int flag_answer(struct perf_link *l, const struct perf_order *o)
 		    perf_until(l, v, VQ_SEND, l->vi[v].number))
 			return -1;
 	}
-	return rdma_close(l);
+	return perf_rdma_close(l);
 }
 
 /* ---- read-lat ---- */
@@ -283,7 +276,7 @@ static int rdma_batch(struct perf_link *l, const struct perf_order *o)
 			return -1;
 	}
 	if (!read)
-		return rdma_close(l);
+		return perf_rdma_close(l);
 	for (uint32_t v = 0; v < l->nvis; v++) {
 		if (perf_until(l, v, VQ_SEND, l->vi[v].q[VQ_SEND].posted))
 			return -1;
@@ -294,7 +287,7 @@ static int rdma_batch(struct perf_link *l, const struct perf_order *o)
 static int rdma_answer(struct perf_link *l, const struct perf_order *o)
 {
 	for (uint64_t i = 0; i < closings(l, o); i++) {
-		if (rdma_close(l))
+		if (perf_rdma_close(l))
 			return -1;
 	}
 	return o->what == PERF_CHECK && is_write(l) ? rdma_verify(l, o, true) : 0;
@@ -317,7 +310,7 @@ static int bw_start(struct perf_link *l, const struct perf_order *o)
 
 	for (uint32_t v = 0; v < l->nvis; v++) {
 		uint64_t messages = part(l, o->batch, v);
-		uint64_t acks = parts(messages, perf_chunk(share));
+		uint64_t acks = parts(messages, chunk_of(share));
 
 		if (l->server ? perf_expect(l, v, true, samples * messages, share)
 			      : perf_expect(l, v, false, samples * acks, ACK_DEPTH))
@@ -341,7 +334,7 @@ static int bw_take_ack(struct perf_link *l, uint32_t v, uint32_t chunk, uint64_t
 
 static int bw_batch(struct perf_link *l, const struct perf_order *o)
 {
-	uint32_t share = perf_share(l, o->window), chunk = perf_chunk(share);
+	uint32_t share = perf_share(l, o->window), chunk = chunk_of(share);
 
 	l->turn = 0;
 	for (uint32_t v = 0; v < l->nvis; v++)
@@ -370,7 +363,7 @@ static int bw_batch(struct perf_link *l, const struct perf_order *o)
 
 static int bw_answer_batch(struct perf_link *l, const struct perf_order *o)
 {
-	uint32_t chunk = perf_chunk(perf_share(l, o->window));
+	uint32_t chunk = chunk_of(perf_share(l, o->window));
 
 	l->turn = 0;
 	for (uint32_t v = 0; v < l->nvis; v++)
@@ -403,24 +396,16 @@ static int bw_answer(struct perf_link *l, const struct perf_order *o)
 	return 0;
 }
 
-/* ---- orders ---- */
+/* ---- all of them ---- */
 
-struct transfer {
-	int (*start)(struct perf_link *l, const struct perf_order *o);	  /* both */
-	int (*exchange)(struct perf_link *l, const struct perf_order *o); /* the client, one message */
-	int (*batch)(struct perf_link *l, const struct perf_order *o);	  /* or all of a sample */
-	int (*answer)(struct perf_link *l, const struct perf_order *o);	  /* the server, all of the order */
-	bool close; /* the client says when it is over */
-};
-
-static const struct transfer *transfer_of(const struct perf_plan *p)
+const struct perf_transfer *perf_transfer_of(const struct perf_plan *p)
 {
-	static const struct transfer lat = {lat_start, lat_exchange, NULL, lat_answer, false},
-				     flag = {flag_start, flag_exchange, NULL, flag_answer, true},
-				     write_bw = {rdma_start, NULL, rdma_batch, rdma_answer, false},
-				     read_lat = {read_start, read_exchange, NULL, rdma_answer, true},
-				     read_bw = {read_start, NULL, rdma_batch, rdma_answer, true},
-				     bw = {bw_start, NULL, bw_batch, bw_answer, false};
+	static const struct perf_transfer lat = {lat_start, lat_exchange, NULL, lat_answer, false},
+					  flag = {flag_start, flag_exchange, NULL, flag_answer, true},
+					  write_bw = {rdma_start, NULL, rdma_batch, rdma_answer, false},
+					  read_lat = {read_start, read_exchange, NULL, rdma_answer, true},
+					  read_bw = {read_start, NULL, rdma_batch, rdma_answer, true},
+					  bw = {bw_start, NULL, bw_batch, bw_answer, false};
 
 	switch (p->test) {
 	case PERF_LAT:
@@ -435,95 +420,5 @@ static const struct transfer *transfer_of(const struct perf_plan *p)
 		return &read_bw;
 	default:
 		return &bw;
-	}
-}
-
-static int sample(struct perf_link *l, const struct perf_order *o, const struct transfer *t, uint64_t *ns)
-{
-	uint64_t start = tool_now_ns();
-
-	for (uint64_t i = 0; i < o->batch && t->exchange; i++) {
-		if (t->exchange(l, o))
-			return -1;
-	}
-	if (t->batch && t->batch(l, o))
-		return -1;
-	*ns = l->plan.pause_us ? l->wake_ns : tool_now_ns() - start;
-	return 0;
-}
-
-int perf_begin(struct perf_link *l, struct perf_order *o)
-{
-	struct ready ready;
-
-	perf_shape(l, o->bytes);
-	if (transfer_of(&l->plan)->start(l, o))
-		return -1;
-	o->receive = (uintptr_t)(l->data + l->half);
-	o->handle = l->data_handle;
-	if (perf_tell(l, o, sizeof(*o)) || perf_hear(l, &ready, sizeof(ready), PERF_STALL_MS))
-		return -1;
-	l->peer.send = ready.send;
-	l->peer.receive = ready.receive;
-	l->peer.handle = ready.handle;
-	return 0;
-}
-
-int perf_ask(struct perf_link *l, struct perf_order *o, uint64_t *ns)
-{
-	const struct transfer *t = transfer_of(&l->plan);
-
-	if (perf_begin(l, o))
-		return -1;
-	for (uint64_t i = 0; i < o->lead && t->exchange; i++) {
-		if (t->exchange(l, o))
-			return -1;
-	}
-	for (uint64_t i = 0; i < o->count / o->batch; i++) {
-		if (sample(l, o, t, &ns[i]))
-			return -1;
-	}
-	return (t->close && rdma_close(l)) || perf_drain(l) ? -1 : 0;
-}
-
-int perf_end(struct perf_link *l)
-{
-	struct perf_order o = {.what = PERF_END};
-
-	return perf_tell(l, &o, sizeof(o)) || perf_hear(l, &o, sizeof(o), PERF_STALL_MS) ? -1 : 0;
-}
-
-static bool order_ok(const struct perf_link *l, const struct perf_order *o)
-{
-	const struct perf_plan *p = &l->plan;
-	bool to_memory = p->test >= PERF_WRITE_LAT && p->test <= PERF_READ_BW;
-
-	return (o->what == PERF_RUN || o->what == PERF_CHECK) && o->bytes <= p->max_bytes &&
-	       (!to_memory || o->bytes > 0) && (p->segs == 1 || o->bytes >= p->segs) &&
-	       o->lead <= PERF_MAX_COUNT && o->count <= PERF_MAX_COUNT && o->batch > 0 &&
-	       o->count % o->batch == 0 && o->window > 0 && o->window <= p->window;
-}
-
-int perf_answer(struct perf_link *l)
-{
-	const struct transfer *t = transfer_of(&l->plan);
-	struct ready ready = {.send = (uintptr_t)l->data,
-			      .receive = (uintptr_t)(l->data + l->half),
-			      .handle = l->data_handle};
-	struct perf_order o;
-
-	for (;;) {
-		if (perf_hear(l, &o, sizeof(o), VIP_INFINITE))
-			return -1;
-		if (o.what == PERF_END)
-			return perf_tell(l, &o, sizeof(o));
-		if (!order_ok(l, &o))
-			return vnic_fault(&l->n, "the client gave an order that is none");
-		perf_shape(l, o.bytes);
-		l->peer.receive = o.receive;
-		l->peer.handle = o.handle;
-		if (t->start(l, &o) || perf_tell(l, &ready, sizeof(ready)) || t->answer(l, &o) ||
-		    perf_drain(l))
-			return -1;
 	}
 }
