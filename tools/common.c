@@ -3,11 +3,16 @@
  * common.c - see common.h.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
+#include <sched.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -114,7 +119,8 @@ int tool_bad_option(const char *tool, int opt, char **argv)
 
 	if (opt == ':')
 		return tool_bad_usage(tool, "an option lacks its argument", argv[optind - 1]);
-	return tool_bad_usage(tool, "no such option", optopt ? letter : argv[optind - 1]);
+	/* a long one has a number of its own there when it was given an argument that it does not take */
+	return tool_bad_usage(tool, "no such option", optopt > 0 && optopt < 128 ? letter : argv[optind - 1]);
 }
 
 int tool_other_option(const char *tool, int opt, char **argv, void (*usage)(FILE *to))
@@ -139,6 +145,79 @@ int tool_finish(const char *tool, int rc)
 void tool_quiet_library(void)
 {
 	setenv("VIPL_LOG", "error", 0);
+}
+
+int tool_processors(int *cpu, int max)
+{
+	cpu_set_t allowed;
+	int found = 0;
+
+	if (sched_getaffinity(0, sizeof(allowed), &allowed))
+		return 0;
+	for (int i = 0; i < CPU_SETSIZE && found < max; i++) {
+		if (CPU_ISSET(i, &allowed))
+			cpu[found++] = i;
+	}
+	return found;
+}
+
+void tool_pin(pid_t pid, int cpu)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	sched_setaffinity(pid, sizeof(set), &set);
+}
+
+pid_t tool_child_start(struct tool_child *c)
+{
+	pid_t parent = getpid();
+	int ends[2];
+
+	if (pipe2(ends, O_CLOEXEC))
+		return -1;
+	c->pid = fork();
+	if (c->pid < 0) {
+		close(ends[0]);
+		close(ends[1]);
+		c->pid = 0;
+		return -1;
+	}
+	if (c->pid == 0) {
+		int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (getppid() != parent)
+			_exit(EXIT_FAILURE);
+		dup2(null, STDIN_FILENO);
+		dup2(null, STDOUT_FILENO);
+		dup2(ends[1], STDERR_FILENO);
+		return 0;
+	}
+	close(ends[1]);
+	c->errors = ends[0];
+	return c->pid;
+}
+
+bool tool_child_stop(struct tool_child *c, bool failed)
+{
+	char line[600];
+	ssize_t n;
+	bool said;
+
+	if (failed) {
+		/* It may be about to say what is the cause of our failure. */
+		usleep(200 * 1000);
+		kill(c->pid, SIGTERM);
+	}
+	n = read(c->errors, line, sizeof(line));
+	said = n > 0;
+	if (said && write(STDERR_FILENO, line, (size_t)n) != n)
+		said = false;
+	close(c->errors);
+	waitpid(c->pid, NULL, 0);
+	return said;
 }
 
 int vnic_fault(struct vnic *n, const char *fmt, ...)

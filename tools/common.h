@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <sys/types.h>
 
 #include "vipl.h"
 
@@ -62,6 +63,28 @@ int tool_other_option(const char *tool, int opt, char **argv, void (*usage)(FILE
 
 /* At the end of main: @rc, or 1 with a line when the results could not be written. */
 int tool_finish(const char *tool, int rc);
+
+/* The first @max processors that we may use; returns how many there are of them. */
+int tool_processors(int *cpu, int max);
+/* @pid: a process or thread, 0: the caller. */
+void tool_pin(pid_t pid, int cpu);
+
+/* The other end of a program that runs both, in a process of its own. */
+struct tool_child {
+	pid_t pid;  /* 0: none */
+	int errors; /* what it says on stderr */
+};
+
+/*
+ * As fork: 0 in the child, which ends with us, and whose output goes nowhere
+ * but for stderr, which tool_child_stop reads.  -1 with errno.
+ */
+pid_t tool_child_start(struct tool_child *c);
+/*
+ * Waits until it has ended, or ends it when we have @failed.  True when it said
+ * why it failed itself: its line is on stderr then.
+ */
+bool tool_child_stop(struct tool_child *c, bool failed);
 
 /* Set n->fault: by format, or to "call: code: cause" for a failed VIPL call.  Return -1. */
 int vnic_fault(struct vnic *n, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

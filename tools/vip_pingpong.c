@@ -6,16 +6,12 @@
  * server is this program again, forked and executed, on another processor.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <getopt.h>
 #include <jansson.h>
-#include <sched.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "tools/pingpong.h"
@@ -215,85 +211,19 @@ static void print_json(const struct table *t, const struct pp_plan *plan, VIP_RE
 
 /* ---- --local: the server in a process of its own ---- */
 
-struct local_server {
-	pid_t pid;  /* 0: none */
-	int errors; /* what it says on stderr */
-	int cpu[2]; /* the client's and the server's */
-};
-
-/* The first and second processor that we may use; returns how many there are, 2 at most. */
-static int two_processors(int cpu[2])
-{
-	cpu_set_t allowed;
-	int found = 0;
-
-	if (sched_getaffinity(0, sizeof(allowed), &allowed))
-		return 1;
-	for (int i = 0; i < CPU_SETSIZE && found < 2; i++) {
-		if (CPU_ISSET(i, &allowed))
-			cpu[found++] = i;
-	}
-	return found;
-}
-
-static void pin(pid_t pid, int cpu)
-{
-	cpu_set_t set;
-
-	CPU_ZERO(&set);
-	CPU_SET(cpu, &set);
-	sched_setaffinity(pid, sizeof(set), &set);
-}
-
-static int start_server(struct local_server *server, const struct options *o)
+static int start_server(struct tool_child *server, const struct options *o)
 {
 	char port[16];
 	char *argv[] = {PROGRAM, "-d", (char *)o->device, "-p", port, o->wait ? "-w" : NULL, NULL};
-	pid_t parent = getpid();
-	int ends[2];
+	pid_t pid;
 
 	snprintf(port, sizeof(port), "%u", o->port);
-	if (pipe2(ends, O_CLOEXEC))
-		return -1;
-	server->pid = fork();
-	if (server->pid < 0)
-		return -1;
-	if (server->pid == 0) {
-		int null = open("/dev/null", O_RDWR);
-
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		if (getppid() != parent)
-			_exit(EXIT_FAILURE);
-		dup2(null, STDIN_FILENO);
-		dup2(null, STDOUT_FILENO);
-		dup2(ends[1], STDERR_FILENO);
+	pid = tool_child_start(server);
+	if (pid == 0) {
 		execv("/proc/self/exe", argv);
 		_exit(EXIT_FAILURE);
 	}
-	close(ends[1]);
-	server->errors = ends[0];
-	return 0;
-}
-
-/* Ends the server; true when it failed by itself and said why: its line goes to stderr. */
-static bool stop_server(struct local_server *server, bool client_failed)
-{
-	char line[600];
-	ssize_t n;
-	bool said;
-
-	if (client_failed) {
-		/* It may be about to say what is the cause of the client's failure. */
-		usleep(200 * 1000);
-		kill(server->pid, SIGTERM);
-	}
-	n = read(server->errors, line, sizeof(line));
-	said = n > 0;
-	if (said && write(STDERR_FILENO, line, (size_t)n) != n)
-		said = false;
-	close(server->errors);
-	waitpid(server->pid, NULL, 0);
-	return said;
+	return pid < 0 ? -1 : 0;
 }
 
 /* ---- the two roles ---- */
@@ -318,7 +248,7 @@ static int fill_plan(struct options *o, struct vnic *n)
 }
 
 static int run_client(struct options *o, struct pp_link *l, const char *meeting, struct table *t, int cpus,
-		      const struct local_server *server)
+		      const int cpu[2], const struct tool_child *server)
 {
 	if (fill_plan(o, &l->n) || pp_connect(l, o->host, meeting, &o->plan, o->level))
 		return -1;
@@ -327,8 +257,8 @@ static int run_client(struct options *o, struct pp_link *l, const char *meeting,
 	 * a thread of the library that was started before must not inherit it.
 	 */
 	if (server->pid && cpus == 2) {
-		pin(0, server->cpu[0]);
-		pin(server->pid, server->cpu[1]);
+		tool_pin(0, cpu[0]);
+		tool_pin(server->pid, cpu[1]);
 	}
 	if (pp_ask(l, &o->plan, add_row, t))
 		return -1;
@@ -356,11 +286,12 @@ static int run(int argc, char **argv)
 		.port = 47592,
 		.plan = {.iters = 1000, .nsizes = 1, .sizes = {64}},
 	};
-	struct local_server server = {0};
+	struct tool_child server = {0};
 	struct table table = {.o = &o};
 	struct pp_link link = {0};
 	char meeting[TOOL_DISCRIMINATOR];
-	int cpus, err;
+	int cpu[2], cpus, err;
+	bool said;
 
 	tool_quiet_library();
 	err = parse_options(argc, argv, &o);
@@ -369,7 +300,7 @@ static int run(int argc, char **argv)
 	if (o.local && !o.port_given)
 		o.port = (unsigned int)getpid();
 	snprintf(meeting, sizeof(meeting), "pingpong:%u", o.port);
-	cpus = two_processors(server.cpu);
+	cpus = tool_processors(cpu, 2); /* 0: not known */
 	link.wait = o.wait;
 	link.yield = cpus < 2;
 
@@ -388,11 +319,15 @@ static int run(int argc, char **argv)
 	if (o.json)
 		table.rows = json_array();
 
-	err = o.host ? run_client(&o, &link, meeting, &table, cpus, &server)
+	err = o.host ? run_client(&o, &link, meeting, &table, cpus, cpu, &server)
 		     : run_server(&o, &link, meeting, &table, cpus);
+	/* before we hang up: what it says then is a cause, not a consequence */
+	said = err && server.pid && tool_child_stop(&server, true);
 	pp_close(&link);
-	if (!(server.pid && stop_server(&server, err)) && err)
+	if (err && !said)
 		complain(link.n.fault);
+	if (!err && server.pid)
+		tool_child_stop(&server, false);
 	json_decref(table.rows);
 	return err ? EXIT_FAILURE : EXIT_SUCCESS;
 }

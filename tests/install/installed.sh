@@ -36,7 +36,7 @@ vipkad=$(find "$prefix" -name vipkad -type f)
 
 # ---- what is there, and what it says of where it came from ----
 
-for file in include/{vipl,vipl_ext,lmm,lmm_self}.h bin/{vip_info,vip_pingpong,vip_trace,vipstat} \
+for file in include/{vipl,vipl_ext,lmm,lmm_self}.h bin/{vip_info,vip_perf,vip_pingpong,vip_trace,vipstat} \
 	share/doc/softvia/LICENSE share/man/man7/vipl.7 share/man/man1/vip_info.1; do
 	[ -f "$prefix/$file" ] || die "$file is not installed"
 done
