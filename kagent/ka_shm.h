@@ -90,6 +90,17 @@ static inline bool ka_tpt_get(const struct ka_tpt_entry *table, uint32_t handle,
 /* The tag that a NIC handle has from the start: it matches every tag of that handle. */
 #define KA_TAG_DEFAULT 1u
 
+/* May [@addr, @addr + @len) be accessed through this entry? */
+static inline bool ka_tpt_allows(const struct ka_tpt_entry *e, uint64_t addr, uint64_t len, uint32_t tag,
+				 uint32_t rights)
+{
+	if ((e->rights & rights) != rights)
+		return false;
+	if (e->tag != tag && (e->tag == 0 || (e->tag != KA_TAG_DEFAULT && tag != KA_TAG_DEFAULT)))
+		return false;
+	return len == 0 || (addr >= e->start && len <= e->length && addr - e->start <= e->length - len);
+}
+
 /*
  * ka_tpt_check - may [@addr, @addr + @len) be accessed under @tag with @rights?
  * On true @out holds the entry.  The range of an access of 0 bytes is not
@@ -98,12 +109,25 @@ static inline bool ka_tpt_get(const struct ka_tpt_entry *table, uint32_t handle,
 static inline bool ka_tpt_check(const struct ka_tpt_entry *table, uint32_t handle, uint64_t addr,
 				uint64_t len, uint32_t tag, uint32_t rights, struct ka_tpt_entry *out)
 {
-	if (!ka_tpt_get(table, handle, out) || (out->rights & rights) != rights)
+	return ka_tpt_get(table, handle, out) && ka_tpt_allows(out, addr, len, tag, rights);
+}
+
+/*
+ * ka_tpt_check_kept - the same, when the last check was most likely of the same handle: @kept, all 0
+ * before the first check, is the entry as it was then, and holds as long as its handle and seq do.
+ */
+static inline bool ka_tpt_check_kept(const struct ka_tpt_entry *table, uint32_t handle, uint64_t addr,
+				     uint64_t len, uint32_t tag, uint32_t rights, struct ka_tpt_entry *kept)
+{
+	const struct ka_tpt_entry *e = &table[(handle & 0xffff) % KA_TPT_ENTRIES];
+
+	if ((kept->handle != handle || handle == 0 || ka_load_acquire(&e->seq) != kept->seq ||
+	     ka_load_acquire(&e->handle) != handle) &&
+	    !ka_tpt_get(table, handle, kept)) {
+		kept->handle = 0;
 		return false;
-	if (out->tag != tag && (out->tag == 0 || (out->tag != KA_TAG_DEFAULT && tag != KA_TAG_DEFAULT)))
-		return false;
-	return len == 0 ||
-	       (addr >= out->start && len <= out->length && addr - out->start <= out->length - len);
+	}
+	return ka_tpt_allows(kept, addr, len, tag, rights);
 }
 
 /* ---- wake words ---- */

@@ -18,19 +18,21 @@
 
 /* ---- descriptors ---- */
 
-/* Copy bytes [off, off + n) of the descriptor; false: it is not registered memory any more. */
-static bool fetch(struct vip_vi *vi, int queue, const struct vip_wqe *w, void *to, size_t off, size_t n)
+/*
+ * Bytes [off, off + n) of the descriptor: where they are, or their copy in @room; NULL: it is not registered
+ * memory any more.
+ */
+static const void *fetch(struct vip_vi *vi, int queue, const struct vip_wqe *w, void *room, size_t off,
+			 size_t n)
 {
 	const uint8_t *from = (const uint8_t *)w->desc + off;
+	struct vip_queue *q = &vi->q[queue];
 	int how = vi->nic->ops->mem_check(vi->nic, w->mem, (uintptr_t)w->desc, off + n, vi->attr.tag,
-					  KA_R_WRITE);
+					  KA_R_WRITE, &q->kept);
 
-	if (how < 0)
-		return false;
-	if (how == 1 || vi->q[queue].careful)
-		return vip_mem_get(vi->nic, w->mem, to, from, n, vi->q[queue].careful);
-	memcpy(to, from, n);
-	return true;
+	if (how == 0 && !q->careful)
+		return from;
+	return how >= 0 && vip_mem_get(vi->nic, w->mem, room, from, n, q->careful) ? room : NULL;
 }
 
 /* What the control segment says of the operation, for its queue; 0 or VIP_STATUS_FORMAT_ERROR. */
@@ -55,7 +57,9 @@ static uint32_t check_control(const struct vip_vi *vi, int queue, const VIP_CONT
 void emu_read_request(struct vip_vi *vi, int queue, uint64_t n, struct emu_request *r)
 {
 	const struct vip_wqe *w = &vi->q[queue].e[n % vi->q[queue].depth];
-	VIP_DESCRIPTOR_SEGMENT s[EMU_MAX_SEGS + 1];
+	VIP_DESCRIPTOR_SEGMENT room[EMU_MAX_SEGS + 1];
+	const VIP_DESCRIPTOR_SEGMENT *s;
+	const VIP_CONTROL_SEGMENT *there;
 	VIP_CONTROL_SEGMENT cs;
 	uint32_t i, first;
 
@@ -65,15 +69,18 @@ void emu_read_request(struct vip_vi *vi, int queue, uint64_t n, struct emu_reque
 	r->total = 0;
 	r->error = VIP_STATUS_PROTECTION_ERROR;
 	/* the consumer may have deregistered the descriptor, and unmapped it, since it was posted */
-	if (!fetch(vi, queue, w, &cs, 0, sizeof(cs)))
+	there = fetch(vi, queue, w, &cs, 0, sizeof(cs));
+	if (!there)
 		return;
+	cs = *there;
 	r->control = cs.Control;
 	r->op = cs.Control & VIP_CONTROL_OP_MASK;
 	r->imm = cs.ImmediateData;
 	r->error = check_control(vi, queue, &cs);
 	if (r->error)
 		return;
-	if (!fetch(vi, queue, w, s, sizeof(cs), cs.SegCount * sizeof(s[0]))) {
+	s = fetch(vi, queue, w, room, sizeof(cs), cs.SegCount * sizeof(s[0]));
+	if (!s) {
 		r->error = VIP_STATUS_PROTECTION_ERROR;
 		return;
 	}
@@ -81,9 +88,12 @@ void emu_read_request(struct vip_vi *vi, int queue, uint64_t n, struct emu_reque
 	if (first)
 		r->target = (struct emu_seg){s[0].Remote.Data.AddressBits, s[0].Remote.Handle, 0};
 	for (i = first; i < cs.SegCount; i++) {
-		r->seg[r->nsegs++] =
-			(struct emu_seg){s[i].Local.Data.AddressBits, s[i].Local.Handle, s[i].Local.Length};
-		r->total += s[i].Local.Length;
+		const struct emu_seg *seg = &r->seg[r->nsegs];
+
+		r->seg[r->nsegs++] = (struct emu_seg){ka_load_relaxed(&s[i].Local.Data.AddressBits),
+						      ka_load_relaxed(&s[i].Local.Handle),
+						      ka_load_relaxed(&s[i].Local.Length)};
+		r->total += seg->len;
 	}
 	if (queue == VIP_SQ && cs.Length != r->total && !vip_choices()->any_length)
 		r->error = VIP_STATUS_FORMAT_ERROR;

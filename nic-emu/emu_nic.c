@@ -330,14 +330,12 @@ static void emu_query(struct vip_nic *nic, VIP_NIC_ATTRIBUTES *a)
 }
 
 static int mem_check(struct vip_nic *nic, uint32_t handle, uint64_t addr, uint64_t len, uint32_t tag,
-		     uint32_t rights)
+		     uint32_t rights, struct ka_tpt_entry *kept)
 {
-	struct ka_tpt_entry e;
-
 	vip_watch_settle();
-	if (!ka_tpt_check(emu_nic(nic)->tpt, handle, addr, len, tag, rights, &e))
+	if (!ka_tpt_check_kept(emu_nic(nic)->tpt, handle, addr, len, tag, rights, kept))
 		return -EACCES;
-	return !(e.rights & KA_R_DIRECT);
+	return !(kept->rights & KA_R_DIRECT);
 }
 
 static bool mem_find(const struct vip_nic *nic, uint32_t handle, struct ka_tpt_entry *e)

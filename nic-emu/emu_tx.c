@@ -103,13 +103,15 @@ static bool may_ask(struct emu_vi *e)
 }
 
 /* The own segments are to be written by the peer's answer. */
-static bool scatter_ok(struct vip_vi *vi, const struct emu_request *r)
+static bool scatter_ok(struct emu_vi *e, const struct emu_request *r)
 {
+	struct vip_vi *vi = e->vi;
 	uint32_t i;
 
 	for (i = 0; i < r->nsegs; i++) {
-		if (r->seg[i].len && vi->nic->ops->mem_check(vi->nic, r->seg[i].handle, r->seg[i].addr,
-							     r->seg[i].len, vi->attr.tag, KA_R_WRITE) < 0)
+		if (r->seg[i].len &&
+		    vi->nic->ops->mem_check(vi->nic, r->seg[i].handle, r->seg[i].addr, r->seg[i].len,
+					    vi->attr.tag, KA_R_WRITE, &e->l.tx_own) < 0)
 			return false;
 	}
 	return true;
@@ -160,7 +162,7 @@ static bool start_read(struct emu_vi *e, uint64_t n, const struct emu_request *r
 
 	if (emu_down(&e->l) || !ka_load_acquire(&e->l.region->ctl.side[1 - e->l.side].ready) || !may_ask(e))
 		return false;
-	if (!scatter_ok(e->vi, r)) {
+	if (!scatter_ok(e, r)) {
 		emu_local_error(e, d, VIP_STATUS_PROTECTION_ERROR);
 		return true;
 	}
@@ -232,7 +234,8 @@ static bool answer(struct emu_vi *e)
 	reply.seg = &s;
 	reply.total = s.len;
 	if ((e->l.own_rdma & KA_R_RDMA_READ) && s.len <= e->l.max_transfer &&
-	    vi->nic->ops->mem_check(vi->nic, s.handle, s.addr, s.len, vi->attr.tag, KA_R_RDMA_READ) >= 0)
+	    vi->nic->ops->mem_check(vi->nic, s.handle, s.addr, s.len, vi->attr.tag, KA_R_RDMA_READ,
+				    &e->l.tx_own) >= 0)
 		sent = send_answer(e, &reply);
 	if (sent == EMU_BAD_SOURCE ? !refuse(e) : sent != EMU_SENT_UNREAPED && sent != EMU_STREAMING) {
 		e->wanted[(e->wants_answered - 1) % EMU_READS] = s;

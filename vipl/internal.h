@@ -116,6 +116,7 @@ struct vip_queue {
 	uint32_t depth;
 	uint32_t word; /* to sleep on: own, or the CQ's */
 	uint32_t sleepers;
+	struct ka_tpt_entry kept; /* of the last descriptor that was looked at (ka_tpt_check_kept) */
 	bool careful; /* a thread of the provider is at it: it touches the consumer's memory with care */
 	struct vip_cq *cq;
 	uint32_t owed;		       /* entries that found the CQ full; under the CQ's lock */

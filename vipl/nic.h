@@ -53,10 +53,10 @@ struct nic_ops {
 
 	/*
 	 * May the NIC access [addr, addr + len) through @handle under @tag, with KA_R_* @rights?
-	 * 0: and touch it; 1: yes, with care (touch.h); or -EACCES.
+	 * 0: and touch it; 1: yes, with care (touch.h); or -EACCES.  @kept: ka_tpt_check_kept().
 	 */
 	int (*mem_check)(struct vip_nic *nic, uint32_t handle, uint64_t addr, uint64_t len, uint32_t tag,
-			 uint32_t rights);
+			 uint32_t rights, struct ka_tpt_entry *kept);
 	/* The region behind @handle; false: it is none.  Waits for nothing (touch.h). */
 	bool (*mem_find)(const struct vip_nic *nic, uint32_t handle, struct ka_tpt_entry *e);
 	/* After a region was taken out: return when no peer is writing there any more. */

@@ -23,6 +23,7 @@ int vip_queue_init(struct vip_queue *q, uint32_t depth)
 		q->depth = depth;
 	}
 	q->head = q->done = q->tail = 0;
+	q->kept.handle = 0;
 	q->owed = 0;
 	q->errors = 0;
 	return q->e ? 0 : -ENOMEM;
@@ -36,10 +37,11 @@ void vip_wake_queue(struct vip_vi *vi, int queue)
 /* The control segment is what the NIC writes; the NIC itself looks at the others.  Returns as mem_check. */
 static int desc_check(struct vip_vi *vi, int queue, const VIP_DESCRIPTOR *d, uint32_t mem)
 {
-	int how =
-		vi->nic->ops->mem_check(vi->nic, mem, (uintptr_t)d, sizeof(d->CS), vi->attr.tag, KA_R_WRITE);
+	struct vip_queue *q = &vi->q[queue];
+	int how = vi->nic->ops->mem_check(vi->nic, mem, (uintptr_t)d, sizeof(d->CS), vi->attr.tag, KA_R_WRITE,
+					  &q->kept);
 
-	return how == 0 && vi->q[queue].careful ? 1 : how;
+	return how == 0 && q->careful ? 1 : how;
 }
 
 static bool misaligned(const VIP_DESCRIPTOR *d)

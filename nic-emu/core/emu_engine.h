@@ -70,6 +70,7 @@ struct emu_link {
 	uint64_t tx_off;		     /* ... byte in it */
 	bool tx_direct;			     /* all of it may be touched without care */
 	bool source_gone;		     /* it went away while the message was under way */
+	struct ka_tpt_entry tx_own, tx_peer; /* what was checked last (ka_tpt_check_kept) */
 
 	/* rx half */
 	uint64_t rx_posted; /* receives put into the ring */
@@ -78,6 +79,7 @@ struct emu_link {
 	uint64_t rx_got; /* bytes of the current message already taken from the landing ring */
 	bool rx_ok;	 /* they are where they belong */
 	struct emu_msg rx_msg;
+	struct ka_tpt_entry rx_own; /* as tx_own */
 };
 
 struct emu_send {
@@ -138,9 +140,10 @@ int emu_read_check(struct emu_link *l, const struct emu_seg *target, const uint8
 enum emu_sent emu_read_here(struct emu_link *l, const struct emu_seg *target, const uint8_t *place,
 			    const struct emu_seg *seg, uint32_t nsegs);
 
-/* Scatter @n bytes that are bytes [at, at + n) of a message into own segments, which are checked. */
-bool emu_scatter(struct emu_link *l, bool careful, const struct emu_seg *seg, uint32_t nsegs, uint64_t at,
-		 const uint8_t *from, uint64_t n);
+/* Scatter @n bytes that are bytes [at, at + n) of a message into own segments, which are checked; @kept:
+ * tx_own or rx_own, whichever half this is. */
+bool emu_scatter(struct emu_link *l, bool careful, struct ka_tpt_entry *kept, const struct emu_seg *seg,
+		 uint32_t nsegs, uint64_t at, const uint8_t *from, uint64_t n);
 
 /* emu_post_recv - publish receive number rx_posted; @bad: its format is wrong. */
 void emu_post_recv(struct emu_link *l, const struct emu_seg *seg, uint32_t nsegs, bool bad);

@@ -22,15 +22,14 @@ static inline void *own(uint64_t addr)
 }
 
 /* @direct: cleared when the segment must be touched with care.  The range of 0 bytes is not looked at. */
-static inline bool own_ok(const struct emu_link *l, const struct emu_seg *s, uint32_t rights, bool *direct)
+static inline bool own_ok(const struct emu_link *l, struct ka_tpt_entry *kept, const struct emu_seg *s,
+			  uint32_t rights, bool *direct)
 {
-	struct ka_tpt_entry e;
-
 	if (ka_load_acquire(l->revoking))
 		l->host->settle();
-	if (!ka_tpt_check(l->own_tpt, s->handle, s->addr, s->len, l->own_tag, rights, &e))
+	if (!ka_tpt_check_kept(l->own_tpt, s->handle, s->addr, s->len, l->own_tag, rights, kept))
 		return false;
-	if (!(e.rights & KA_R_DIRECT))
+	if (!(kept->rights & KA_R_DIRECT))
 		*direct = false;
 	return true;
 }

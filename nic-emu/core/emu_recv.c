@@ -25,13 +25,13 @@ void emu_post_recv(struct emu_link *l, const struct emu_seg *seg, uint32_t nsegs
 }
 
 /* One piece into one own segment, from byte @off on; @rights: what the segment must allow. */
-static bool put_piece(struct emu_link *l, bool careful, const struct emu_seg *s, uint32_t rights,
-		      uint64_t off, const uint8_t *from, uint64_t n)
+static bool put_piece(struct emu_link *l, bool careful, struct ka_tpt_entry *kept, const struct emu_seg *s,
+		      uint32_t rights, uint64_t off, const uint8_t *from, uint64_t n)
 {
 	bool direct = !careful, write = rights & KA_R_RDMA_WRITE;
 	uint64_t last;
 
-	if (!own_ok(l, s, rights, &direct))
+	if (!own_ok(l, kept, s, rights, &direct))
 		return false;
 	last = write && off + n == s->len ? min64(n, last_word(s->addr, s->len)) : 0;
 	if (direct) {
@@ -45,8 +45,8 @@ static bool put_piece(struct emu_link *l, bool careful, const struct emu_seg *s,
 	       (last == 0 || l->host->put(l, s, off + n - last, from + n - last, last, careful));
 }
 
-bool emu_scatter(struct emu_link *l, bool careful, const struct emu_seg *seg, uint32_t nsegs, uint64_t at,
-		 const uint8_t *from, uint64_t n)
+bool emu_scatter(struct emu_link *l, bool careful, struct ka_tpt_entry *kept, const struct emu_seg *seg,
+		 uint32_t nsegs, uint64_t at, const uint8_t *from, uint64_t n)
 {
 	uint32_t i;
 
@@ -58,7 +58,7 @@ bool emu_scatter(struct emu_link *l, bool careful, const struct emu_seg *seg, ui
 			continue;
 		}
 		part = min64(n, seg[i].len - at);
-		if (!put_piece(l, careful, &seg[i], KA_R_WRITE, at, from, part))
+		if (!put_piece(l, careful, kept, &seg[i], KA_R_WRITE, at, from, part))
 			return false;
 		from += part;
 		n -= part;
@@ -74,9 +74,9 @@ static bool put(struct emu_link *l, const struct emu_seg *seg, uint32_t nsegs, c
 {
 	if (l->rx_msg.op == EMU_OP_WRITE || l->rx_msg.op == EMU_OP_WRITE_IMM)
 		return (l->own_rdma & KA_R_RDMA_WRITE) &&
-		       put_piece(l, *l->rx_careful, &l->rx_msg.target, KA_R_WRITE | KA_R_RDMA_WRITE,
-				 l->rx_got, from, n);
-	return emu_scatter(l, *l->rx_careful, seg, nsegs, l->rx_got, from, n);
+		       put_piece(l, *l->rx_careful, &l->rx_own, &l->rx_msg.target,
+				 KA_R_WRITE | KA_R_RDMA_WRITE, l->rx_got, from, n);
+	return emu_scatter(l, *l->rx_careful, &l->rx_own, seg, nsegs, l->rx_got, from, n);
 }
 
 /* Take what is there of the current message; true when it is whole. */

@@ -38,17 +38,17 @@ struct target {
 /* Add a segment of the peer's to the target; false: it may not be written. */
 static bool add_target(struct emu_link *l, struct target *t, struct emu_seg s)
 {
-	struct ka_tpt_entry e;
+	const struct ka_tpt_entry *e = &l->tx_peer;
 	uint8_t *base;
 
-	if (!ka_tpt_check(l->peer_tpt, s.handle, s.addr, s.len, l->peer_tag, t->rights, &e))
+	if (!ka_tpt_check_kept(l->peer_tpt, s.handle, s.addr, s.len, l->peer_tag, t->rights, &l->tx_peer))
 		return false;
 	if (s.len == 0)
 		return true;
 	if (t->in_place) {
-		base = e.object == 0 ? NULL : l->host->map(l, &e);
+		base = e->object == 0 ? NULL : l->host->map(l, e);
 		if (base)
-			t->place[t->used] = base + (s.addr - e.start);
+			t->place[t->used] = base + (s.addr - e->start);
 		else
 			t->in_place = false;
 	}
@@ -128,7 +128,7 @@ static bool source_ok(struct emu_link *l)
 
 	l->tx_direct = !*l->tx_careful;
 	for (i = l->tx_at; i < l->tx_nsegs; i++) {
-		if (!own_ok(l, &l->tx_seg[i], l->tx_rights, &l->tx_direct))
+		if (!own_ok(l, &l->tx_own, &l->tx_seg[i], l->tx_rights, &l->tx_direct))
 			return false;
 	}
 	return true;
@@ -144,14 +144,13 @@ static enum emu_sent finish(struct emu_link *l, uint64_t total)
 }
 
 /* Has nothing of the target been taken out of the peer's TPT? */
-static bool target_ok(const struct emu_link *l, const struct target *t)
+static bool target_ok(struct emu_link *l, const struct target *t)
 {
-	struct ka_tpt_entry e;
 	uint32_t i;
 
 	for (i = 0; i < t->used; i++) {
-		if (!ka_tpt_check(l->peer_tpt, t->seg[i].handle, t->seg[i].addr, t->seg[i].len, l->peer_tag,
-				  t->rights, &e))
+		if (!ka_tpt_check_kept(l->peer_tpt, t->seg[i].handle, t->seg[i].addr, t->seg[i].len,
+				       l->peer_tag, t->rights, &l->tx_peer))
 			return false;
 	}
 	return true;
@@ -415,7 +414,7 @@ enum emu_sent emu_read_here(struct emu_link *l, const struct emu_seg *target, co
 	else if (!ka_tpt_check(l->peer_tpt, target->handle, target->addr, target->len, l->peer_tag,
 			       KA_R_RDMA_READ, &e))
 		r = EMU_BAD_TARGET;
-	else if (!emu_scatter(l, *l->tx_careful, seg, nsegs, 0, place, target->len))
+	else if (!emu_scatter(l, *l->tx_careful, &l->tx_own, seg, nsegs, 0, place, target->len))
 		r = EMU_BAD_SOURCE;
 	busy_end(l);
 	return r;
