@@ -198,25 +198,25 @@ def write_markdown(results, tables, lines, path):
                 print("\n".join(markdown(head, rows)), file=out)
 
 
-def plot(out):
+def plot(bench, names, out):
     """Without gnuplot there are no plots, and that is said."""
     here = os.path.dirname(os.path.abspath(__file__))
-    script = os.path.join(here, "perf.gnuplot")
+    script = os.path.join(here, f"{bench}.gnuplot")
     try:
-        subprocess.run(["gnuplot", "-e", f"csv='{out}/perf.csv'; dir='{out}'", script], check=True)
+        subprocess.run(["gnuplot", "-e", f"csv='{out}/{bench}.csv'; dir='{out}'", script], check=True)
     except FileNotFoundError:
-        print("perf.py: no plots: gnuplot is not installed", file=sys.stderr)
+        print(f"{bench}.py: no plots: gnuplot is not installed", file=sys.stderr)
         return []
     except subprocess.CalledProcessError as error:
-        print(f"perf.py: no plots: gnuplot ends with status {error.returncode}", file=sys.stderr)
+        print(f"{bench}.py: no plots: gnuplot ends with status {error.returncode}", file=sys.stderr)
         return []
-    for name in PLOTS:
+    for name in names:
         path = os.path.join(out, name)
         with open(path, encoding="utf-8") as file:
             first, rest = file.read().split("\n", 1)
         with open(path, "w", encoding="utf-8") as file:
             file.write(f"{first}\n<!-- {LICENCE} -->\n{rest}")
-    return PLOTS
+    return names
 
 
 def write(it, processors, burst_ms, out):
@@ -241,5 +241,5 @@ def write(it, processors, burst_ms, out):
     with open(os.path.join(out, "perf.json"), "w", encoding="utf-8") as file:
         json.dump([r.as_json() for r in results], file, indent=1)
         file.write("\n")
-    names = ["perf.json", "perf.csv", "perf.md", *plot(out)]
+    names = ["perf.json", "perf.csv", "perf.md", *plot("perf", PLOTS, out)]
     print(f"\n{', '.join(names)} are in {out}")
