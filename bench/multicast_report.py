@@ -16,6 +16,7 @@ MODE_TEXT = {
     "arrived": "Until the last receiver knows that all data are there, in microseconds",
     "read": "Until the last receiver has summed all data, in microseconds",
     "work": "Processor time of all processes, in microseconds",
+    "moved": "Bytes moved",
 }
 MODE_CASE = {"arrived": "time until all have", "read": "time until all have read", "work": "processor time of"}
 KINDS = {
@@ -58,12 +59,15 @@ class Row:
         self.best = statistics.mode(best)
         return True
 
+    def exact(self, value):
+        return int(value) if self.unit == "bytes" else short(value)
+
     def as_json(self):
         return {
             "bench": "multicast",
             "case": self.case,
-            "ours": short(self.value),
-            "baseline": short(self.other),
+            "ours": self.exact(self.value),
+            "baseline": self.exact(self.other),
             "unit": self.unit,
             "ratio": short(self.ratio),
             "target": self.target,
@@ -96,7 +100,7 @@ def rows(sizes, numbers):
                 of = f"{text} {text_of(size)}, {people(n)}, one segment, against"
                 at_target = (mode, size, n) == ("arrived", MIB, 8)
                 ours = f"shared-{n}"
-                if n > 1:
+                if n > 1 and 1 in numbers:
                     found.append(Row(f"{of} 1 receiver", mode, size, ours, ["shared-1"], 1.2 if at_target else None))
                 mpi = [f"openmpi-{n}", f"mpich-{n}"]
                 found.append(Row(f"{of} {AGAINST_MPI}", mode, size, ours, mpi, 0.3 if at_target else None))
@@ -118,22 +122,19 @@ def medians(rounds):
     return table
 
 
-def by_number(table, mode, sizes, numbers):
+def by_number(table, mode, sizes, numbers, kinds):
     """A line for each size and number of receivers, a column for each kind."""
     lines = []
     for size in sizes:
         for n in numbers:
-            found = [table.get((f"{kind}-{n}", mode, size)) for kind in KINDS]
-            lines.append([text_of(size), str(n), *[number(f[0] / 1000) if f else "" for f in found]])
-    return lines
-
-
-def bytes_moved(table, sizes, numbers):
-    lines = []
-    for size in sizes:
-        for n in numbers:
-            found = [table.get((f"{kind}-{n}", "moved", size)) for kind in KINDS]
-            lines.append([text_of(size), str(n), *[f"{f[0]:.0f}" if f else "not counted" for f in found]])
+            line = [text_of(size), str(n)]
+            for kind in kinds:
+                found = table.get((f"{kind}-{n}", mode, size))
+                if mode == "moved":
+                    line.append(f"{found[0]:.0f}" if found else "not counted")
+                else:
+                    line.append(number(found[0] / 1000) if found else "")
+            lines.append(line)
     return lines
 
 
@@ -205,9 +206,9 @@ def write(it, processors, out):
     results = [row for row in all_rows if row.fill(it.rounds)]
     left_out = len(all_rows) - len(results)
     lines = method(it, processors)
-    head = ["bytes", "N", *KINDS.values()]
-    tables = [(text, head, by_number(table, mode, sizes, it.numbers)) for mode, text in MODE_TEXT.items()]
-    tables.append(("Bytes moved", head, bytes_moved(table, sizes, it.numbers)))
+    kinds = [kind for kind in KINDS if any(crowd.kind == kind for crowd in it.crowds.values())]
+    head = ["bytes", "N", *[KINDS[kind] for kind in kinds]]
+    tables = [(text, head, by_number(table, mode, sizes, it.numbers, kinds)) for mode, text in MODE_TEXT.items()]
     main = [row for row in results if worth_a_line(row)]
 
     print("\n".join(lines), end="\n\n")
