@@ -170,8 +170,14 @@ enum {
 	KA_DOWN_ERROR = 4	 /* that side saw a descriptor complete in error */
 };
 
+enum {
+	KA_READY = 1,
+	/* whoever goes to sleep on that side makes a barrier in all processes: a waker needs none */
+	KA_READY_BARRIER = 2
+};
+
 struct ka_conn_side {
-	uint32_t ready; /* set by the side once its receives are in the ring */
+	uint32_t ready; /* KA_READY set by the side once its receives are in the ring */
 	uint32_t busy;	/* odd while the side's engine writes into the peer's memory; counts up */
 	uint32_t pad0[14];
 	uint64_t bytes; /* moved by the side's sends: for show only */

@@ -41,6 +41,20 @@ struct emu_request {
 	uint32_t error; /* VIP_STATUS_*_ERROR, or 0 */
 };
 
+/* The same of the common kind. */
+struct emu_plain {
+	struct emu_seg seg;
+	uint32_t imm_flag; /* VIP_STATUS_IMMEDIATE or 0 */
+	uint32_t imm;
+	uint32_t length; /* as the control segment says */
+};
+
+/* A posted receive as it went into the ring, which the peer could write: it is not read back. */
+struct emu_posted {
+	uint32_t nsegs; /* more than EMU_POST_SEGS: they are only in the descriptor */
+	struct emu_seg seg[EMU_POST_SEGS];
+};
+
 /* What became of a send queue's descriptor that was started. */
 struct emu_sent_desc {
 	uint32_t status; /* VIP_STATUS_*: final; or 0: not before ... */
@@ -69,6 +83,7 @@ struct emu_nic {
 	uint32_t work;	   /* a send is unfinished */
 	uint32_t unreaped; /* a send waits for the peer to reap it */
 	uint32_t takeover; /* and its owner sleeps: do not leave it to the owner's polling */
+	bool barrier;	   /* the process has the barrier of emu_notice() */
 	bool modelled;	   /* there is a model of the link: */
 	struct emu_link_model model;
 };
@@ -79,8 +94,9 @@ struct emu_vi {
 	struct ka_wake *peer_wake;
 	uint32_t peer_send_word, peer_recv_word;
 	/* under the receive queue's lock */
-	bool draining; /* data are under way, or there is more to take */
-	bool gave_up;  /* this end has ended the connection: it takes nothing more */
+	struct emu_posted *posted; /* by descriptor, EMU_DEPTH */
+	bool draining;		   /* data are under way, or there is more to take */
+	bool gave_up;		   /* this end has ended the connection: it takes nothing more */
 
 	/* the send queue, under its lock: descriptors complete <= started <= posted */
 	uint64_t started;
@@ -174,11 +190,19 @@ void emu_disconnect(struct vip_vi *vi);
 void emu_do_post_send(struct vip_vi *vi, uint64_t n);
 void emu_do_post_recv(struct vip_vi *vi, uint64_t n);
 void emu_poll(struct vip_vi *vi, int queue);
+/*
+ * Read descriptor number @n, which was just posted, if it is of the common kind: one segment, no RDMA, no
+ * fence, in memory that may be touched.
+ */
+bool emu_read_plain(struct vip_vi *vi, int queue, uint64_t n, struct emu_plain *p);
 /* Read descriptor number @n of the queue, whose lock is held. */
 void emu_read_request(struct vip_vi *vi, int queue, uint64_t n, struct emu_request *r);
 /* After something was published for the peer: wake who sleeps on its @word. */
 void emu_notice(struct emu_vi *e, uint32_t word);
 
+/* emu_tx.c: send descriptor @n, which was just posted, if it is of the common kind and nothing is before it.
+ */
+bool emu_start_small(struct emu_vi *e, uint64_t n);
 /* emu_tx.c: go on as far as it goes; true while something is left to send.  The send queue's lock held. */
 bool emu_pump(struct emu_vi *e);
 
@@ -210,6 +234,10 @@ static inline bool emu_link_idle(const struct emu_vi *e)
 /* emu_rx.c: take what has come; true when the send queue has something to do.  The receive queue's lock held.
  */
 bool emu_drain(struct emu_vi *e);
+/* emu_rx.c: a sender may sleep for want of room in the landing ring, or of cells. */
+void emu_tell_of_room(struct emu_vi *e);
+/* emu_rx.c: the same for one message of the common kind; false: there is none, and something else may be. */
+bool emu_take_small(struct emu_vi *e);
 /* emu_rx.c: an error of the peer's RDMA operation, which takes no descriptor of this end; a queue's lock
  * held. */
 void emu_rdma_error(struct emu_vi *e, int queue, VIP_ERROR_CODE code);

@@ -98,8 +98,9 @@ int emu_vi_new(struct vip_vi *vi)
 		return -ENOMEM;
 	e->vi = vi;
 	e->sent = calloc(EMU_DEPTH, sizeof(*e->sent));
+	e->posted = calloc(EMU_DEPTH, sizeof(*e->posted));
 	vi->priv = e;
-	if (e->sent)
+	if (e->sent && e->posted)
 		return 0;
 	emu_vi_free(vi);
 	return -ENOMEM;
@@ -110,6 +111,7 @@ void emu_vi_free(struct vip_vi *vi)
 	struct emu_vi *e = vi->priv;
 
 	free(e->sent);
+	free(e->posted);
 	free(e->read);
 	free(e);
 	vi->priv = NULL;
@@ -137,8 +139,8 @@ static int attach(struct vip_vi *vi, const struct ka_conn_info *info, const int 
 		err = -EPROTO;
 		goto unmap;
 	}
-	pthread_mutex_lock(&vi->q[VIP_SQ].lock);
-	pthread_mutex_lock(&vi->q[VIP_RQ].lock);
+	vip_lock(&vi->q[VIP_SQ].lock);
+	vip_lock(&vi->q[VIP_RQ].lock);
 	memset(&e->l, 0, sizeof(e->l));
 	e->l.region = region;
 	e->l.own_tpt = emu_nic(vi->nic)->tpt;
@@ -165,8 +167,8 @@ static int attach(struct vip_vi *vi, const struct ka_conn_info *info, const int 
 	err = emu_link_begin(e);
 	if (!err)
 		vi->link = e;
-	pthread_mutex_unlock(&vi->q[VIP_RQ].lock);
-	pthread_mutex_unlock(&vi->q[VIP_SQ].lock);
+	vip_unlock(&vi->q[VIP_RQ].lock);
+	vip_unlock(&vi->q[VIP_SQ].lock);
 	if (!err)
 		return 0;
 
@@ -378,7 +380,8 @@ void emu_ready(struct vip_vi *vi)
 {
 	struct emu_vi *e = vi->priv;
 
-	ka_store_release(&e->l.region->ctl.side[e->l.side].ready, 1);
+	ka_store_release(&e->l.region->ctl.side[e->l.side].ready,
+			 KA_READY | (emu_nic(vi->nic)->barrier ? KA_READY_BARRIER : 0));
 	emu_kick(e->peer_wake);		  /* it may have sends that waited for this */
 	emu_kick(emu_nic(vi->nic)->wake); /* it may have gone before it could kick us */
 }

@@ -4,6 +4,7 @@
  * runs here in whoever posts or polls ("inline"); and how the engine gets at
  * memory, the consumer's and the peer's.
  */
+#include "nic-emu/core/emu_impl.h"
 #include "nic-emu/emu.h"
 
 #include <string.h>
@@ -27,8 +28,8 @@ static const void *fetch(struct vip_vi *vi, int queue, const struct vip_wqe *w, 
 {
 	const uint8_t *from = (const uint8_t *)w->desc + off;
 	struct vip_queue *q = &vi->q[queue];
-	int how = vi->nic->ops->mem_check(vi->nic, w->mem, (uintptr_t)w->desc, off + n, vi->attr.tag,
-					  KA_R_WRITE, &q->kept);
+	int how = vip_mem_check(vi->nic, w->mem, (uintptr_t)w->desc, off + n, vi->attr.tag, KA_R_WRITE,
+				&q->kept);
 
 	if (how == 0 && !q->careful)
 		return from;
@@ -56,7 +57,7 @@ static uint32_t check_control(const struct vip_vi *vi, int queue, const VIP_CONT
 
 void emu_read_request(struct vip_vi *vi, int queue, uint64_t n, struct emu_request *r)
 {
-	const struct vip_wqe *w = &vi->q[queue].e[n % vi->q[queue].depth];
+	const struct vip_wqe *w = vip_wqe(&vi->q[queue], n);
 	VIP_DESCRIPTOR_SEGMENT room[EMU_MAX_SEGS + 1];
 	const VIP_DESCRIPTOR_SEGMENT *s;
 	const VIP_CONTROL_SEGMENT *there;
@@ -98,6 +99,28 @@ void emu_read_request(struct vip_vi *vi, int queue, uint64_t n, struct emu_reque
 	if (queue == VIP_SQ && cs.Length != r->total && !vip_choices()->any_length)
 		r->error = VIP_STATUS_FORMAT_ERROR;
 	r->target.len = (uint32_t)r->total;
+}
+
+bool emu_read_plain(struct vip_vi *vi, int queue, uint64_t n, struct emu_plain *p)
+{
+	struct vip_queue *q = &vi->q[queue];
+	const struct vip_wqe *w = vip_wqe(q, n);
+	const VIP_DESCRIPTOR *d = w->desc;
+	uint32_t control;
+
+	if (q->careful || vip_mem_check(vi->nic, w->mem, (uintptr_t)d, sizeof(d->CS) + sizeof(d->DS[0]),
+					vi->attr.tag, KA_R_WRITE, &q->kept))
+		return false;
+	control = ka_load_relaxed(&d->CS.Control);
+	if (ka_load_relaxed(&d->CS.SegCount) != 1 || (control & ~(uint32_t)VIP_CONTROL_IMMEDIATE))
+		return false;
+	p->seg = (struct emu_seg){ka_load_relaxed(&d->DS[0].Local.Data.AddressBits),
+				  ka_load_relaxed(&d->DS[0].Local.Handle),
+				  ka_load_relaxed(&d->DS[0].Local.Length)};
+	p->imm_flag = control ? VIP_STATUS_IMMEDIATE : 0;
+	p->imm = ka_load_relaxed(&d->CS.ImmediateData);
+	p->length = ka_load_relaxed(&d->CS.Length);
+	return true;
 }
 
 /* ---- the window on the peer's memory: a mapping of the shared object ---- */
@@ -175,9 +198,20 @@ void emu_unmap_all(struct emu_vi *e)
 
 /* ---- telling the peer ---- */
 
+/*
+ * Either this sees that somebody sleeps, or he sees what was published.  The
+ * barrier for that would cost as much as the rest of a small message, so whoever
+ * goes to sleep makes it for all (emu_nic.c, arm), if both processes can.
+ */
 void emu_notice(struct emu_vi *e, uint32_t word)
 {
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	bool light = emu_nic(e->vi->nic)->barrier &&
+		     (ka_load_relaxed(&e->l.region->ctl.side[1 - e->l.side].ready) & KA_READY_BARRIER);
+
+	if (light)
+		__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	else
+		__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	emu_wake_word(e->peer_wake, word);
 }
 
@@ -200,8 +234,9 @@ void emu_do_post_send(struct vip_vi *vi, uint64_t n)
 {
 	struct emu_vi *e = vi->link;
 
-	(void)n;
 	e->polls++; /* he who posts is expected to poll: the progress thread gives him a moment */
+	if (emu_start_small(e, n))
+		return;
 	if (emu_pump(e))
 		emu_call_progress(emu_nic(vi->nic));
 	if (e->unreaped && has_sleeper(&vi->q[VIP_SQ]))
@@ -211,9 +246,20 @@ void emu_do_post_send(struct vip_vi *vi, uint64_t n)
 void emu_do_post_recv(struct vip_vi *vi, uint64_t n)
 {
 	struct emu_vi *e = vi->link;
+	struct emu_posted *kept = &e->posted[n % EMU_DEPTH];
 	struct emu_request r;
+	struct emu_plain p;
 
+	if (emu_read_plain(vi, VIP_RQ, n, &p)) {
+		kept->nsegs = 1;
+		kept->seg[0] = p.seg;
+		emu_post_recv(&e->l, &p.seg, 1, false);
+		return;
+	}
 	emu_read_request(vi, VIP_RQ, n, &r);
+	kept->nsegs = r.nsegs;
+	if (r.nsegs <= EMU_POST_SEGS)
+		memcpy(kept->seg, r.seg, r.nsegs * sizeof(r.seg[0]));
 	emu_post_recv(&e->l, r.seg, r.nsegs, r.error != 0);
 }
 
@@ -249,7 +295,7 @@ static void poll_send(struct emu_vi *e)
 static void poll_recv(struct emu_vi *e)
 {
 	struct vip_vi *vi = e->vi;
-	bool reads = emu_drain(e);
+	bool reads = emu_more(&e->l) && !emu_take_small(e) && emu_drain(e);
 
 	/* who polls for an answer is there to finish the question, too */
 	if (!reads && !ka_load_relaxed(&e->unfinished))

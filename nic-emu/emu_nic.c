@@ -17,6 +17,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <linux/futex.h>
+#include <linux/membarrier.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -111,8 +112,14 @@ void emu_take_over(struct emu_nic *en)
 
 static uint32_t arm(struct vip_nic *nic, uint32_t word)
 {
-	emu_take_over(emu_nic(nic));
-	return __atomic_or_fetch(&emu_nic(nic)->wake[word].word, 1, __ATOMIC_SEQ_CST);
+	struct emu_nic *en = emu_nic(nic);
+	uint32_t armed;
+
+	emu_take_over(en);
+	armed = __atomic_or_fetch(&en->wake[word].word, 1, __ATOMIC_SEQ_CST);
+	if (en->barrier)
+		syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL_EXPEDITED, 0, 0);
+	return armed;
 }
 
 static void sleep_word(struct vip_nic *nic, uint32_t word, uint32_t armed, uint32_t ms)
@@ -149,6 +156,7 @@ static void turn_vi(void *obj, void *arg)
 	e = vi->link;
 	if (e) {
 		reads = emu_drain(e);
+		emu_tell_of_room(e);
 		t->busy |= e->draining;
 		dropped = __atomic_exchange_n(&e->l.region->to[e->l.side].tx.dropped, 0, __ATOMIC_SEQ_CST);
 		down = emu_vi_down(vi) != NIC_UP;
@@ -261,7 +269,9 @@ static int emu_open(struct vip_nic *nic)
 		vip_why("cannot map the agent's tables: %s", strerror(-err));
 		goto unmap;
 	}
+	en->barrier = syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED, 0, 0) == 0;
 	nic->priv = en;
+	nic->tpt = en->tpt;
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	err = -pthread_create(&en->thread, NULL, progress, nic);
@@ -329,15 +339,6 @@ static void emu_query(struct vip_nic *nic, VIP_NIC_ATTRIBUTES *a)
 	a->RDMAReadSupport = VIP_SERVICE_RELIABLE_DELIVERY | VIP_SERVICE_RELIABLE_RECEPTION;
 }
 
-static int mem_check(struct vip_nic *nic, uint32_t handle, uint64_t addr, uint64_t len, uint32_t tag,
-		     uint32_t rights, struct ka_tpt_entry *kept)
-{
-	vip_watch_settle();
-	if (!ka_tpt_check_kept(emu_nic(nic)->tpt, handle, addr, len, tag, rights, kept))
-		return -EACCES;
-	return !(kept->rights & KA_R_DIRECT);
-}
-
 static bool mem_find(const struct vip_nic *nic, uint32_t handle, struct ka_tpt_entry *e)
 {
 	return ka_tpt_get(emu_nic(nic)->tpt, handle, e);
@@ -350,12 +351,12 @@ static void quiet_vi(void *obj, void *arg)
 	if (ka_load_relaxed(&vi->nic) != arg)
 		return;
 	/* nor any thread of ours, which has looked before */
-	pthread_mutex_lock(&vi->q[VIP_SQ].lock);
-	pthread_mutex_lock(&vi->q[VIP_RQ].lock);
+	vip_lock(&vi->q[VIP_SQ].lock);
+	vip_lock(&vi->q[VIP_RQ].lock);
 	if (vi->link)
 		emu_quiet(vi->link);
-	pthread_mutex_unlock(&vi->q[VIP_RQ].lock);
-	pthread_mutex_unlock(&vi->q[VIP_SQ].lock);
+	vip_unlock(&vi->q[VIP_RQ].lock);
+	vip_unlock(&vi->q[VIP_SQ].lock);
 }
 
 static void mem_quiet(struct vip_nic *nic)
@@ -376,7 +377,6 @@ const struct nic_ops nic_emu_ops = {
 	.query = emu_query,
 	.vi_new = emu_vi_new,
 	.vi_free = emu_vi_free,
-	.mem_check = mem_check,
 	.mem_find = mem_find,
 	.mem_quiet = mem_quiet,
 	.revoking = revoking,

@@ -6,10 +6,14 @@
  * Each is taken in the order in which it was sent, so that who sees a
  * reception sees all that was written before it.
  */
+#include "nic-emu/core/emu_small.h"
 #include "nic-emu/emu.h"
 
 #define CELLS_ASK \
 	(EMU_DEPTH / 8) /* how many messages are taken before one looks whether a sender wants cells */
+
+/* ... and how many bytes of the landing ring, as the bit that changes then. */
+#define LAND_ASK (EMU_LAND / 4)
 
 /* The connection ends by this end's doing, if it is one that ends by errors, or the peer keeps to no rules.
  */
@@ -29,20 +33,33 @@ void emu_rdma_error(struct emu_vi *e, int queue, VIP_ERROR_CODE code)
 	vip_async(e->vi->nic, e->vi, code, VIP_RESOURCE_VI, NULL);
 }
 
+/* A message for a receive of many segments; none when its descriptor has gone. */
+static bool take_long_receive(struct emu_vi *e, struct emu_recv *got, bool *moved)
+{
+	struct emu_request r;
+
+	emu_read_request(e->vi, VIP_RQ, e->vi->q[VIP_RQ].done, &r);
+	return emu_recv_take(&e->l, r.seg, r.nsegs, got, moved);
+}
+
 /* A message for the next receive; false: data are still under way. */
 static bool take_receive(struct emu_vi *e, bool *moved)
 {
 	struct vip_queue *q = &e->vi->q[VIP_RQ];
 	uint32_t op = e->l.rx_msg.op == EMU_OP_SEND ? VIP_STATUS_OP_RECEIVE : VIP_STATUS_OP_REMOTE_RDMA_WRITE;
-	struct emu_request r; /* large: not to be cleared for each message */
+	const struct emu_posted *kept = &e->posted[q->done % EMU_DEPTH];
 	struct emu_recv got;
 	struct nic_wc wc;
 
-	r.nsegs = 0;
-	if (op == VIP_STATUS_OP_RECEIVE)
-		emu_read_request(e->vi, VIP_RQ, q->done, &r); /* no segments when the descriptor has gone */
-	if (!emu_recv_take(&e->l, r.seg, r.nsegs, &got, moved))
+	if (op != VIP_STATUS_OP_RECEIVE) {
+		if (!emu_recv_take(&e->l, NULL, 0, &got, moved))
+			return false;
+	} else if (kept->nsegs <= EMU_POST_SEGS) {
+		if (!emu_recv_take(&e->l, kept->seg, kept->nsegs, &got, moved))
+			return false;
+	} else if (!take_long_receive(e, &got, moved)) {
 		return false;
+	}
 	wc = (struct nic_wc){
 		.status = VIP_STATUS_DONE | op | got.status, .length = got.length, .imm = got.imm};
 	vip_complete(e->vi, VIP_RQ, &wc);
@@ -109,6 +126,34 @@ static bool take_answer(struct emu_vi *e, bool *moved)
 	return true;
 }
 
+void emu_tell_of_room(struct emu_vi *e)
+{
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	if (ka_load_relaxed(&e->l.region->to[e->l.side].tx.want_room))
+		emu_kick(e->peer_wake);
+}
+
+bool emu_take_small(struct emu_vi *e)
+{
+	const struct vip_queue *q = &e->vi->q[VIP_RQ];
+	const struct emu_posted *kept = &e->posted[q->done % EMU_DEPTH];
+	uint64_t landed = e->l.land_tail;
+	struct emu_recv got;
+	struct nic_wc wc;
+
+	if (q->careful || e->gave_up || q->done == q->tail || kept->nsegs != 1 ||
+	    !emu_recv_small(&e->l, kept->seg, &got))
+		return false;
+	wc = (struct nic_wc){VIP_STATUS_DONE | VIP_STATUS_OP_RECEIVE | got.status, got.length, got.imm};
+	vip_complete(e->vi, VIP_RQ, &wc);
+	/* when it sleeps for want of either it has also woken the progress thread, which looks each time */
+	if (e->l.rx_next % CELLS_ASK == 0 || (landed ^ e->l.land_tail) & LAND_ASK)
+		emu_tell_of_room(e);
+	if (emu_reception(e))
+		emu_notice(e, e->peer_send_word);
+	return true;
+}
+
 bool emu_drain(struct emu_vi *e)
 {
 	struct vip_queue *q = &e->vi->q[VIP_RQ];
@@ -140,12 +185,8 @@ bool emu_drain(struct emu_vi *e)
 	e->draining = !whole || n == EMU_DEPTH;
 	if (n == EMU_DEPTH)
 		emu_call_progress(emu_nic(e->vi->nic));
-	/* a sender may wait for room in the ring, or for cells */
-	if (moved || (reaped && e->l.rx_next % CELLS_ASK < n)) {
-		__atomic_thread_fence(__ATOMIC_SEQ_CST);
-		if (ka_load_relaxed(&e->l.region->to[e->l.side].tx.want_room))
-			emu_kick(e->peer_wake);
-	}
+	if (moved || (reaped && e->l.rx_next % CELLS_ASK < n))
+		emu_tell_of_room(e);
 	if (reaped && emu_reception(e))
 		emu_notice(e, e->peer_send_word);
 	return reads;

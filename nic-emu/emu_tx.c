@@ -7,9 +7,12 @@
  * ring is full, a fence waits for reads) stays with the NIC: the progress
  * thread, and every poll of the queue, go on with it.
  */
+#include "nic-emu/core/emu_small.h"
 #include "nic-emu/emu.h"
 
 #include <stdlib.h>
+
+#include "vipl/choices.h"
 
 #define EMU_ALL UINT64_MAX /* messages: all that were sent so far, when they have arrived */
 
@@ -109,9 +112,8 @@ static bool scatter_ok(struct emu_vi *e, const struct emu_request *r)
 	uint32_t i;
 
 	for (i = 0; i < r->nsegs; i++) {
-		if (r->seg[i].len &&
-		    vi->nic->ops->mem_check(vi->nic, r->seg[i].handle, r->seg[i].addr, r->seg[i].len,
-					    vi->attr.tag, KA_R_WRITE, &e->l.tx_own) < 0)
+		if (r->seg[i].len && vip_mem_check(vi->nic, r->seg[i].handle, r->seg[i].addr, r->seg[i].len,
+						   vi->attr.tag, KA_R_WRITE, &e->l.tx_own) < 0)
 			return false;
 	}
 	return true;
@@ -234,8 +236,7 @@ static bool answer(struct emu_vi *e)
 	reply.seg = &s;
 	reply.total = s.len;
 	if ((e->l.own_rdma & KA_R_RDMA_READ) && s.len <= e->l.max_transfer &&
-	    vi->nic->ops->mem_check(vi->nic, s.handle, s.addr, s.len, vi->attr.tag, KA_R_RDMA_READ,
-				    &e->l.tx_own) >= 0)
+	    vip_mem_check(vi->nic, s.handle, s.addr, s.len, vi->attr.tag, KA_R_RDMA_READ, &e->l.tx_own) >= 0)
 		sent = send_answer(e, &reply);
 	if (sent == EMU_BAD_SOURCE ? !refuse(e) : sent != EMU_SENT_UNREAPED && sent != EMU_STREAMING) {
 		e->wanted[(e->wants_answered - 1) % EMU_READS] = s;
@@ -395,6 +396,24 @@ static uint32_t settled(struct emu_vi *e, uint64_t n)
 		return VIP_STATUS_DONE | d->op;
 	}
 	return ka_load_acquire(&e->severed) ? VIP_STATUS_DONE | d->op | cut_short(e) : 0;
+}
+
+bool emu_start_small(struct emu_vi *e, uint64_t n)
+{
+	struct vip_vi *vi = e->vi;
+	struct nic_wc wc = {.status = VIP_STATUS_DONE | VIP_STATUS_OP_SEND};
+	struct emu_plain p;
+
+	if (vi->q[VIP_SQ].done != n || e->started != n || e->streaming || e->broken || e->ending || e->wire ||
+	    emu_reception(e) || emu_wanted(e) || !emu_read_plain(vi, VIP_SQ, n, &p) ||
+	    (p.length != p.seg.len && !vip_choices()->any_length) || p.seg.len > e->l.max_transfer ||
+	    !emu_send_small(&e->l, &p.seg, p.imm_flag, p.imm))
+		return false;
+	e->started = n + 1;
+	wc.length = p.seg.len;
+	vip_complete_seen(vi, VIP_SQ, &wc);
+	emu_notice(e, e->peer_recv_word);
+	return true;
 }
 
 bool emu_pump(struct emu_vi *e)

@@ -54,16 +54,16 @@ void vip_connected(struct vip_vi *vi, bool foreign)
 {
 	uint64_t n;
 
-	pthread_mutex_lock(&vi->q[VIP_SQ].lock);
-	pthread_mutex_lock(&vi->q[VIP_RQ].lock);
+	vip_lock(&vi->q[VIP_SQ].lock);
+	vip_lock(&vi->q[VIP_RQ].lock);
 	vi->state = VIP_STATE_CONNECTED;
 	vi->q[VIP_SQ].errors = vi->q[VIP_RQ].errors = 0;
 	vi->q[VIP_RQ].careful = foreign;
 	for (n = vi->q[VIP_RQ].done; n < vi->q[VIP_RQ].tail; n++)
 		vi->nic->ops->post_recv(vi, n);
 	vi->q[VIP_RQ].careful = false;
-	pthread_mutex_unlock(&vi->q[VIP_RQ].lock);
-	pthread_mutex_unlock(&vi->q[VIP_SQ].lock);
+	vip_unlock(&vi->q[VIP_RQ].lock);
+	vip_unlock(&vi->q[VIP_SQ].lock);
 	vi->nic->ops->ready(vi);
 }
 

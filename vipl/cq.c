@@ -31,7 +31,7 @@ void vip_cq_push(struct vip_vi *vi, int queue)
 {
 	struct vip_cq *cq = vi->q[queue].cq;
 
-	pthread_mutex_lock(&cq->lock);
+	vip_lock(&cq->lock);
 	if (cq->owed || !put(cq, vi, queue)) {
 		if (!cq->owed)
 			vip_log(VIP_LOG_INFO,
@@ -42,7 +42,7 @@ void vip_cq_push(struct vip_vi *vi, int queue)
 	}
 	if (cq->sleepers)
 		cq->nic->ops->wake(cq->nic, cq->word);
-	pthread_mutex_unlock(&cq->lock);
+	vip_unlock(&cq->lock);
 }
 
 /* attach_lock and lock held: give the work queues what they are owed. */
@@ -85,7 +85,7 @@ void vip_cq_detach(struct vip_vi *vi, int queue, const void *handle)
 		;
 	*p = vi->cq_next[queue];
 	cq->nattached--;
-	pthread_mutex_lock(&cq->lock);
+	vip_lock(&cq->lock);
 	for (i = to = cq->head; i < cq->tail; i++) {
 		struct vip_cq_entry e = cq->e[i % cq->size];
 
@@ -96,7 +96,7 @@ void vip_cq_detach(struct vip_vi *vi, int queue, const void *handle)
 	ka_store_relaxed(&cq->owed, cq->owed - vi->q[queue].owed);
 	vi->q[queue].owed = 0;
 	refill(cq);
-	pthread_mutex_unlock(&cq->lock);
+	vip_unlock(&cq->lock);
 	pthread_mutex_unlock(&cq->attach_lock);
 	ka_store_relaxed(&vi->q[queue].cq, NULL);
 }
@@ -129,7 +129,7 @@ static VIP_RETURN pop(struct vip_cq *cq, VIP_CQ_HANDLE h, VIP_VI_HANDLE *vi, VIP
 {
 	VIP_RETURN r = VIP_NOT_DONE;
 
-	pthread_mutex_lock(&cq->lock);
+	vip_lock(&cq->lock);
 	if (!vip_obj_is(cq, h)) {
 		r = VIP_INVALID_PARAMETER;
 	} else if (cq->head < cq->tail) {
@@ -140,7 +140,7 @@ static VIP_RETURN pop(struct vip_cq *cq, VIP_CQ_HANDLE h, VIP_VI_HANDLE *vi, VIP
 		cq->head++;
 		r = VIP_SUCCESS;
 	}
-	pthread_mutex_unlock(&cq->lock);
+	vip_unlock(&cq->lock);
 	return r;
 }
 
@@ -152,9 +152,9 @@ static VIP_RETURN done(struct vip_cq *cq, VIP_CQ_HANDLE h, VIP_VI_HANDLE *vi, VI
 		return r;
 	pthread_mutex_lock(&cq->attach_lock);
 	if (vip_obj_is(cq, h)) {
-		pthread_mutex_lock(&cq->lock);
+		vip_lock(&cq->lock);
 		refill(cq);
-		pthread_mutex_unlock(&cq->lock);
+		vip_unlock(&cq->lock);
 		if (r == VIP_NOT_DONE)
 			poll_attached(cq);
 	}
@@ -197,7 +197,6 @@ VIP_EXPORT VIP_RETURN VipCreateCQ(VIP_NIC_HANDLE nh, VIP_ULONG entries, VIP_CQ_H
 	}
 	if (fresh) {
 		pthread_mutex_init(&cq->attach_lock, NULL);
-		pthread_mutex_init(&cq->lock, NULL);
 	}
 	ka_store_relaxed(&cq->nic, nic);
 	cq->size = (uint32_t)entries;
@@ -224,14 +223,14 @@ void vip_cq_teardown(struct vip_cq *cq, struct vip_caller **ending)
 	struct vip_nic *nic = cq->nic;
 
 	pthread_mutex_lock(&cq->attach_lock);
-	pthread_mutex_lock(&cq->lock);
+	vip_lock(&cq->lock);
 	vip_obj_retire(cq);
 	free(cq->e);
 	cq->e = NULL;
 	cq->head = cq->tail = 0;
 	vip_notify_end(&cq->notifier, ending);
 	nic->ops->wake(nic, cq->word);
-	pthread_mutex_unlock(&cq->lock);
+	vip_unlock(&cq->lock);
 	pthread_mutex_unlock(&cq->attach_lock);
 	nic->ops->word_put(nic, cq->word);
 	nic->ncq--;
@@ -257,7 +256,7 @@ VIP_EXPORT VIP_RETURN VipResizeCQ(VIP_CQ_HANDLE h, VIP_ULONG entries)
 		return vip_fail(VIP_ERROR_RESOURCE, "no memory for %lu completion queue entries", entries);
 	old = e; /* what is to be freed */
 	pthread_mutex_lock(&cq->attach_lock);
-	pthread_mutex_lock(&cq->lock);
+	vip_lock(&cq->lock);
 	queued = cq->tail - cq->head + cq->owed;
 	if (!vip_obj_is(cq, h)) {
 		r = VIP_INVALID_PARAMETER;
@@ -272,7 +271,7 @@ VIP_EXPORT VIP_RETURN VipResizeCQ(VIP_CQ_HANDLE h, VIP_ULONG entries)
 		refill(cq);
 		r = VIP_SUCCESS;
 	}
-	pthread_mutex_unlock(&cq->lock);
+	vip_unlock(&cq->lock);
 	pthread_mutex_unlock(&cq->attach_lock);
 	free(old);
 	if (r == VIP_INVALID_PARAMETER)

@@ -5,15 +5,13 @@
  * A handle is (generation << 24 | index << 4 | type): a random pointer, a stale
  * handle or one of another type is told from a good one.  Generations count up
  * for the whole process, so a value comes again only after 2^40 objects.
- * Look-up takes no lock: `table` only grows, and objects are never given back.
+ * Look-up takes no lock: vip_objs only grows, and objects are never given back.
  */
 #include "vipl/internal.h"
 
 #include <stdlib.h>
 
-#define MAX_OBJECTS (1u << 18)
-
-static struct vip_obj *table[MAX_OBJECTS];
+struct vip_obj *vip_objs[VIP_MAX_OBJECTS];
 static uint32_t used;
 static struct vip_obj *free_list[VIP_T_CONN + 1];
 static uint64_t generation;
@@ -30,12 +28,12 @@ void *vip_obj_new(enum vip_type type, size_t bytes, bool *fresh)
 	*fresh = !o;
 	if (o) {
 		free_list[type] = o->next_free;
-	} else if (used < MAX_OBJECTS) {
+	} else if (used < VIP_MAX_OBJECTS) {
 		o = calloc(1, bytes);
 		if (o) {
 			o->type = type;
 			o->index = used;
-			ka_store_release(&table[used], o);
+			ka_store_release(&vip_objs[used], o);
 			ka_store_release(&used, used + 1);
 		}
 	}
@@ -70,30 +68,18 @@ void vip_obj_free(void *obj)
 	pthread_mutex_unlock(&table_lock);
 }
 
-void *vip_obj_find(const void *handle, enum vip_type type)
-{
-	uintptr_t h = (uintptr_t)handle;
-	uint32_t index = (h >> 4) & 0xfffff;
-	struct vip_obj *o;
-
-	if (h == 0 || (h & 0xf) != (uintptr_t)type || index >= ka_load_acquire(&used))
-		return NULL;
-	o = ka_load_acquire(&table[index]);
-	return o && ka_load_acquire(&o->handle) == h ? o : NULL;
-}
-
 uint64_t vip_obj_cookie(const void *obj)
 {
 	static uint64_t last;
 
-	return __atomic_add_fetch(&last, 1, __ATOMIC_RELAXED) * MAX_OBJECTS +
+	return __atomic_add_fetch(&last, 1, __ATOMIC_RELAXED) * VIP_MAX_OBJECTS +
 	       ((const struct vip_obj *)obj)->index;
 }
 
 void *vip_obj_of(uint64_t cookie, enum vip_type type)
 {
-	uint32_t index = cookie % MAX_OBJECTS;
-	struct vip_obj *o = index < ka_load_acquire(&used) ? ka_load_acquire(&table[index]) : NULL;
+	uint32_t index = cookie % VIP_MAX_OBJECTS;
+	struct vip_obj *o = index < ka_load_acquire(&used) ? ka_load_acquire(&vip_objs[index]) : NULL;
 
 	return o && o->type == (uint32_t)type && ka_load_acquire(&o->handle) ? o : NULL;
 }
@@ -103,7 +89,7 @@ void vip_obj_each(enum vip_type type, void (*fn)(void *obj, void *arg), void *ar
 	uint32_t i, n = ka_load_acquire(&used);
 
 	for (i = 0; i < n; i++) {
-		struct vip_obj *o = ka_load_acquire(&table[i]);
+		struct vip_obj *o = ka_load_acquire(&vip_objs[i]);
 
 		if (o->type == (uint32_t)type && ka_load_acquire(&o->handle))
 			fn(o, arg);
@@ -116,7 +102,7 @@ void vip_obj_forked(void)
 
 	pthread_mutex_init(&table_lock, NULL);
 	for (i = 0; i < used; i++)
-		table[i]->handle = 0;
+		vip_objs[i]->handle = 0;
 	/* the parent's objects may be locked for ever: they are not used again */
 	for (i = 0; i <= VIP_T_CONN; i++)
 		free_list[i] = NULL;

@@ -19,8 +19,10 @@
 #include <stddef.h>
 
 #include "kagent/client/agent.h"
+#include "vipl/lock.h"
 #include "vipl/nic.h"
 #include "vipl/touch.h"
+#include "vipl/watch.h"
 #include "vipl_ext.h"
 
 #define VIP_EXPORT __attribute__((visibility("default")))
@@ -36,6 +38,9 @@ struct vip_obj {
 	struct vip_obj *next_free;
 };
 
+#define VIP_MAX_OBJECTS (1u << 18)
+extern struct vip_obj *vip_objs[VIP_MAX_OBJECTS]; /* by index */
+
 /* Take a free object of @type (made with @bytes, zeroed, the first time; *@fresh tells); NULL: the limit. */
 void *vip_obj_new(enum vip_type type, size_t bytes, bool *fresh);
 /* Give it a handle: from here on it can be found. */
@@ -45,7 +50,17 @@ bool vip_obj_retire(void *obj);
 /* Back to the free ones; it has no handle. */
 void vip_obj_free(void *obj);
 /* The object, or NULL: not a handle of ours, stale, or another type. */
-void *vip_obj_find(const void *handle, enum vip_type type);
+static inline void *vip_obj_find(const void *handle, enum vip_type type)
+{
+	uintptr_t h = (uintptr_t)handle;
+	uint32_t index = (h >> 4) % VIP_MAX_OBJECTS;
+	struct vip_obj *o;
+
+	if ((h & 0xf) != (uintptr_t)type)
+		return NULL;
+	o = ka_load_acquire(&vip_objs[index]);
+	return o && ka_load_acquire(&o->handle) == h ? o : NULL;
+}
 /*
  * A number that no other call gets, and the object that it was got for.  It may
  * be another's by now, which is for the caller to tell.  NULL: it has no handle,
@@ -109,12 +124,13 @@ struct vip_notifier;
 #define VIP_MAX_NOTIFY 1024u /* registrations of one queue or completion queue that wait */
 
 struct vip_queue {
-	pthread_mutex_t lock;
-	struct vip_wqe *e; /* a ring of `depth` */
+	struct vip_lock lock;
+	struct vip_wqe *e; /* a ring, vip_wqe() */
 	/* descriptors since creation: dequeued <= complete <= posted */
 	uint64_t head, done, tail;
-	uint32_t depth;
-	uint32_t word; /* to sleep on: own, or the CQ's */
+	uint32_t depth; /* descriptors that it holds */
+	uint32_t mask;	/* of the ring, a power of two: a division costs as much as the rest of the look */
+	uint32_t word;	/* to sleep on: own, or the CQ's */
 	uint32_t sleepers;
 	struct ka_tpt_entry kept; /* of the last descriptor that was looked at (ka_tpt_check_kept) */
 	bool careful; /* a thread of the provider is at it: it touches the consumer's memory with care */
@@ -123,6 +139,12 @@ struct vip_queue {
 	uint64_t errors;	       /* descriptors that were wrong themselves, since it was connected */
 	struct vip_notifier *notifier; /* NULL: nobody has registered */
 };
+
+/* Descriptor number @n. */
+static inline struct vip_wqe *vip_wqe(const struct vip_queue *q, uint64_t n)
+{
+	return &q->e[n & q->mask];
+}
 
 /* The peer-to-peer request of a VI; under vi->lock. */
 struct vip_peer {
@@ -156,7 +178,7 @@ struct vip_cq {
 	pthread_mutex_t attach_lock;
 	struct vip_vi *attached[2]; /* by queue, linked by cq_next */
 	uint32_t nattached;
-	pthread_mutex_t lock;
+	struct vip_lock lock;
 	struct vip_cq_entry {
 		void *vi; /* handle */
 		uint32_t recv;
@@ -198,6 +220,7 @@ struct vip_nic {
 	const struct nic_ops *ops;
 	const char *device;
 	struct ka_agent *agent;
+	const struct ka_tpt_entry *tpt;
 	uint32_t id;	      /* the agent's number */
 	uint32_t default_tag; /* what a NULL protection tag means */
 	VIP_NIC_ATTRIBUTES attr;
@@ -219,6 +242,19 @@ struct vip_nic {
 		uint8_t room[4 + 8];
 	} own_address; /* ... without a discriminator */
 };
+
+/*
+ * May the NIC access [addr, addr + len) through @handle under @tag, with KA_R_* @rights?
+ * 0: and touch it; 1: yes, with care (touch.h); or -EACCES.  @kept: ka_tpt_check_kept().
+ */
+static inline int vip_mem_check(const struct vip_nic *nic, uint32_t handle, uint64_t addr, uint64_t len,
+				uint32_t tag, uint32_t rights, struct ka_tpt_entry *kept)
+{
+	vip_watch_settle();
+	if (!ka_tpt_check_kept(nic->tpt, handle, addr, len, tag, rights, kept))
+		return -EACCES;
+	return !(kept->rights & KA_R_DIRECT);
+}
 
 /* async.c: before a handle's first error; false: no memory. */
 bool vip_async_open(struct vip_nic *nic);
@@ -273,13 +309,13 @@ extern _Thread_local bool vip_foreign __attribute__((tls_model("initial-exec")))
 /* The queue's lock, by whoever lets the NIC work on it. */
 static inline void vip_queue_enter(struct vip_queue *q)
 {
-	pthread_mutex_lock(&q->lock);
+	vip_lock(&q->lock);
 	q->careful = vip_foreign;
 }
 
 static inline bool vip_queue_try(struct vip_queue *q)
 {
-	if (pthread_mutex_trylock(&q->lock))
+	if (!vip_trylock(&q->lock))
 		return false;
 	q->careful = vip_foreign;
 	return true;
@@ -288,7 +324,7 @@ static inline bool vip_queue_try(struct vip_queue *q)
 static inline void vip_queue_leave(struct vip_queue *q)
 {
 	q->careful = false;
-	pthread_mutex_unlock(&q->lock);
+	vip_unlock(&q->lock);
 }
 
 /* queue.c */

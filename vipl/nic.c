@@ -56,10 +56,10 @@ static void cq_dead(void *obj, void *arg)
 {
 	struct vip_cq *cq = obj;
 
-	pthread_mutex_lock(&cq->lock);
+	vip_lock(&cq->lock);
 	if (ka_load_relaxed(&cq->nic) == arg && vip_obj_handle(cq))
 		cq->nic->ops->wake(cq->nic, cq->word);
-	pthread_mutex_unlock(&cq->lock);
+	vip_unlock(&cq->lock);
 }
 
 void vip_nic_dead(struct vip_nic *nic)

@@ -42,7 +42,7 @@ struct nic_ops {
 	/* In the child after a fork: what the NIC keeps for the process starts anew. */
 	void (*forked)(void);
 
-	/* The NIC handle: nic->agent is there.  close: no VI is left. */
+	/* The NIC handle: nic->agent is there; open sets nic->tpt.  close: no VI is left. */
 	int (*open)(struct vip_nic *nic);
 	void (*close)(struct vip_nic *nic);
 	void (*query)(struct vip_nic *nic, VIP_NIC_ATTRIBUTES *attr);
@@ -51,12 +51,6 @@ struct nic_ops {
 	int (*vi_new)(struct vip_vi *vi);
 	void (*vi_free)(struct vip_vi *vi);
 
-	/*
-	 * May the NIC access [addr, addr + len) through @handle under @tag, with KA_R_* @rights?
-	 * 0: and touch it; 1: yes, with care (touch.h); or -EACCES.  @kept: ka_tpt_check_kept().
-	 */
-	int (*mem_check)(struct vip_nic *nic, uint32_t handle, uint64_t addr, uint64_t len, uint32_t tag,
-			 uint32_t rights, struct ka_tpt_entry *kept);
 	/* The region behind @handle; false: it is none.  Waits for nothing (touch.h). */
 	bool (*mem_find)(const struct vip_nic *nic, uint32_t handle, struct ka_tpt_entry *e);
 	/* After a region was taken out: return when no peer is writing there any more. */
@@ -117,6 +111,8 @@ struct nic_wc {
 
 /* The next descriptor of the queue is complete; queue lock held. */
 void vip_complete(struct vip_vi *vi, int queue, const struct nic_wc *wc);
+/* The same inside of post_send of this very descriptor, which the NIC has read without care. */
+void vip_complete_seen(struct vip_vi *vi, int queue, const struct nic_wc *wc);
 
 /* If the connection has gone down: flush, go to Error, tell the consumer.  No lock held. */
 void vip_vi_check(struct vip_vi *vi);

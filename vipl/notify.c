@@ -152,7 +152,7 @@ static VIP_RETURN notify(VIP_VI_HANDLE h, int queue, void *context, VIP_VI_CALLB
 
 	if (!vi || !handler)
 		return result(r, call);
-	pthread_mutex_lock(&vi->q[queue].lock);
+	vip_lock(&vi->q[queue].lock);
 	if (vip_obj_is(vi, h)) {
 		struct vip_notifier wanted = {
 			.vi = vi, .handle = h, .nic_handle = vip_obj_handle(vi->nic), .queue = queue};
@@ -161,7 +161,7 @@ static VIP_RETURN notify(VIP_VI_HANDLE h, int queue, void *context, VIP_VI_CALLB
 		if (!attached)
 			r = add(&vi->q[queue].notifier, &wanted, &reg);
 	}
-	pthread_mutex_unlock(&vi->q[queue].lock);
+	vip_unlock(&vi->q[queue].lock);
 	if (attached)
 		return vip_fail_at(VIP_LOG_WARN, call, VIP_ERROR_RESOURCE,
 				   "the queue is attached to a completion queue: use VipCQNotify");
@@ -186,13 +186,13 @@ VIP_EXPORT VIP_RETURN VipCQNotify(VIP_CQ_HANDLE h, VIP_PVOID context, VIP_CQ_CAL
 
 	if (!cq || !handler)
 		return result(r, __func__);
-	pthread_mutex_lock(&cq->lock);
+	vip_lock(&cq->lock);
 	if (vip_obj_is(cq, h)) {
 		struct vip_notifier wanted = {.cq = cq, .handle = h, .nic_handle = vip_obj_handle(cq->nic)};
 
 		r = add(&cq->notifier, &wanted, &reg);
 	}
-	pthread_mutex_unlock(&cq->lock);
+	vip_unlock(&cq->lock);
 	return result(r, __func__);
 }
 

@@ -19,7 +19,9 @@ int vip_queue_init(struct vip_queue *q, uint32_t depth)
 {
 	if (!q->e || q->depth != depth) {
 		free(q->e);
-		q->e = calloc(depth, sizeof(*q->e));
+		for (q->mask = 1; q->mask < depth; q->mask *= 2)
+			;
+		q->e = calloc(q->mask--, sizeof(*q->e));
 		q->depth = depth;
 	}
 	q->head = q->done = q->tail = 0;
@@ -38,8 +40,8 @@ void vip_wake_queue(struct vip_vi *vi, int queue)
 static int desc_check(struct vip_vi *vi, int queue, const VIP_DESCRIPTOR *d, uint32_t mem)
 {
 	struct vip_queue *q = &vi->q[queue];
-	int how = vi->nic->ops->mem_check(vi->nic, mem, (uintptr_t)d, sizeof(d->CS), vi->attr.tag, KA_R_WRITE,
-					  &q->kept);
+	int how =
+		vip_mem_check(vi->nic, mem, (uintptr_t)d, sizeof(d->CS), vi->attr.tag, KA_R_WRITE, &q->kept);
 
 	return how == 0 && q->careful ? 1 : how;
 }
@@ -67,17 +69,20 @@ static bool desc_complete_careful(struct vip_vi *vi, int queue, const struct vip
 	       vip_mem_put(vi->nic, e->mem, to, from, 1, foreign);
 }
 
+static void desc_tell(VIP_DESCRIPTOR *d, int queue, const struct nic_wc *wc)
+{
+	d->CS.Length = wc->length;
+	if (queue == VIP_RQ && (wc->status & VIP_STATUS_IMMEDIATE))
+		d->CS.ImmediateData = wc->imm;
+	ka_store_release(&d->CS.Status, wc->status);
+}
+
 /* Tell the consumer; false: the descriptor's memory has gone. */
 static bool desc_complete(struct vip_vi *vi, int queue, const struct vip_wqe *e, const struct nic_wc *wc)
 {
-	VIP_CONTROL_SEGMENT *cs = &e->desc->CS;
-
 	switch (desc_check(vi, queue, e->desc, e->mem)) {
 	case 0:
-		cs->Length = wc->length;
-		if (queue == VIP_RQ && (wc->status & VIP_STATUS_IMMEDIATE))
-			cs->ImmediateData = wc->imm;
-		ka_store_release(&cs->Status, wc->status);
+		desc_tell(e->desc, queue, wc);
 		return true;
 	case 1:
 		return desc_complete_careful(vi, queue, e, wc);
@@ -126,18 +131,13 @@ static const uint32_t own_fault[] = {
 		   VIP_STATUS_RDMA_PROT_ERROR,
 };
 
-void vip_complete(struct vip_vi *vi, int queue, const struct nic_wc *wc)
+/* The next descriptor has been told. */
+static void completed(struct vip_vi *vi, int queue, uint32_t status)
 {
 	struct vip_queue *q = &vi->q[queue];
-	struct vip_wqe *e = &q->e[q->done % q->depth];
 
-	e->status = wc->status;
-	if (!desc_complete(vi, queue, e, wc)) {
-		e->status |= VIP_STATUS_PROTECTION_ERROR;
-		vip_async_desc(vi->nic, vi, VIP_ERROR_COMP_PROT, VIP_RESOURCE_VI, e->desc,
-			       status_op(e->status));
-	}
-	if (e->status & own_fault[queue])
+	vip_wqe(q, q->done)->status = status;
+	if (status & own_fault[queue])
 		q->errors++;
 	ka_store_relaxed(&q->done, q->done + 1);
 	if (q->cq)
@@ -146,13 +146,34 @@ void vip_complete(struct vip_vi *vi, int queue, const struct nic_wc *wc)
 		vip_wake_queue(vi, queue);
 }
 
+void vip_complete(struct vip_vi *vi, int queue, const struct nic_wc *wc)
+{
+	const struct vip_queue *q = &vi->q[queue];
+	const struct vip_wqe *e = vip_wqe(q, q->done);
+	uint32_t status = wc->status;
+
+	if (!desc_complete(vi, queue, e, wc)) {
+		status |= VIP_STATUS_PROTECTION_ERROR;
+		vip_async_desc(vi->nic, vi, VIP_ERROR_COMP_PROT, VIP_RESOURCE_VI, e->desc, status_op(status));
+	}
+	completed(vi, queue, status);
+}
+
+void vip_complete_seen(struct vip_vi *vi, int queue, const struct nic_wc *wc)
+{
+	const struct vip_queue *q = &vi->q[queue];
+
+	desc_tell(vip_wqe(q, q->done)->desc, queue, wc);
+	completed(vi, queue, wc->status);
+}
+
 void vip_flush(struct vip_vi *vi, int queue)
 {
 	struct vip_queue *q = &vi->q[queue];
 
 	q->careful = true; /* whose thread this is, nobody knows */
 	while (q->done < q->tail) {
-		const struct vip_wqe *e = &q->e[q->done % q->depth];
+		const struct vip_wqe *e = vip_wqe(q, q->done);
 		struct nic_wc wc = {.status = VIP_STATUS_DONE | VIP_STATUS_DESC_FLUSHED_ERROR};
 
 		wc.status |= queue == VIP_RQ ? VIP_STATUS_OP_RECEIVE
@@ -180,14 +201,14 @@ static VIP_RETURN overrun(struct vip_vi *vi, VIP_VI_HANDLE h, int queue, VIP_DES
 	struct vip_queue *q = &vi->q[queue];
 
 	if (vip_choices()->overrun_code) {
-		pthread_mutex_unlock(&q->lock);
+		vip_unlock(&q->lock);
 		return vip_fail_at(VIP_LOG_WARN, call, VIP_ERROR_RESOURCE,
 				   "the queue holds %u descriptors, its maximum: dequeue some first",
 				   q->depth);
 	}
 	vip_async_desc(vi->nic, vi, VIP_ERROR_VI_OVERRUN, VIP_RESOURCE_VI, d,
 		       misaligned(d) ? 0 : desc_op(vi, queue, d, mem));
-	pthread_mutex_unlock(&q->lock);
+	vip_unlock(&q->lock);
 	break_reliable(vi, h);
 	return VIP_SUCCESS;
 }
@@ -205,7 +226,7 @@ static bool enqueue(struct vip_vi *vi, int queue, VIP_DESCRIPTOR *d, uint32_t me
 		return false;
 	if (how == 0)
 		d->CS.Status = none;
-	q->e[q->tail % q->depth] = (struct vip_wqe){.desc = d, .mem = mem};
+	*vip_wqe(q, q->tail) = (struct vip_wqe){.desc = d, .mem = mem};
 	ka_store_relaxed(&q->tail, q->tail + 1);
 	return true;
 }
@@ -244,9 +265,9 @@ static VIP_RETURN post(VIP_VI_HANDLE h, int queue, VIP_DESCRIPTOR *d, VIP_MEM_HA
 	if (!d)
 		return vip_fail_at(VIP_LOG_INFO, call, VIP_INVALID_PARAMETER, "no descriptor");
 	q = &vi->q[queue];
-	pthread_mutex_lock(&q->lock);
+	vip_lock(&q->lock);
 	if (!vip_obj_is(vi, h)) {
-		pthread_mutex_unlock(&q->lock);
+		vip_unlock(&q->lock);
 		return vip_fail_at(VIP_LOG_INFO, call, VIP_INVALID_PARAMETER, "not a VI handle");
 	}
 	if (q->tail - q->head >= q->depth)
@@ -256,7 +277,7 @@ static VIP_RETURN post(VIP_VI_HANDLE h, int queue, VIP_DESCRIPTOR *d, VIP_MEM_HA
 		down = begin(vi, queue, q->tail - 1);
 	else /* docs/spec-choices.md K-4: the call succeeds, the error is asynchronous */
 		vip_async(vi->nic, vi, VIP_ERROR_POST_DESC, VIP_RESOURCE_DESCRIPTOR, d);
-	pthread_mutex_unlock(&q->lock);
+	vip_unlock(&q->lock);
 	if (down)
 		vip_vi_check(vi);
 	if (!queued)
@@ -283,7 +304,7 @@ static VIP_RETURN done(struct vip_vi *vi, VIP_VI_HANDLE h, int queue, VIP_DESCRI
 			if (q->head == q->done && q->done < q->tail && vi->link)
 				vi->nic->ops->poll(vi, queue);
 			if (q->head < q->done) {
-				const struct vip_wqe *e = &q->e[q->head % q->depth];
+				const struct vip_wqe *e = vip_wqe(q, q->head);
 
 				*out = e->desc;
 				r = e->status & VIP_STATUS_ERROR_MASK ? VIP_DESCRIPTOR_ERROR : VIP_SUCCESS;

@@ -43,14 +43,14 @@ static VIP_RETURN check_attr(struct vip_nic *nic, const VIP_VI_ATTRIBUTES *a, st
 
 static void both_locks(struct vip_vi *vi)
 {
-	pthread_mutex_lock(&vi->q[VIP_SQ].lock);
-	pthread_mutex_lock(&vi->q[VIP_RQ].lock);
+	vip_lock(&vi->q[VIP_SQ].lock);
+	vip_lock(&vi->q[VIP_RQ].lock);
 }
 
 static void both_unlocks(struct vip_vi *vi)
 {
-	pthread_mutex_unlock(&vi->q[VIP_RQ].lock);
-	pthread_mutex_unlock(&vi->q[VIP_SQ].lock);
+	vip_unlock(&vi->q[VIP_RQ].lock);
+	vip_unlock(&vi->q[VIP_SQ].lock);
 }
 
 void vip_vi_state(struct vip_vi *vi, VIP_VI_STATE state)
@@ -86,8 +86,6 @@ static struct vip_vi *vi_new(struct vip_nic *nic)
 		pthread_mutex_init(&vi->lock, NULL);
 		pthread_cond_init(&vi->requested, NULL);
 		pthread_cond_init(&vi->peer.ended, NULL);
-		pthread_mutex_init(&vi->q[VIP_SQ].lock, NULL);
-		pthread_mutex_init(&vi->q[VIP_RQ].lock, NULL);
 	}
 	if (vip_queue_init(&vi->q[VIP_SQ], (uint32_t)nic->attr.MaxDescriptorsPerQueue) ||
 	    vip_queue_init(&vi->q[VIP_RQ], (uint32_t)nic->attr.MaxDescriptorsPerQueue)) {

@@ -24,22 +24,22 @@ static struct vip_nic *enter(const struct vip_waiter *w, uint32_t *word)
 {
 	struct vip_nic *nic = NULL;
 
-	pthread_mutex_lock(w->lock);
+	vip_lock(w->lock);
 	if (vip_obj_is(w->obj, w->handle)) {
 		nic = *w->nic;
 		*word = *w->word;
 		__atomic_add_fetch(&nic->sleepers, 1, __ATOMIC_SEQ_CST);
 		ka_store_relaxed(w->sleepers, *w->sleepers + 1); /* a CQ's is looked at without its lock */
 	}
-	pthread_mutex_unlock(w->lock);
+	vip_unlock(w->lock);
 	return nic;
 }
 
 static void leave(const struct vip_waiter *w, struct vip_nic *nic)
 {
-	pthread_mutex_lock(w->lock);
+	vip_lock(w->lock);
 	ka_store_relaxed(w->sleepers, *w->sleepers - 1);
-	pthread_mutex_unlock(w->lock);
+	vip_unlock(w->lock);
 	__atomic_sub_fetch(&nic->sleepers, 1, __ATOMIC_SEQ_CST);
 }
 

@@ -21,7 +21,7 @@ struct vip_waiter {
 	const struct vip_obj *obj; /* with this handle; a stale one ends the wait */
 	const void *handle;
 	struct vip_nic **nic; /* the rest is the object's own, read and written under @lock */
-	pthread_mutex_t *lock;
+	struct vip_lock *lock;
 	uint32_t *sleepers;
 	const uint32_t *word;
 	/* Take what is there.  VIP_NOT_DONE: nothing is; VIP_INVALID_PARAMETER: the object has gone. */

@@ -62,6 +62,7 @@ struct emu_link {
 	/* messages up to here were not put in place, RDMA writes and all, and must not be overtaken */
 	uint64_t tx_write, tx_any;
 	uint64_t land_head;
+	uint64_t land_seen;   /* of the peer's land_tail: to look again takes the line away from him */
 	uint64_t stream_left; /* bytes of the current message still to go through the landing ring */
 	struct emu_seg tx_seg[EMU_MAX_SEGS]; /* its source */
 	const uint8_t *tx_flat;		     /* or this, which stays as it is */
@@ -76,8 +77,9 @@ struct emu_link {
 	uint64_t rx_posted; /* receives put into the ring */
 	uint64_t rx_next;   /* message to take next */
 	uint64_t land_tail;
-	uint64_t rx_got; /* bytes of the current message already taken from the landing ring */
-	bool rx_ok;	 /* they are where they belong */
+	uint32_t rx_streak; /* messages found without looking in vain */
+	uint64_t rx_got;    /* bytes of the current message already taken from the landing ring */
+	bool rx_ok;	    /* they are where they belong */
 	struct emu_msg rx_msg;
 	struct ka_tpt_entry rx_own; /* as tx_own */
 };

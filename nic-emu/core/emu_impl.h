@@ -10,6 +10,20 @@
 
 #define MEMCPY(d, s, n) __builtin_memcpy((d), (s), (n))
 
+/* How many ring entries before its use a cache line is fetched from the other processor. */
+#define EMU_AHEAD 4u
+
+/* Fetch a line that is going to be written: for oneself alone.  The builtin fetches it shared, unless the
+ * compiler is told of a newer processor; older ones take the instruction for none. */
+static inline void prefetch_own(const void *line)
+{
+#ifdef __x86_64__
+	__asm__ volatile("prefetchw %0" : : "m"(*(const char *)line));
+#else
+	__builtin_prefetch(line, 1);
+#endif
+}
+
 static inline uint64_t min64(uint64_t a, uint64_t b)
 {
 	return a < b ? a : b;
@@ -75,6 +89,69 @@ static inline void put_last(uint8_t *to, const uint8_t *from, uint64_t n)
 		from += part;
 		n -= part;
 	}
+}
+
+/* For show: what this end has sent. */
+static inline void emu_count(struct emu_link *l, uint64_t bytes)
+{
+	struct ka_conn_side *me = &l->region->ctl.side[l->side];
+
+	ka_store_relaxed(&me->bytes, me->bytes + bytes);
+	ka_store_relaxed(&me->msgs, me->msgs + 1);
+}
+
+/* Message tx_next is whole: the peer may see it. */
+static inline void emu_publish(struct emu_link *l, enum emu_op op, uint32_t status, uint32_t length,
+			       uint32_t imm, const struct emu_seg *target)
+{
+	struct emu_dir *d = &l->region->to[1 - l->side];
+	struct emu_cell *c = &d->cell[l->tx_next % EMU_DEPTH];
+
+	ka_store_relaxed(&c->status, status);
+	ka_store_relaxed(&c->length, length);
+	ka_store_relaxed(&c->imm, imm);
+	ka_store_relaxed(&c->addr, target->addr);
+	ka_store_relaxed(&c->handle, target->handle);
+	ka_store_relaxed(&c->op, (uint32_t)op);
+	ka_store_release(&c->seq, emu_seq(l->tx_next));
+	l->tx_next++;
+	c = &d->cell[(l->tx_next + EMU_AHEAD) % EMU_DEPTH];
+	prefetch_own(c);
+	prefetch_own((const uint8_t *)c + 64);
+	__builtin_prefetch(&d->post[(l->tx_recv + EMU_AHEAD) % EMU_DEPTH]);
+}
+
+/* Is there a message to take?  The streak tells whether they come faster than they are taken. */
+static inline bool emu_arrived(struct emu_link *l)
+{
+	const struct emu_cell *c = &l->region->to[l->side].cell[l->rx_next % EMU_DEPTH];
+	bool there;
+
+	/* so that both lines of a message of 64 bytes come at the same time */
+	__builtin_prefetch((const uint8_t *)c + 64);
+	there = ka_load_acquire(&c->seq) == emu_seq(l->rx_next);
+
+	if (!there)
+		l->rx_streak = 0;
+	return there;
+}
+
+/* The same, for one of which a part may be taken already. */
+static inline bool emu_more(struct emu_link *l)
+{
+	return l->rx_msg.op || emu_arrived(l);
+}
+
+/* Message rx_next is done with. */
+static inline void emu_taken(struct emu_link *l)
+{
+	struct emu_dir *d = &l->region->to[l->side];
+
+	l->rx_next++;
+	ka_store_release(&d->rx.reaped, l->rx_next);
+	/* a cell that the sender has not yet written would only be taken away from him */
+	if (l->rx_streak++ > EMU_AHEAD)
+		__builtin_prefetch(&d->cell[(l->rx_next + EMU_AHEAD) % EMU_DEPTH]);
 }
 
 #endif

@@ -22,6 +22,7 @@ void emu_post_recv(struct emu_link *l, const struct emu_seg *seg, uint32_t nsegs
 	}
 	ka_store_release(&p->seq, emu_seq(l->rx_posted));
 	l->rx_posted++;
+	prefetch_own(&d->post[(l->rx_posted + EMU_AHEAD) % EMU_DEPTH]);
 }
 
 /* One piece into one own segment, from byte @off on; @rights: what the segment must allow. */
@@ -112,7 +113,7 @@ bool emu_recv_look(struct emu_link *l)
 
 	if (m->op)
 		return true;
-	if (ka_load_acquire(&c->seq) != emu_seq(l->rx_next))
+	if (!emu_arrived(l))
 		return false;
 	m->op = ka_load_relaxed(&c->op);
 	if (m->op == 0)
@@ -138,8 +139,7 @@ static void reap(struct emu_link *l, uint32_t error)
 		ka_store_release(&d->rx.failed, l->rx_next + 1);
 	}
 	l->rx_msg.op = 0;
-	l->rx_next++;
-	ka_store_release(&d->rx.reaped, l->rx_next);
+	emu_taken(l);
 }
 
 bool emu_recv_take(struct emu_link *l, const struct emu_seg *seg, uint32_t nsegs, struct emu_recv *r,

@@ -70,6 +70,7 @@ enum emu_op {
 #define EMU_IN_CELL  0x40000000u /* they lie in the cell */
 #define EMU_IN_LAND  0x80000000u /* they come through the landing ring */
 #define EMU_WHERE    0xC0000000u
+#define EMU_LANDED   0x20000000u /* with EMU_IN_LAND: all of them are there already */
 
 struct emu_cell {
 	uint32_t seq;

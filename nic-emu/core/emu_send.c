@@ -134,15 +134,6 @@ static bool source_ok(struct emu_link *l)
 	return true;
 }
 
-static enum emu_sent finish(struct emu_link *l, uint64_t total)
-{
-	struct ka_conn_side *me = &l->region->ctl.side[l->side];
-
-	ka_store_relaxed(&me->bytes, me->bytes + total);
-	ka_store_relaxed(&me->msgs, me->msgs + 1);
-	return EMU_SENT;
-}
-
 /* Has nothing of the target been taken out of the peer's TPT? */
 static bool target_ok(struct emu_link *l, const struct target *t)
 {
@@ -208,20 +199,12 @@ static enum emu_sent put_in_place(struct emu_link *l, const struct target *t, ui
 }
 
 /* Publish the next message. */
-static void publish(struct emu_link *l, struct emu_dir *d, const struct emu_send *s, uint32_t status,
-		    uint64_t length)
+static void publish(struct emu_link *l, const struct emu_send *s, uint32_t status, uint64_t length)
 {
-	struct emu_cell *c = &d->cell[l->tx_next % EMU_DEPTH];
 	bool imm = s->op == EMU_OP_WRITE && s->has_imm;
 
-	ka_store_relaxed(&c->status, status | (s->has_imm ? VIP_STATUS_IMMEDIATE : 0));
-	ka_store_relaxed(&c->length, (uint32_t)length);
-	ka_store_relaxed(&c->imm, s->imm);
-	ka_store_relaxed(&c->addr, s->target.addr);
-	ka_store_relaxed(&c->handle, s->target.handle);
-	ka_store_relaxed(&c->op, (uint32_t)(imm ? EMU_OP_WRITE_IMM : s->op));
-	ka_store_release(&c->seq, emu_seq(l->tx_next));
-	l->tx_next++;
+	emu_publish(l, imm ? EMU_OP_WRITE_IMM : s->op, status | (s->has_imm ? VIP_STATUS_IMMEDIATE : 0),
+		    (uint32_t)length, s->imm, &s->target);
 }
 
 /* The rest goes as zeros, so that the stream stays in step, and the receiver is told. */
@@ -320,13 +303,13 @@ static enum emu_sent hand_over(struct emu_link *l, struct emu_dir *d, const stru
 
 	if (cell && !gather(l, d->cell[l->tx_next % EMU_DEPTH].data, s->total))
 		return EMU_BAD_SOURCE; /* nobody has seen anything */
-	publish(l, d, s, cell ? EMU_IN_CELL : EMU_IN_LAND, s->total);
+	publish(l, s, cell ? EMU_IN_CELL : EMU_IN_LAND, s->total);
 	if (s->op == EMU_OP_SEND || (s->op == EMU_OP_WRITE && s->has_imm))
 		l->tx_recv++;
 	l->tx_any = l->tx_next;
 	if (s->op == EMU_OP_WRITE)
 		l->tx_write = l->tx_next;
-	finish(l, s->total);
+	emu_count(l, s->total);
 	if (cell)
 		return EMU_SENT_UNREAPED;
 	l->stream_left = s->total;
@@ -358,13 +341,14 @@ static enum emu_sent transfer(struct emu_link *l, struct emu_dir *d, const struc
 	else if (r == EMU_SOURCE_GONE)
 		bad = VIP_STATUS_PARTIAL_ERROR;
 	if (bad || takes)
-		publish(l, d, s, bad | EMU_IN_PLACE, bad ? 0 : s->total);
+		publish(l, s, bad | EMU_IN_PLACE, bad ? 0 : s->total);
 	l->tx_recv += takes;
 	if (r == EMU_SOURCE_GONE)
 		return r;
 	if (bad)
 		return write && !(bad & VIP_STATUS_FORMAT_ERROR) ? EMU_BAD_TARGET : EMU_BAD_RECEIVE;
-	return finish(l, s->total);
+	emu_count(l, s->total);
+	return EMU_SENT;
 }
 
 enum emu_sent emu_send_start(struct emu_link *l, const struct emu_send *s)
@@ -382,7 +366,7 @@ enum emu_sent emu_send_start(struct emu_link *l, const struct emu_send *s)
 		return transfer(l, d, s);
 	if (s->op == EMU_OP_REPLY && !s->error && s->total)
 		return hand_over(l, d, s);
-	publish(l, d, s, s->error | EMU_IN_PLACE, s->op == EMU_OP_READ ? s->total : 0);
+	publish(l, s, s->error | EMU_IN_PLACE, s->op == EMU_OP_READ ? s->total : 0);
 	l->tx_any = l->tx_next;
 	return EMU_SENT_UNREAPED;
 }

@@ -128,6 +128,13 @@ static int teardown(void **state)
 	return munmap(region, sizeof(*region));
 }
 
+/* As the agent does it: a reader that keeps an entry sees that it is another. */
+static void changed(void)
+{
+	s[0].tpt[0].seq += 2;
+	s[1].tpt[0].seq += 2;
+}
+
 static struct emu_seg seg(int side, uint32_t at, uint32_t len)
 {
 	return (struct emu_seg){(uintptr_t)buf(side) + at, 0x10000, len};
@@ -204,11 +211,13 @@ static void test_errors(void **state)
 	assert_true(take(&to, &r, &moved));
 	assert_int_equal(r.status & VIP_STATUS_ERROR_MASK, VIP_STATUS_LENGTH_ERROR);
 	s[1].tpt[0].rights = 0; /* read-only memory */
+	changed();
 	emu_post_recv(&s[1].l, &to, 1, false);
 	assert_int_equal(send_from(0, 0, 10), EMU_BAD_RECEIVE);
 	assert_true(take(&to, &r, &moved));
 	assert_int_equal(r.status & VIP_STATUS_ERROR_MASK, VIP_STATUS_PROTECTION_ERROR);
 	s[1].tpt[0].rights = KA_R_WRITE | KA_R_DIRECT;
+	changed();
 	emu_set_down(&s[1].l, KA_DOWN_DISCONNECT);
 	assert_int_equal(send_from(0, 0, 10), EMU_IS_DOWN);
 	assert_int_equal(emu_down(&s[0].l), KA_DOWN_DISCONNECT | 1 << 8);
@@ -232,6 +241,7 @@ static void test_with_care(void **state)
 		careful[0] = careful[1] = i < 2;
 		s[0].tpt[0].rights = s[1].tpt[0].rights =
 			(uint16_t)(i < 2 ? KA_R_WRITE | KA_R_DIRECT : KA_R_WRITE);
+		changed();
 		memset(buf(0), (int)i + 1, size);
 		emu_post_recv(&s[1].l, &to, 1, false);
 		assert_int_equal(send_from(0, 0, size), EMU_SENT_UNREAPED);
@@ -253,6 +263,7 @@ static void test_gone(void **state)
 
 	(void)state;
 	s[0].tpt[0].rights = s[1].tpt[0].rights = KA_R_WRITE;
+	changed();
 	mappable = 0;
 	/* in a cell: nothing has happened, and the receive is not used up */
 	emu_post_recv(&s[1].l, &to, 1, false);
@@ -315,6 +326,7 @@ static void test_revoking(void **state)
 	assert_int_equal(send_from(0, 0, 100), EMU_SENT_UNREAPED);
 	assert_int_equal(buf(1)[0], 0x22);
 	s[1].tpt[0].tag = 0; /* it has gone */
+	changed();
 	assert_true(take(&to, &r, &moved));
 	assert_int_equal(settled, 2);
 	assert_int_equal(r.status & VIP_STATUS_ERROR_MASK, VIP_STATUS_PROTECTION_ERROR);
@@ -372,8 +384,10 @@ static void test_write_refused(void **state)
 		for (fault = 0; fault < 4; fault++) {
 			s[1].tpt[0].rights =
 				(uint16_t)(fault == 0 ? KA_R_WRITE : KA_R_WRITE | KA_R_RDMA_WRITE);
+			changed();
 			s[0].l.peer_rdma = fault == 1 ? 0 : KA_R_RDMA_WRITE;
 			s[1].tpt[0].tag = fault == 2 ? TAG + 1 : TAG;
+			changed();
 			assert_int_equal(
 				write_from(0, 0, 100, (uintptr_t)buf(1) + (fault == 3 ? BUF - 99 : 0), false),
 				EMU_BAD_TARGET);
@@ -386,6 +400,7 @@ static void test_write_refused(void **state)
 	mappable = 0;
 	assert_int_equal(write_from(0, 0, 100, (uintptr_t)buf(1), false), EMU_SENT_UNREAPED);
 	s[1].tpt[0].tag = 0;
+	changed();
 	assert_true(take(NULL, &r, &moved));
 	assert_int_equal(r.status, VIP_STATUS_RDMA_PROT_ERROR);
 	assert_int_equal(region->to[1].rx.failed, s[0].l.tx_next);
@@ -456,9 +471,11 @@ static void test_read(void **state)
 	assert_int_equal(r.length, 300);
 	assert_memory_equal(buf(0) + 100, buf(1) + 8, 300);
 	s[1].tpt[0].rights &= (uint16_t)~KA_R_RDMA_READ;
+	changed();
 	assert_int_equal(emu_read_check(&s[0].l, &target, &place), -1);
 	assert_int_equal(emu_send_start(&s[1].l, &reply), EMU_BAD_SOURCE);
 	s[1].tpt[0].rights |= KA_R_RDMA_READ;
+	changed();
 	s[0].l.peer_rdma = KA_R_RDMA_WRITE;
 	assert_int_equal(emu_read_check(&s[0].l, &target, &place), -1);
 }
