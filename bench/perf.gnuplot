@@ -16,31 +16,34 @@ set grid xtics ytics back lt 1 lw 1 lc rgb "#dddddd"
 set border 3
 set tics nomirror
 
-# Ours are blue, thick; peers have a colour each; what the machine takes is grey.
-names = system("awk -F, '$3 == \"latency\" && $2 != \"limit\" && $4 == 4096 && !seen[$1]++ { print $1 }' '" . csv . "'")
+# Ours are blue, thick and first; peers have a colour each; what the machine takes is grey.
+names = system("awk -F, '$3 == \"latency\" && $4 == 4096 && !seen[$1]++ { print $2 != \"softvia\", $1 }' '" . csv . \
+	       "' | sort | cut -d' ' -f2")
 colour(name) = name eq "private" ? "#1f5fa8" : name eq "segment" ? "#4a90d9" : name eq "memfd" ? "#7fb8ee" : \
-	       name eq "openmpi" ? "#d9730d" : name eq "mpich" ? "#b03060" : name eq "ofi-shm" ? "#2e8b57" : \
-	       name eq "ucx-posix" ? "#7a4fb5" : name eq "ucx-sysv" ? "#a986d6" : "#55307f"
+	       name[1:3] eq "ope" ? "#d9730d" : name[1:3] eq "mpi" ? "#b03060" : name[1:3] eq "ofi" ? "#2e8b57" : \
+	       name eq "ucx-sysv" ? "#b79be0" : "#5a3a99"
+dash(name) = strstrt(name, "-copy") || name eq "ucx-posix" ? 2 : 1 # copied twice
 ours(name) = name eq "private" || name eq "segment" || name eq "memfd"
 label(name) = ours(name) ? "softvia, " . name : name
-of(name, test) = strcol(1) eq name && strcol(3) eq test && !(test eq "bandwidth" && column(4) < 4096)
+
+# The lines of one contender in one test, by size.
+of(name, test, least) = "< awk -F, '$1 == \"" . name . "\" && $3 == \"" . test . "\" && $4 >= " . least . \
+			"' '" . csv . "' | sort -t, -k4n"
 
 set output dir . "/perf-latency.svg"
 set title "One way: half a round trip"
 set ylabel "time (µs)"
 set xrange [0.8:6e6]
-plot for [n in names] csv using (of(n, "latency") ? column(4) : NaN):($7 / 1000) with linespoints \
-     lw (ours(n) ? 3 : 1.5) pt (ours(n) ? 7 : 5) ps 0.5 lc rgb colour(n) title label(n)
+plot for [n in names] of(n, "latency", 1) using 4:($7 / 1000) with linespoints \
+     lw (ours(n) ? 3 : 1.5) dt dash(n) pt (ours(n) ? 7 : 5) ps 0.5 lc rgb colour(n) title label(n)
 
 set output dir . "/perf-bandwidth.svg"
 set title "Bandwidth: a stream in one direction"
 set ylabel "GB/s"
 set xrange [3000:6e6]
-set yrange [*:*]
-set key right bottom
+set key outside right top
 unset logscale y
 set yrange [0:*]
-plot for [n in names] csv using (of(n, "bandwidth") ? column(4) : NaN):($4 / $7) with linespoints \
-     lw (ours(n) ? 3 : 1.5) pt (ours(n) ? 7 : 5) ps 0.5 lc rgb colour(n) title label(n), \
-     csv using (of("limit", "cold") ? column(4) : NaN):($4 / $7) with lines lw 1.5 dt 2 lc rgb "#888888" \
-     title "memcpy of what the other processor has just written"
+plot for [n in names] of(n, "bandwidth", 4096) using 4:($4 / $7) with linespoints \
+     lw (ours(n) ? 3 : 1.5) dt dash(n) pt (ours(n) ? 7 : 5) ps 0.5 lc rgb colour(n) title label(n), \
+     of("limit", "cold", 1) using 4:($4 / $7) with lines lw 1.5 dt 2 lc rgb "#888888" title "memcpy, cold data"

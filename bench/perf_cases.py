@@ -8,6 +8,7 @@ from perf_pair import Pair
 KIB = 1024
 MIB = 1024 * 1024
 
+TOUCHED_SIZES = [4 * KIB, 64 * KIB, MIB, 4 * MIB]
 LATENCY_SIZES = [1, 8, 64, 256, KIB, 4 * KIB, 16 * KIB, 64 * KIB, 256 * KIB, MIB, 4 * MIB]
 BANDWIDTH_SIZES = [4 * KIB, 16 * KIB, 64 * KIB, 256 * KIB, MIB, 4 * MIB]
 REGISTER_SIZES = [4 * KIB, 64 * KIB, MIB, 4 * MIB]
@@ -44,32 +45,44 @@ def contenders(binaries, room):
     def program(name):
         return os.path.join(binaries, "peer_" + name)
 
-    def ours(kind):
-        return Pair(kind, "softvia", program("vipl"), kind)
+    def ours(kind, **settings):
+        return Pair(kind, "softvia", program("vipl"), kind, env=settings)
 
-    def ucx(transports):
-        name = "ucx-" + transports.replace(",", "-")
-        return Pair(name, "ucx", program("ucx"), name, env={"UCX_TLS": transports + ",self"})
+    def ucx(name, transports, **settings):
+        return Pair(name, "ucx", program("ucx"), name, env={"UCX_TLS": transports + ",self", **settings})
 
-    openmpi = "mpirun.openmpi -np 2 --oversubscribe --bind-to none --mca pml ob1 --mca btl self,vader".split()
-    openmpi += ["--mca", "orte_tmpdir_base", room, "--mca", "btl_vader_backing_directory", room]
-    mpich = "mpirun.mpich -np 2 -bind-to none".split()
+    def openmpi(name, settings):
+        mca = f"pml ob1 btl self,vader btl_vader_eager_limit 32768 {settings}".split()
+        folders = ["orte_tmpdir_base", room, "btl_vader_backing_directory", room]
+        launcher = "mpirun.openmpi -np 2 --oversubscribe --bind-to none".split()
+        for key, value in zip(*[iter(mca + folders)] * 2):
+            launcher += ["--mca", key, value]
+        root = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
+        return Pair(name, "openmpi", program("openmpi"), " ".join(mca), launcher, root)
+
+    def mpich(name, **settings):
+        launcher = "mpirun.mpich -np 2 -bind-to none".split()
+        return Pair(name, "mpich", program("mpich"), "netmod UCX", launcher, {"MPIR_CVAR_NOLOCAL": "1", **settings})
+
+    # The best of what was tried: larger pieces where data are copied twice, and single copies only
+    # from where they pay.
+    posix = {"UCX_POSIX_SEG_SIZE": "49152"}
+    cma = {"UCX_RNDV_THRESH": "65536"}
     return [
         Pair("limit", "limit", program("limit"), "futex"),
         Pair("eventfd", "limit", program("limit"), "eventfd"),
         *[ours(kind) for kind in [*MEMORY, "cq", "waiting"]],
         *[ours(f"idle-{n}") for n in IDLE],
-        *[ucx(transports) for transports in ["posix", "sysv", "posix,cma"]],
-        Pair(
-            "openmpi",
-            "openmpi",
-            program("openmpi"),
-            "pml ob1, btl vader",
-            openmpi,
-            {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"},
-        ),
-        Pair("mpich", "mpich", program("mpich"), "its own shared memory", mpich),
-        Pair("ofi-shm", "ofi", program("ofi"), "shm", env={"FI_PROVIDER": "shm"}),
+        ours("regcache", VIPL_REG_CACHE="on"),
+        ucx("ucx-posix", "posix", **posix),
+        ucx("ucx-sysv", "sysv", UCX_SYSV_SEG_SIZE="49152"),
+        ucx("ucx-cma", "posix,cma", **posix, **cma),
+        openmpi("openmpi-cma", "btl_vader_single_copy_mechanism cma"),
+        openmpi("openmpi-copy", "btl_vader_single_copy_mechanism none"),
+        mpich("mpich-cma", UCX_TLS="posix,cma,self", **cma),
+        mpich("mpich-copy", UCX_TLS="posix,self", **posix),
+        Pair("ofi-cma", "ofi", program("ofi"), "cma"),
+        Pair("ofi-copy", "ofi", program("ofi"), "copy", env={"FI_SHM_DISABLE_CMA": "1"}),
     ]
 
 
@@ -88,6 +101,7 @@ def cells(names, peers):
     all_latency = [*MEMORY, *peers]
     at_8 = ["limit", *all_latency, "cq", *[f"idle-{n}" for n in IDLE]]
     found = [Cell("latency", size, at_8 if size == 8 else all_latency) for size in LATENCY_SIZES]
+    found += [Cell("touched", size, all_latency) for size in TOUCHED_SIZES]
     for size in BANDWIDTH_SIZES:
         windows = [w for w in BANDWIDTH_WINDOWS if w * size <= WINDOW_BYTES]
         found.append(Cell("bandwidth", size, [*MEMORY, *peers], windows))
@@ -95,7 +109,7 @@ def cells(names, peers):
     for size in BANDWIDTH_SIZES:
         found.append(Cell("cold", size, ["limit", *(["segment", "memfd"] if size == COLD_BYTES else [])]))
     found.append(Cell("wake", 8, ["waiting", *LIMITS]))
-    found += [Cell("local", size, ["private"]) for size in REGISTER_SIZES]
+    found += [Cell("local", size, ["private", "regcache"]) for size in REGISTER_SIZES]
     for cell in found:
         cell.names = [name for name in cell.names if name in names]
     return [cell for cell in found if cell.names]
@@ -161,6 +175,12 @@ def rows(peers, ucx):
     found.append(
         Row("latency of 8 B, completion queue against direct Done", "latency", 8, "cq", ["private"], target=1.2)
     )
+    case = "VipRegisterMem of 64 KiB that the registration cache has, against without it"
+    found.append(Row(case, "local", 64 * KIB, "regcache", ["private"], target=0.02))
+    for size in TOUCHED_SIZES:
+        for kind in MEMORY:
+            case = f"one-way time of {text_of(size)}, written and read, {MEMORY_TEXT[kind]}, against {best}"
+            found.append(Row(case, "touched", size, kind, peers))
     found.append(Row("message rate of 8 B against the best peer", "bandwidth", 8, "private", peers, "M/s"))
     for size in BANDWIDTH_SIZES:
         for kind in MEMORY:

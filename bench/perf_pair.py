@@ -12,7 +12,7 @@ import socket
 import subprocess
 import time
 
-START_LIMIT = 40  # seconds; a thousand connections are made meanwhile
+START_LIMIT = 50  # seconds; a thousand connections are made meanwhile
 ANSWER_LIMIT = 15
 END_LIMIT = 5
 
@@ -87,7 +87,9 @@ class Pair:
 
     @property
     def about(self):
-        return self.ranks[0].about if 0 in self.ranks else ""
+        """Priority and version as the rank tells them, and what is set for it."""
+        settings = [f"{key}={value}" for key, value in self.env.items() if "AS_ROOT" not in key]
+        return ", ".join([self.ranks[0].about, *settings])
 
     def arguments(self, room, processors, max_bytes):
         return [room.address, self.name, room.name, *map(str, processors), str(max_bytes), self.kind]

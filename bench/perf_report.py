@@ -2,6 +2,7 @@
 """perf_report.py - what ./vip bench perf found: tables, perf.json, perf.csv, perf.md and plots."""
 
 import json
+import math
 import os
 import platform
 import statistics
@@ -24,20 +25,21 @@ def spread(values):
 class Result:
     """A row with its numbers: the medians over the rounds of what was compared within each."""
 
-    def __init__(self, row, rounds):
+    def __init__(self, row, rounds, far):
         self.row = row
-        self.count = 0
         ours, theirs, ratios, best = [], [], [], []
-        for found in rounds:
-            others = {key[0]: found[key][0] for key in row.baseline if key in found}
-            if row.ours not in found or not others:
+        by_pace = {True: [], False: []}
+        for this in rounds:
+            others = {key[0]: this.found[key][0] for key in row.baseline if key in this.found}
+            if row.ours not in this.found or not others:
                 continue
             name = min(others, key=others.get)
-            a, b = row.value(found[row.ours][0]), row.value(others[name])
+            a, b = row.value(this.found[row.ours][0]), row.value(others[name])
             ours.append(a)
             theirs.append(b)
             ratios.append(a / b)
             best.append(name)
+            by_pace[this.pace[row.ours[1:]] > far].append(a / b)
         self.count = len(ratios)
         if not ratios:
             return
@@ -46,6 +48,7 @@ class Result:
         self.ratio = statistics.median(ratios)
         self.low, self.high = spread(ratios)
         self.best = statistics.mode(best)
+        self.near, self.far = (statistics.median(r) if r else None for r in (by_pace[False], by_pace[True]))
 
     @property
     def met(self):
@@ -75,12 +78,13 @@ class Result:
             self.best,
             f"{self.ratio:.2f}",
             f"{self.low:.2f} .. {self.high:.2f}",
+            *["" if ratio is None else f"{ratio:.2f}" for ratio in (self.near, self.far)],
             "" if self.row.target is None else f"{sign} {self.row.target:.2f}",
             self.met,
         ]
 
 
-HEAD = ["", "ours", "baseline", "which", "ratio", "10 % .. 90 %", "target", ""]
+HEAD = ["", "ours", "baseline", "which", "ratio", "10 % .. 90 %", "near", "far", "target", ""]
 
 
 def short(value):
@@ -93,12 +97,31 @@ def number(value):
 
 def medians(it):
     """(name, test, bytes): median, 10 %, 90 % over the rounds, in nanoseconds; how many rounds."""
-    keys = sorted({key for found in it.rounds for key in found}, key=lambda k: (k[1], k[2], k[0]))
+    keys = sorted({key for this in it.rounds for key in this.found}, key=lambda k: (k[1], k[2], k[0]))
     table = {}
     for key in keys:
-        values = [found[key][0] for found in it.rounds if key in found]
+        values = [this.found[key][0] for this in it.rounds if key in this.found]
         table[key] = (statistics.median(values), *spread(values), len(values))
     return table
+
+
+def far_from(it):
+    """Above this pace the processors are far from each other; infinite when there is one pace only."""
+    paces = [pace for this in it.rounds for pace in this.pace.values()]
+    if not paces or max(paces) < 2 * min(paces):
+        return math.inf
+    return math.sqrt(max(paces) * min(paces))
+
+
+def pace_text(it, far):
+    paces = [pace for this in it.rounds for pace in this.pace.values()]
+    text = ""
+    for name, some in [("near", [p for p in paces if p <= far]), ("far", [p for p in paces if p > far])]:
+        if some:
+            text += f"{name}: {statistics.median(some):.0f} ns in {len(some)} comparisons; "
+    return f"a cache line from one processor to the other: {text}repeated or left out, as that changed within: " + (
+        f"{it.unsteady} of {it.passes}"
+    )
 
 
 def machine():
@@ -111,15 +134,18 @@ def machine():
     return f"{platform.system()} {platform.release()}, {model or platform.machine()}, {os.cpu_count()} processors"
 
 
-def method(it, processors, burst_ms):
+def method(it, processors, burst_ms, far):
     """Lines that say how it was measured, and with what."""
     lines = [
         machine(),
         f"{len(it.rounds)} rounds, bursts of {burst_ms:.0f} ms, one contender after the other in an order that "
         f"rotates; ranks on processors {processors[0]} and {processors[1]}",
-        "latency: half a round trip, the receive posted before; bandwidth and rate: a stream one way with a window "
-        "of messages, each half of it acknowledged; the same buffer each time",
+        "latency, one-way time: half a round trip, the receive posted before; bandwidth and rate: a stream one way "
+        "with a window of messages, each half of it acknowledged; the same buffer each time, which nobody writes or "
+        "reads, unless it says 'written and read': then each end writes every cache line of a message before it "
+        "sends it, and reads every one of what it received, and the time is that of it all",
         "a ratio is the median of the ratios within each round; the best peer is the best of that round",
+        pace_text(it, far),
         "contenders:",
     ]
     for pair in it.pairs.values():
@@ -158,6 +184,11 @@ def curves(it, table):
     big = {key: v for key, v in table.items() if key[2] != 8}
     return [
         ("One way in microseconds", ["bytes", *names], by_size(table, "latency", names, lambda _, ns: ns / 1000)),
+        (
+            "One way in microseconds, written and read",
+            ["bytes", *names],
+            by_size(table, "touched", names, lambda _, ns: ns / 1000),
+        ),
         ("Bandwidth in GB/s", ["bytes", *names], by_size(big, "bandwidth", names, lambda size, ns: size / ns)),
         (
             "memcpy of data that the other processor has just written, in GB/s",
@@ -166,8 +197,8 @@ def curves(it, table):
         ),
         (
             "VipRegisterMem of private memory in microseconds",
-            ["bytes", "register"],
-            by_size(table, "local", ["private"], lambda _, ns: ns / 1000),
+            ["bytes", "register", "in the cache"],
+            by_size(table, "local", ["private", "regcache"], lambda _, ns: ns / 1000),
         ),
     ]
 
@@ -220,11 +251,12 @@ def plot(bench, names, out):
 
 
 def write(it, processors, burst_ms, out):
-    results = [Result(row, it.rounds) for row in perf_cases.rows(it.peers, it.ucx)]
+    far = far_from(it)
+    results = [Result(row, it.rounds, far) for row in perf_cases.rows(it.peers, it.ucx)]
     left_out = [r.row.case for r in results if not r.count]
     results = [r for r in results if r.count]
     table = medians(it)
-    lines = method(it, processors, burst_ms)
+    lines = method(it, processors, burst_ms, far)
     tables = curves(it, table)
 
     print("\n".join(lines), end="\n\n")

@@ -105,21 +105,45 @@ static void keep(uint64_t ns, unsigned int messages)
 
 /* ---- latency ---- */
 
+#define LINE 64 /* bytes of a cache line, or a part of one */
+
+/* Every line: what an application does with a message, at the least. */
+static void write_lines(const struct peer *p, uint8_t value)
+{
+	for (size_t i = 0; i < p->now.bytes; i += LINE)
+		((volatile uint8_t *)p->from)[i] = value;
+}
+
+static void read_lines(const struct peer *p)
+{
+	for (size_t i = 0; i < p->now.bytes; i += LINE)
+		(void)((volatile uint8_t *)p->to)[i];
+}
+
 /* Two receives are posted ahead: one for the next message while the other is put back. */
 static void exchanges(struct peer *p, unsigned int n, uint64_t *unposted)
 {
 	size_t bytes = p->now.bytes;
+	bool touched = p->now.test == PEER_TOUCHED;
 
 	for (unsigned int i = 0; i < n; i++) {
-		if (p->rank)
+		if (p->rank) {
 			peer_ops.wait_recv(p);
+			if (touched)
+				read_lines(p);
+		}
+		if (touched)
+			write_lines(p, (uint8_t)i);
 		peer_ops.send(p, bytes);
 		if (*unposted) {
 			peer_ops.post_recv(p, bytes);
 			--*unposted;
 		}
-		if (!p->rank)
+		if (!p->rank) {
 			peer_ops.wait_recv(p);
+			if (touched)
+				read_lines(p);
+		}
 		peer_ops.wait_sends(p, 0);
 	}
 }
@@ -326,8 +350,8 @@ static const struct {
 	enum peer_test test;
 	int numbers;
 } tests[] = {
-	{"latency", PEER_LATENCY, 3}, {"bandwidth", PEER_BANDWIDTH, 3}, {"wake", PEER_WAKE, 3},
-	{"cold", PEER_COLD, 2},	      {"local", PEER_LOCAL, 2},
+	{"latency", PEER_LATENCY, 3}, {"touched", PEER_TOUCHED, 3}, {"bandwidth", PEER_BANDWIDTH, 3},
+	{"wake", PEER_WAKE, 3},	      {"cold", PEER_COLD, 2},	    {"local", PEER_LOCAL, 2},
 };
 
 static void parse(struct peer *p, const char *line)
@@ -343,11 +367,11 @@ static void parse(struct peer *p, const char *line)
 	if (i == sizeof(tests) / sizeof(tests[0]) || n - 1 != tests[i].numbers)
 		peer_die("no such command: %s", line);
 	*c = (struct peer_case){.test = tests[i].test, .bytes = number[0], .per = 1, .batches = 1};
-	if (c->test == PEER_LATENCY || c->test == PEER_BANDWIDTH)
+	if (c->test <= PEER_BANDWIDTH)
 		c->per = (unsigned int)number[1];
 	else
 		c->batches = (unsigned int)number[1];
-	if (c->test == PEER_LATENCY)
+	if (c->test < PEER_BANDWIDTH)
 		c->batches = (unsigned int)number[2];
 	else
 		c->window = (unsigned int)number[2];
@@ -368,6 +392,7 @@ static uint64_t set(struct peer *p)
 		peer_ops.begin(p);
 	switch (p->now.test) {
 	case PEER_LATENCY:
+	case PEER_TOUCHED:
 		return latency_set(p);
 	case PEER_BANDWIDTH:
 		return bandwidth_set(p);
@@ -388,6 +413,7 @@ static void run(struct peer *p, uint64_t unposted)
 {
 	switch (p->now.test) {
 	case PEER_LATENCY:
+	case PEER_TOUCHED:
 		latency_run(p, unposted);
 		break;
 	case PEER_BANDWIDTH:
@@ -540,6 +566,8 @@ int main(int argc, char **argv)
 	call_coordinator(argv[1], argv[2], p.rank);
 	raise_limits();
 	pin(atoi(argv[4 + p.rank]));
+	p.from = peer_memory(p.max_bytes);
+	p.to = peer_memory(p.max_bytes);
 	/* who copies straight from the other rank's memory needs its leave on some systems */
 	prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY, 0, 0, 0);
 	peer_ops.open(&p);

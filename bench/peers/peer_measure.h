@@ -8,6 +8,7 @@
  * on its socket to the coordinator until it is asked; each command goes to both:
  *
  *	latency BYTES PER BATCHES		half a round trip
+ *	touched BYTES PER BATCHES		the same; each message is written before and read afterwards
  *	bandwidth BYTES COUNT WINDOW		time per message of a stream, 0 to 1
  *	wake BYTES BATCHES PAUSE_US		send to receipt, the receiver having slept
  *	cold BYTES BATCHES			send to receipt, the data just written by rank 1
@@ -28,7 +29,7 @@
 #define PEER_MAX_WINDOW 512
 #define PEER_MIN_BYTES	8 /* of an acknowledgement, if the messages are not smaller */
 
-enum peer_test { PEER_LATENCY, PEER_BANDWIDTH, PEER_WAKE, PEER_COLD, PEER_LOCAL };
+enum peer_test { PEER_LATENCY, PEER_TOUCHED, PEER_BANDWIDTH, PEER_WAKE, PEER_COLD, PEER_LOCAL };
 
 struct peer_case {
 	enum peer_test test;
@@ -50,10 +51,11 @@ struct peer_common {
 
 struct peer {
 	int rank;
-	int other;	  /* socket to the other rank; -1 with a launcher */
-	const char *kind; /* which of the driver's contenders */
-	const char *room; /* name for what the driver must name: unique, a file name */
-	size_t max_bytes; /* of the largest message */
+	int other;	    /* socket to the other rank; -1 with a launcher */
+	const char *kind;   /* which of the driver's contenders */
+	const char *room;   /* name for what the driver must name: unique, a file name */
+	size_t max_bytes;   /* of the largest message */
+	uint8_t *from, *to; /* all sends, all receives: malloc'ed; the driver may have another */
 	struct peer_common *common;
 	struct peer_case now; /* the case that runs */
 	char about[400];      /* the driver's: version, settings */
@@ -61,8 +63,8 @@ struct peer {
 
 /*
  * How a library moves messages, in the order of the calls, between the two ranks
- * alone.  What fails calls peer_die().  All sends may use one buffer and all
- * receives another; nobody looks at the bytes.
+ * alone.  What fails calls peer_die().  All sends use one buffer and all receives
+ * another.
  */
 struct peer_ops {
 	const char *name;
@@ -99,7 +101,7 @@ void peer_die(const char *fmt, ...) __attribute__((format(printf, 1, 2), noretur
 /* Swap @bytes with the other rank over p->other: addresses and the like. */
 void peer_swap(struct peer *p, const void *mine, void *theirs, size_t bytes);
 
-/* Page-aligned private memory that was touched. */
+/* Page-aligned private memory that was written. */
 void *peer_memory(size_t bytes);
 
 uint64_t peer_now_ns(void);

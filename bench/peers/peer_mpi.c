@@ -20,7 +20,6 @@ struct line {
 };
 
 static struct {
-	uint8_t *from, *to;
 	struct line send, recv;
 	int peer;      /* the other rank */
 	size_t bytes;  /* of the blocking calls */
@@ -46,8 +45,6 @@ static void mpi_open(struct peer *p)
 	char version[MPI_MAX_LIBRARY_VERSION_STRING];
 	int length;
 
-	m.from = peer_memory(p->max_bytes);
-	m.to = peer_memory(p->max_bytes);
 	MPI_Get_library_version(version, &length);
 	version[strcspn(version, ",\n")] = 0;
 	for (char *c = version; *c; c++) {
@@ -66,7 +63,7 @@ static void mpi_close(struct peer *p)
 static void mpi_begin(struct peer *p)
 {
 	m.bytes = p->now.bytes;
-	m.blocking = p->now.test == PEER_LATENCY;
+	m.blocking = p->now.test <= PEER_TOUCHED;
 }
 
 static void oldest(struct line *l)
@@ -77,28 +74,25 @@ static void oldest(struct line *l)
 
 static void mpi_post_recv(struct peer *p, size_t bytes)
 {
-	(void)p;
 	if (!m.blocking)
-		MPI_Irecv(m.to, (int)bytes, MPI_BYTE, m.peer, TAG, MPI_COMM_WORLD,
+		MPI_Irecv(p->to, (int)bytes, MPI_BYTE, m.peer, TAG, MPI_COMM_WORLD,
 			  &m.recv.request[m.recv.begun++ % RING]);
 }
 
 static void mpi_wait_recv(struct peer *p)
 {
-	(void)p;
 	if (m.blocking)
-		MPI_Recv(m.to, (int)m.bytes, MPI_BYTE, m.peer, TAG, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
+		MPI_Recv(p->to, (int)m.bytes, MPI_BYTE, m.peer, TAG, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
 	else
 		oldest(&m.recv);
 }
 
 static void mpi_send(struct peer *p, size_t bytes)
 {
-	(void)p;
 	if (m.blocking)
-		MPI_Send(m.from, (int)bytes, MPI_BYTE, m.peer, TAG, MPI_COMM_WORLD);
+		MPI_Send(p->from, (int)bytes, MPI_BYTE, m.peer, TAG, MPI_COMM_WORLD);
 	else
-		MPI_Isend(m.from, (int)bytes, MPI_BYTE, m.peer, TAG, MPI_COMM_WORLD,
+		MPI_Isend(p->from, (int)bytes, MPI_BYTE, m.peer, TAG, MPI_COMM_WORLD,
 			  &m.send.request[m.send.begun++ % RING]);
 }
 

@@ -27,7 +27,6 @@ static struct {
 	struct fid_cq *tx, *rx;
 	struct fid_ep *ep;
 	fi_addr_t peer;
-	uint8_t *from, *to;
 	size_t inject;
 	struct fi_context send_context[RING], recv_context[RING];
 	unsigned int sends_begun, sends_done, recvs_begun, recvs_done, recvs_taken;
@@ -74,7 +73,7 @@ static void find_provider(struct peer *p)
 
 	if (!hints)
 		peer_die("no memory");
-	snprintf(name, sizeof(name), "%s-%d", p->room, p->rank);
+	snprintf(name, sizeof(name), "%s-%s-%d", p->room, p->kind, p->rank);
 	hints->caps = FI_TAGGED;
 	hints->mode = FI_CONTEXT;
 	hints->ep_attr->type = FI_EP_RDM;
@@ -121,8 +120,7 @@ static void ofi_post_recv(struct peer *p, size_t bytes)
 	struct fi_context *context = &f.recv_context[f.recvs_begun++ % RING];
 	ssize_t rc;
 
-	(void)p;
-	while ((rc = fi_trecv(f.ep, f.to, bytes, NULL, f.peer, TAG, 0, context)) == -FI_EAGAIN)
+	while ((rc = fi_trecv(f.ep, p->to, bytes, NULL, f.peer, TAG, 0, context)) == -FI_EAGAIN)
 		progress();
 	must(rc, "fi_trecv");
 }
@@ -140,14 +138,13 @@ static void ofi_send(struct peer *p, size_t bytes)
 	struct fi_context *context = &f.send_context[f.sends_begun % RING];
 	ssize_t rc;
 
-	(void)p;
 	if (bytes <= f.inject) {
-		while ((rc = fi_tinject(f.ep, f.from, bytes, f.peer, TAG)) == -FI_EAGAIN)
+		while ((rc = fi_tinject(f.ep, p->from, bytes, f.peer, TAG)) == -FI_EAGAIN)
 			progress();
 		must(rc, "fi_tinject");
 		return;
 	}
-	while ((rc = fi_tsend(f.ep, f.from, bytes, NULL, f.peer, TAG, context)) == -FI_EAGAIN)
+	while ((rc = fi_tsend(f.ep, p->from, bytes, NULL, f.peer, TAG, context)) == -FI_EAGAIN)
 		progress();
 	must(rc, "fi_tsend");
 	f.sends_begun++;
@@ -164,8 +161,6 @@ static void ofi_open(struct peer *p)
 {
 	uint32_t version = fi_version();
 
-	f.from = peer_memory(p->max_bytes);
-	f.to = peer_memory(p->max_bytes);
 	find_provider(p);
 	open_endpoint();
 	find_peer(p);

@@ -4,7 +4,6 @@
  * in each rank.  UCX_TLS in the environment chooses the transports.
  */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <ucp/api/ucp.h>
 
@@ -17,7 +16,6 @@ static struct {
 	ucp_context_h context;
 	ucp_worker_h worker;
 	ucp_ep_h ep;
-	uint8_t *from, *to;
 	unsigned int sends;    /* not done */
 	unsigned int received; /* done, and not yet waited for */
 } u;
@@ -83,8 +81,7 @@ static void ucx_post_recv(struct peer *p, size_t bytes)
 	};
 	ucs_status_ptr_t request;
 
-	(void)p;
-	request = ucp_tag_recv_nbx(u.worker, u.to, bytes, TAG, (ucp_tag_t)-1, &params);
+	request = ucp_tag_recv_nbx(u.worker, p->to, bytes, TAG, (ucp_tag_t)-1, &params);
 	if (!request)
 		u.received++;
 	else if (UCS_PTR_IS_ERR(request))
@@ -107,8 +104,7 @@ static void ucx_send(struct peer *p, size_t bytes)
 	};
 	ucs_status_ptr_t request;
 
-	(void)p;
-	request = ucp_tag_send_nbx(u.ep, u.from, bytes, TAG, &params);
+	request = ucp_tag_send_nbx(u.ep, p->from, bytes, TAG, &params);
 	if (UCS_PTR_IS_ERR(request))
 		must(UCS_PTR_STATUS(request), "ucp_tag_send_nbx");
 	if (request)
@@ -125,18 +121,13 @@ static void ucx_wait_sends(struct peer *p, unsigned int left)
 /* Connections are set up by the first messages. */
 static void ucx_open(struct peer *p)
 {
-	const char *tls = getenv("UCX_TLS");
-
-	u.from = peer_memory(p->max_bytes);
-	u.to = peer_memory(p->max_bytes);
 	make_worker();
 	make_endpoint(p);
 	ucx_post_recv(p, PEER_MIN_BYTES);
 	ucx_send(p, PEER_MIN_BYTES);
 	ucx_wait_recv(p);
 	ucx_wait_sends(p, 0);
-	snprintf(p->about, sizeof(p->about), "UCX %s, tagged, UCX_TLS=%s", ucp_get_version_string(),
-		 tls ? tls : "not set");
+	snprintf(p->about, sizeof(p->about), "UCX %s, tagged", ucp_get_version_string());
 }
 
 static void ucx_close(struct peer *p)

@@ -9,6 +9,7 @@
  *	cq		receives are found by VipCQDone
  *	waiting		VipRecvWait
  *	idle-N		N more VIs are connected and have receives posted
+ *	regcache	as private; the environment switches the registration cache on
  *
  * Sends go from malloc'ed memory.
  */
@@ -35,9 +36,8 @@ static struct {
 	VIP_VI_HANDLE vi;
 	VIP_CQ_HANDLE cq; /* NULL unless it is the kind */
 	bool wait;
-	uint8_t *from, *to, *area; /* send, receive, and what is registered as a case */
-	const uint8_t *source;	   /* of the sends of this case */
-	VIP_MEM_HANDLE from_handle, to_handle, common_handle, area_handle, desc_handle, source_handle;
+	uint8_t *area; /* what is registered as a case */
+	VIP_MEM_HANDLE from_handle, to_handle, common_handle, area_handle, desc_handle;
 	VIP_DESCRIPTOR *send, *recv;
 	unsigned int sends, sends_done, receives;
 	VIP_VI_HANDLE *idle;
@@ -88,18 +88,15 @@ static void make_memory(struct peer *p)
 {
 	size_t descriptors = (2 * RING + IDLE_RECEIVES * v.idles) * sizeof(VIP_DESCRIPTOR);
 
-	v.from = peer_memory(p->max_bytes);
 	if (strcmp(p->kind, "segment") == 0)
-		v.to = segment(p->max_bytes);
+		p->to = segment(p->max_bytes);
 	else if (strcmp(p->kind, "memfd") == 0)
-		v.to = sealed_memfd(p->max_bytes);
-	else
-		v.to = peer_memory(p->max_bytes);
-	memset(v.to, 1, p->max_bytes);
+		p->to = sealed_memfd(p->max_bytes);
+	memset(p->to, 1, p->max_bytes);
 	v.send = (void *)peer_memory(descriptors);
 	v.recv = v.send + RING;
-	must(vnic_register(&v.n, v.from, p->max_bytes, &v.from_handle));
-	must(vnic_register(&v.n, v.to, p->max_bytes, &v.to_handle));
+	must(vnic_register(&v.n, p->from, p->max_bytes, &v.from_handle));
+	must(vnic_register(&v.n, p->to, p->max_bytes, &v.to_handle));
 	must(vnic_register(&v.n, v.send, descriptors, &v.desc_handle));
 }
 
@@ -143,7 +140,7 @@ static void make_idle(struct peer *p)
 	for (unsigned int i = 0; i < v.idles; i++) {
 		v.idle[i] = create_vi(p);
 		for (int r = 0; r < IDLE_RECEIVES; r++, d++) {
-			vdesc_fill(d, v.to, v.to_handle, IDLE_BYTES);
+			vdesc_fill(d, p->to, v.to_handle, IDLE_BYTES);
 			must(vnic_post(&v.n, VQ_RECV, v.idle[i], d, v.desc_handle));
 		}
 		connect_vi(v.idle[i], p);
@@ -183,17 +180,18 @@ static void vipl_close(struct peer *p)
 
 static void vipl_begin(struct peer *p)
 {
-	v.source = v.from;
-	v.source_handle = v.from_handle;
+	uint8_t *source = p->from;
+	VIP_MEM_HANDLE handle = v.from_handle;
+
 	if (p->now.test == PEER_COLD) {
 		if (!v.common_handle)
 			must(vnic_register(&v.n, p->common->source, p->max_bytes, &v.common_handle));
-		v.source = p->common->source;
-		v.source_handle = v.common_handle;
+		source = p->common->source;
+		handle = v.common_handle;
 	}
 	for (unsigned int i = 0; i < RING; i++) {
-		vdesc_fill(&v.send[i], (void *)v.source, v.source_handle, (uint32_t)p->now.bytes);
-		vdesc_fill(&v.recv[i], v.to, v.to_handle, (uint32_t)p->now.bytes);
+		vdesc_fill(&v.send[i], source, handle, (uint32_t)p->now.bytes);
+		vdesc_fill(&v.recv[i], p->to, v.to_handle, (uint32_t)p->now.bytes);
 	}
 }
 
