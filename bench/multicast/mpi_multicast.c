@@ -78,13 +78,14 @@ int main(int argc, char **argv)
 			1 + STAGE_RECEIVERS);
 		return 2;
 	}
-	page = stage_begin(argv[1]);
+	page = stage_map(argv[1]);
 	if (!page)
 		return 1;
 	MPI_Init(&argc, &argv);
 	MPI_Comm_rank(MPI_COMM_WORLD, &rank);
 	MPI_Comm_size(MPI_COMM_WORLD, &size);
-	stage_bind((unsigned int)rank);
+	/* Not before: ranks that wait for each other in MPI_Init would not give way. */
+	stage_take_processor((unsigned int)rank);
 	buffer = aligned_alloc(4096, STAGE_MOST);
 	if (size < 2 || size > 1 + STAGE_RECEIVERS || !buffer)
 		MPI_Abort(MPI_COMM_WORLD, 1);

@@ -59,9 +59,8 @@ int stage_fault(struct stage_page *page, const char *fmt, ...)
 	return -1;
 }
 
-struct stage_page *stage_begin(const char *path)
+struct stage_page *stage_map(const char *path)
 {
-	const struct sched_param urgent = {.sched_priority = 1};
 	struct stage_page *page = MAP_FAILED;
 	int fd = open(path, O_RDWR | O_CLOEXEC);
 	struct stat st;
@@ -72,8 +71,6 @@ struct stage_page *stage_begin(const char *path)
 		fprintf(stderr, "%s is no file of %d bytes to share\n", path, STAGE_FILE);
 	if (fd >= 0)
 		close(fd);
-	/* Round robin: one that does not yield gives way to the others, too. */
-	sched_setscheduler(0, SCHED_RR, &urgent);
 	return page == MAP_FAILED ? NULL : page;
 }
 
@@ -119,9 +116,13 @@ static void tell(struct stage_page *page)
 		stage_wake(&page->told);
 }
 
-/* A receiver: the step after the one it has seen.  An operation may be long in coming. */
+/*
+ * A receiver: the step after the one it has seen.  An operation may be long in coming.  Others
+ * may share the processor and still be busy: they have it before this one takes the time to sleep.
+ */
 static int await_step(struct stage_page *page, uint32_t *seen)
 {
+	sched_yield();
 	while (!stage_sleep(page, &page->step, *seen)) {
 		if (page->failed)
 			return -1;
@@ -133,8 +134,9 @@ static int await_step(struct stage_page *page, uint32_t *seen)
 	return 0;
 }
 
-void stage_bind(unsigned int at)
+void stage_take_processor(unsigned int at)
 {
+	const struct sched_param urgent = {.sched_priority = 1};
 	cpu_set_t mine, one;
 	int left;
 
@@ -147,6 +149,8 @@ void stage_bind(unsigned int at)
 			CPU_SET(cpu, &one);
 	}
 	sched_setaffinity(0, sizeof(one), &one);
+	/* Round robin: one that does not yield gives way to the others, too. */
+	sched_setscheduler(0, SCHED_RR, &urgent);
 }
 
 int stage_enter(struct stage_page *page, unsigned int at, unsigned int receivers)

@@ -73,15 +73,16 @@ struct contender {
 	int (*release)(struct contender *c);
 };
 
-/*
- * Before a library starts threads, which shall be alike: the page, a file of
- * STAGE_FILE bytes, all 0 at first; and a real-time priority, if that is allowed.
- */
+/* The page: a file of STAGE_FILE bytes, all 0 at first. */
 #define STAGE_FILE 65536
-struct stage_page *stage_begin(const char *path);
+struct stage_page *stage_map(const char *path);
 
-/* Process @at (0: the sender) stays on one processor; they take turns. */
-void stage_bind(unsigned int at);
+/*
+ * Process @at (0: the sender) stays on one processor, they take turns; with a
+ * real-time priority, if that is allowed.  Threads that a library starts
+ * afterwards have both, too.
+ */
+void stage_take_processor(unsigned int at);
 
 /* Process @at (0: the sender) is there; returns when all of 1 + @receivers are. */
 int stage_enter(struct stage_page *page, unsigned int at, unsigned int receivers);

@@ -427,7 +427,7 @@ static int without_vi(struct member *m)
 
 static int member_main(struct member *m, const char *way, int call)
 {
-	stage_bind(m->at);
+	stage_take_processor(m->at);
 	m->c.name = way;
 	if (m->at > 1 && strcmp(way, "shared") == 0)
 		return without_vi(m);
@@ -486,7 +486,7 @@ int main(int argc, char **argv)
 		return TOOL_EXIT_USAGE;
 	}
 	m.crowded = 1 + m.receivers > processors();
-	m.page = stage_begin(argv[1]);
+	m.page = stage_map(argv[1]);
 	call = m.page ? stage_call(m.page, argv[2], argv[3]) : -1;
 	return call < 0 || start(&m, ways[i], call) ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -26,7 +26,7 @@ static void need_python(void)
 
 static void run(struct proc *p, const struct room *r, const char *seconds)
 {
-	const char *argv[] = {"/usr/bin/env", "python3",   VIPL_SOURCE_DIR "/bench/multicast.py",
+	const char *argv[] = {"/usr/bin/env", "python3",   VIPL_BENCH "/multicast.py",
 			      "--bin",	      VIPL_BINDIR, "--out",
 			      r->base,	      "--only",	   "softvia",
 			      "--receivers",  "2",	   "--seconds",
