@@ -14,6 +14,8 @@
 #define LENGTH	 65536u
 #define ANYWHERE 0x7f0000000000ull
 
+static const uint64_t none_idle[KA_TPT_ENTRIES / 64];
+
 static uint64_t region(uint32_t i)
 {
 	return ANYWHERE + (uint64_t)i * LENGTH;
@@ -51,7 +53,7 @@ static void check_once(const struct check *c)
 {
 	struct ka_tpt_entry entry;
 
-	if (!ka_tpt_check(c->table, c->handle, c->addr, 4096, TAG, KA_R_RDMA_WRITE, &entry))
+	if (!ka_tpt_check(c->table, none_idle, c->handle, c->addr, 4096, TAG, KA_R_RDMA_WRITE, &entry))
 		die("ka_tpt_check failed");
 	__asm__ volatile("" : : "r"(&entry) : "memory");
 }

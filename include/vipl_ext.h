@@ -120,6 +120,15 @@ struct vipx_rec {
 			uint32_t tags;
 			uint32_t regions;
 			uint64_t bytes; /* registered, as given */
+			/* the registration cache (VipxRegCache); the owner's word, of which the agent
+			 * believes nothing */
+			uint64_t cache_limit; /* bytes; 0: off */
+			uint64_t kept;	      /* bytes */
+			uint64_t kept_regions;
+			uint64_t hits;
+			uint64_t misses;
+			uint64_t evictions;
+			uint64_t invalidations;
 		} nic;
 		struct {
 			char name[48]; /* with NUL */
@@ -163,6 +172,38 @@ struct vipx_hold {
  * Returns VIP_SUCCESS, VIP_INVALID_PARAMETER.
  */
 VIP_RETURN VipxHold(VIP_NIC_HANDLE NicHandle, struct vipx_hold *Hold);
+
+/*
+ * VipxRegCache - keep what is deregistered, for the next VipRegisterMem of the
+ * same memory: off (the default), or on with these bounds.
+ *
+ * While it is on, VipDeregisterMem does not go to the kernel agent: the region
+ * stays locked and is kept.  A VipRegisterMem by the same NIC handle with the
+ * same address, length, protection tag and attributes takes it out and
+ * returns its memory handle, without asking the agent and, for private memory,
+ * without a system call.  What is promised:
+ *
+ * - A deregistered handle is invalid at once, for this process's calls and
+ *   descriptors and for its peers, as without the cache.  It becomes valid
+ *   again when the region is taken out of the cache.
+ * - Never stale: memory that went away (munmap, mmap over it, mremap, brk,
+ *   shmdt) is not taken from the cache, also when there is new memory at its
+ *   address.  What cannot be watched is not kept: without userfaultfd nothing
+ *   is.
+ * - Bounded, by regions and by bytes of whole pages; the least recently
+ *   deregistered goes first.  No registration of this process fails, nor is
+ *   held less well, because of what is kept: that goes instead.
+ *
+ * What is kept counts as locked for the kernel: against RLIMIT_MEMLOCK, also
+ * when the program calls mlock() itself, and madvise(MADV_DONTNEED) refuses it.
+ * A program that calls munlock(), mprotect() or shmat(SHM_REMAP) on memory that
+ * it deregistered should not switch the cache on: nobody tells of these.
+ *
+ * @MaxRegions, @MaxBytes: the bounds; either 0: off, and the cache is emptied.
+ * VIPL_REG_CACHE in the environment sets them for each handle when it is opened.
+ * Returns VIP_SUCCESS, VIP_INVALID_PARAMETER.
+ */
+VIP_RETURN VipxRegCache(VIP_NIC_HANDLE NicHandle, VIP_ULONG MaxRegions, VIP_ULONG MaxBytes);
 
 /* An environment variable of softvia.  A text may be NULL where that is said; "" for what there is none of.
  */

@@ -23,7 +23,7 @@
 #include "ka_types.h"
 
 #define KA_MAGIC   0x6b61736fu
-#define KA_VERSION 3u
+#define KA_VERSION 4u
 
 /* Limits that the agent keeps and the NIC advertises. */
 #define KA_MAX_CLIENTS	   512u	 /* processes */
@@ -76,8 +76,8 @@ struct ka_vi_attr {
 	uint64_t max_transfer; /* bytes */
 	uint64_t qos;
 	uint32_t rdma;	    /* KA_R_RDMA_WRITE | KA_R_RDMA_READ */
-	uint32_t wake_send; /* wake words of the VI's queues (or of their CQs) */
-	uint32_t wake_recv;
+	uint32_t wake_send; /* wake word of the VI's send queue, or of its CQ */
+	uint32_t wake_recv; /* of its receive queue; stands for the VI in the maps (ka_shm.h) */
 	uint32_t pad;
 };
 

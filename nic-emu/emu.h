@@ -2,7 +2,10 @@
 /*
  * emu.h - the software NIC in a process: what its files share.
  *
- *   emu_nic.c   the NIC handle: tables, wake words, the progress thread
+ *   emu_nic.c   the NIC handle: tables, attributes
+ *   emu_wake.c  wake words and news
+ *   emu_progress.c  the thread that works while the consumer does not
+ *   emu_peer.c  the tables of the NIC handles at the other end
  *   emu_conn.c  connections, by way of the agent
  *   emu_data.c  posting and polling: descriptors in, the consumer's memory
  *   emu_tx.c    the send queue, on the engine of core/
@@ -80,18 +83,22 @@ struct emu_nic {
 	uint32_t word_hint;
 	pthread_t thread; /* progress */
 	uint32_t quit;
-	uint32_t work;	   /* a send is unfinished */
-	uint32_t unreaped; /* a send waits for the peer to reap it */
-	uint32_t takeover; /* and its owner sleeps: do not leave it to the owner's polling */
-	bool barrier;	   /* the process has the barrier of emu_notice() */
-	bool modelled;	   /* there is a model of the link: */
+	pthread_mutex_t peers_lock;
+	struct emu_peer *peers;
+	uint64_t left[KA_WAKE_GROUPS]; /* VIs that have something unfinished or unreaped, by their words */
+	uint32_t work;		       /* a send is unfinished */
+	uint32_t unreaped;	       /* a send waits for the peer to reap it */
+	uint32_t takeover;	       /* and its owner sleeps: do not leave it to the owner's polling */
+	bool barrier;		       /* the process has the barrier of emu_notice() */
+	bool modelled;		       /* there is a model of the link: */
 	struct emu_link_model model;
 };
 
 struct emu_vi {
 	struct emu_link l;
 	struct vip_vi *vi;
-	struct ka_wake *peer_wake;
+	struct emu_peer *peer;
+	struct ka_wake *peer_wake; /* the peer's */
 	uint32_t peer_send_word, peer_recv_word;
 	/* under the receive queue's lock */
 	struct emu_posted *posted; /* by descriptor, EMU_DEPTH */
@@ -158,13 +165,41 @@ static inline struct emu_nic *emu_nic(const struct vip_nic *nic)
 	return nic->priv;
 }
 
-/* emu_nic.c: wake one word of a table, if somebody sleeps there; always for the progress word. */
+/* emu_wake.c: wake who sleeps on the word, or tell who looks after its queue, if they want to be told. */
 void emu_wake_word(struct ka_wake *wake, uint32_t word);
+/* Wake the progress thread, in any case; _for: to look at the VI with this word. */
 void emu_kick(struct ka_wake *wake);
-/* emu_nic.c: somebody sleeps, or is about to: what is under way is the progress thread's. */
+void emu_kick_for(struct ka_wake *wake, uint32_t word);
+void emu_sleep(uint32_t *word, uint32_t value, uint64_t ns);
+/* Register for the barrier of emu_notice(); false: it cannot be had. */
+bool emu_barrier_open(void);
+
+int emu_word_get(struct vip_nic *nic, uint32_t *word);
+void emu_word_put(struct vip_nic *nic, uint32_t word);
+uint32_t emu_arm(struct vip_nic *nic, uint32_t word);
+void emu_sleep_word(struct vip_nic *nic, uint32_t word, uint32_t armed, uint32_t ms);
+void emu_wake_own(struct vip_nic *nic, uint32_t word);
+void emu_lead(struct vip_nic *nic, uint32_t word, uint32_t to);
+void emu_ask(struct vip_nic *nic, const uint32_t *word, uint32_t n);
+void emu_hush(struct vip_nic *nic, uint32_t word);
+uint64_t emu_news(struct vip_nic *nic, uint32_t reader, const uint64_t *mine, uint32_t *group);
+
+/* emu_peer.c: NULL: it cannot be mapped. */
+void *emu_map_shared(int fd, size_t bytes, int prot);
+/* The TPT and wake words of a NIC handle, by the descriptors that the agent gave; 0 or negative errno. */
+int emu_peer_get(struct emu_nic *en, int tpt_fd, int wake_fd, struct emu_peer **peer);
+void emu_peer_put(struct emu_nic *en, struct emu_peer *peer);
+const struct ka_tpt_entry *emu_peer_tpt(const struct emu_peer *peer);
+struct ka_wake *emu_peer_wake(const struct emu_peer *peer);
+
+/* emu_progress.c: the thread; its argument is the struct vip_nic. */
+void *emu_progress(void *arg);
+/* Somebody sleeps, or is about to: what is under way is the progress thread's. */
 void emu_take_over(struct emu_nic *en);
-/* emu_nic.c: a send is left unfinished. */
-void emu_call_progress(struct emu_nic *en);
+/* The VI has something left to do or to wait for: a turn of the progress thread looks at it ... */
+void emu_leave(struct emu_vi *e);
+/* ... and here is one, for a send is unfinished. */
+void emu_call_progress(struct emu_vi *e);
 
 /* emu_conn.c */
 extern const struct ka_agent_ops emu_agent_ops;
@@ -185,6 +220,12 @@ void emu_sever(struct vip_vi *vi);
 void emu_quiet(const struct emu_vi *e);
 void emu_detach(struct vip_vi *vi);
 void emu_disconnect(struct vip_vi *vi);
+
+/* The peer's progress thread shall look at its end. */
+static inline void emu_kick_peer(const struct emu_vi *e)
+{
+	emu_kick_for(e->peer_wake, e->peer_recv_word);
+}
 
 /* emu_data.c */
 void emu_do_post_send(struct vip_vi *vi, uint64_t n);

@@ -80,40 +80,32 @@ static int pending_end(struct pending *p, bool wait)
 
 /* ---- the two ends ---- */
 
-static void *map_shared(int fd, size_t bytes, int prot)
-{
-	void *p = mmap(NULL, bytes, prot, MAP_SHARED, fd, 0);
-
-	if (p == MAP_FAILED)
-		return NULL;
-	madvise(p, bytes, MADV_DONTFORK); /* a child must not hold a connection */
-	return p;
-}
+/* Most VIs use few of their pages. */
+struct vi_room {
+	struct emu_vi e;
+	struct emu_sent_desc sent[EMU_DEPTH];
+	struct emu_posted posted[EMU_DEPTH];
+};
 
 int emu_vi_new(struct vip_vi *vi)
 {
-	struct emu_vi *e = calloc(1, sizeof(*e));
+	struct vi_room *room = vip_pages(sizeof(*room));
 
-	if (!e)
+	if (!room)
 		return -ENOMEM;
-	e->vi = vi;
-	e->sent = calloc(EMU_DEPTH, sizeof(*e->sent));
-	e->posted = calloc(EMU_DEPTH, sizeof(*e->posted));
-	vi->priv = e;
-	if (e->sent && e->posted)
-		return 0;
-	emu_vi_free(vi);
-	return -ENOMEM;
+	room->e.vi = vi;
+	room->e.sent = room->sent;
+	room->e.posted = room->posted;
+	vi->priv = &room->e;
+	return 0;
 }
 
 void emu_vi_free(struct vip_vi *vi)
 {
 	struct emu_vi *e = vi->priv;
 
-	free(e->sent);
-	free(e->posted);
 	free(e->read);
-	free(e);
+	vip_pages_free(e, sizeof(struct vi_room));
 	vi->priv = NULL;
 }
 
@@ -121,16 +113,16 @@ void emu_vi_free(struct vip_vi *vi)
 static int attach(struct vip_vi *vi, const struct ka_conn_info *info, const int fds[KA_MAX_FDS])
 {
 	struct emu_vi *e = vi->priv;
+	struct emu_nic *en = emu_nic(vi->nic);
 	struct emu_region *region;
-	void *tpt, *wake;
-	int err = -ENOMEM;
+	struct emu_peer *peer = NULL;
+	int err;
 
-	region = map_shared(fds[0], sizeof(*region), PROT_READ | PROT_WRITE);
-	tpt = map_shared(fds[1], KA_TPT_BYTES, PROT_READ);
-	wake = map_shared(fds[2], KA_WAKE_BYTES, PROT_READ | PROT_WRITE);
+	region = emu_map_shared(fds[0], sizeof(*region), PROT_READ | PROT_WRITE);
+	err = region ? emu_peer_get(en, fds[1], fds[2], &peer) : -errno;
 	close_all(fds);
-	if (!region || !tpt || !wake) {
-		vip_why("cannot map the connection: %s", strerror(errno));
+	if (err) {
+		vip_why("cannot map the connection: %s", strerror(-err));
 		goto unmap;
 	}
 	if (ka_load_acquire(&region->ctl.magic) != KA_CONN_MAGIC || region->ctl.version != KA_VERSION ||
@@ -143,11 +135,15 @@ static int attach(struct vip_vi *vi, const struct ka_conn_info *info, const int 
 	vip_lock(&vi->q[VIP_RQ].lock);
 	memset(&e->l, 0, sizeof(e->l));
 	e->l.region = region;
-	e->l.own_tpt = emu_nic(vi->nic)->tpt;
-	e->l.peer_tpt = tpt;
+	e->l.own_tpt = en->tpt;
+	e->peer = peer;
+	e->peer_wake = emu_peer_wake(peer);
+	e->l.peer_tpt = emu_peer_tpt(peer);
 	e->l.host = &emu_process_host;
 	e->l.revoking = &vip_revoking;
-	e->l.peer_revoking = &((const struct ka_wake *)wake)[KA_WAKE_REVOKING].word;
+	e->l.peer_revoking = &e->peer_wake[KA_WAKE_REVOKING].word;
+	e->l.own_idle = vi->nic->idle;
+	e->l.peer_idle = ka_cache_of(e->peer_wake)->idle;
 	e->l.tx_careful = &vi->q[VIP_SQ].careful;
 	e->l.rx_careful = &vi->q[VIP_RQ].careful;
 	e->l.side = info->side;
@@ -157,7 +153,6 @@ static int attach(struct vip_vi *vi, const struct ka_conn_info *info, const int 
 	e->l.max_transfer = vi->attr.max_transfer;
 	e->l.own_rdma = vi->attr.rdma;
 	e->l.peer_rdma = info->peer.rdma;
-	e->peer_wake = wake;
 	e->peer_send_word = info->peer.wake_send % KA_WAKE_WORDS;
 	e->peer_recv_word = info->peer.wake_recv % KA_WAKE_WORDS;
 	e->started = vi->q[VIP_SQ].tail;
@@ -175,10 +170,8 @@ static int attach(struct vip_vi *vi, const struct ka_conn_info *info, const int 
 unmap:
 	if (region)
 		munmap(region, sizeof(*region));
-	if (tpt)
-		munmap(tpt, KA_TPT_BYTES);
-	if (wake)
-		munmap(wake, KA_WAKE_BYTES);
+	if (peer)
+		emu_peer_put(en, peer);
 	return err;
 }
 
@@ -382,8 +375,9 @@ void emu_ready(struct vip_vi *vi)
 
 	ka_store_release(&e->l.region->ctl.side[e->l.side].ready,
 			 KA_READY | (emu_nic(vi->nic)->barrier ? KA_READY_BARRIER : 0));
-	emu_kick(e->peer_wake);		  /* it may have sends that waited for this */
-	emu_kick(emu_nic(vi->nic)->wake); /* it may have gone before it could kick us */
+	emu_kick_peer(e); /* it may have sends that waited for this */
+	/* it may have gone before it could kick us */
+	emu_kick_for(emu_nic(vi->nic)->wake, vi->q[VIP_RQ].word);
 }
 
 void emu_quiet(const struct emu_vi *e)
@@ -419,8 +413,7 @@ void emu_detach(struct vip_vi *vi)
 	emu_link_end(e);
 	emu_unmap_all(e);
 	munmap(e->l.region, sizeof(*e->l.region));
-	munmap((void *)e->l.peer_tpt, KA_TPT_BYTES);
-	munmap(e->peer_wake, KA_WAKE_BYTES);
+	emu_peer_put(emu_nic(vi->nic), e->peer);
 	e->l.region = NULL;
 	vi->link = NULL;
 }

@@ -201,7 +201,7 @@ void emu_unmap_all(struct emu_vi *e)
 /*
  * Either this sees that somebody sleeps, or he sees what was published.  The
  * barrier for that would cost as much as the rest of a small message, so whoever
- * goes to sleep makes it for all (emu_nic.c, arm), if both processes can.
+ * goes to sleep makes it for all (emu_wake.c), if both processes can.
  */
 void emu_notice(struct emu_vi *e, uint32_t word)
 {
@@ -219,7 +219,7 @@ void emu_alarm_peer(struct emu_vi *e)
 {
 	emu_notice(e, e->peer_recv_word);
 	emu_notice(e, e->peer_send_word);
-	emu_kick(e->peer_wake);
+	emu_kick_peer(e);
 }
 
 /* ---- posting and polling ---- */
@@ -238,7 +238,10 @@ void emu_do_post_send(struct vip_vi *vi, uint64_t n)
 	if (emu_start_small(e, n))
 		return;
 	if (emu_pump(e))
-		emu_call_progress(emu_nic(vi->nic));
+		emu_call_progress(e);
+	else if (!e->unreaped)
+		return;
+	vip_unfinished(vi);
 	if (e->unreaped && has_sleeper(&vi->q[VIP_SQ]))
 		emu_take_over(emu_nic(vi->nic));
 }
@@ -272,7 +275,7 @@ static void ask_to_reap(struct emu_vi *e)
 	if (now - e->vain_since < VAIN_NS)
 		return;
 	e->vain_since = now;
-	emu_kick(e->peer_wake);
+	emu_kick_peer(e);
 }
 
 static void poll_send(struct emu_vi *e)
@@ -305,7 +308,7 @@ static void poll_recv(struct emu_vi *e)
 		emu_pump(e);
 		vip_queue_leave(&vi->q[VIP_SQ]);
 	} else if (reads) {
-		emu_call_progress(emu_nic(vi->nic)); /* whoever holds it may have looked before */
+		emu_call_progress(e); /* whoever holds it may have looked before */
 	}
 }
 

@@ -1,244 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * emu_nic.c - the software NIC's handle: the tables that the agent made for it,
- * wake words, attributes, and the progress thread.
- *
- * The progress thread does what no call of the consumer is there to do: it
- * goes on with sends that could not be finished when they were posted, empties
- * the landing ring for an owner who makes no call, and sees a connection end.
- * It sleeps until it is kicked (by this process or by a peer).  While a send is
- * unfinished it leaves it to a consumer who polls, for it would only take the
- * processor from him; when nobody has polled for a moment, or the consumer goes
- * to sleep, it polls itself, and then tells the peer that it wants room, wakes
- * the peer's progress thread and sleeps.
+ * attributes, and what checks memory.
  */
 #include "nic-emu/emu.h"
 
 #include <errno.h>
-#include <limits.h>
-#include <linux/futex.h>
-#include <linux/membarrier.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "nic-emu/emu_link_env.h"
 #include "vipl/env.h"
 #include "vipl/watch.h"
-
-/* Rounds of polling before the progress thread sleeps, and how long it does while work is left. */
-#define ROUNDS	      200
-#define BUSY_SLEEP_MS 10u
-#define MS	      1000000ull /* ns */
-#define LOOK_MS	      1u	 /* how long a consumer may not have polled before its work is taken over */
-
-static void futex_wake(uint32_t *word)
-{
-	syscall(SYS_futex, word, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
-}
-
-static void futex_sleep(uint32_t *word, uint32_t value, uint64_t ns)
-{
-	struct timespec ts = {.tv_sec = (time_t)(ns / 1000000000), .tv_nsec = (long)(ns % 1000000000)};
-
-	syscall(SYS_futex, word, FUTEX_WAIT, value, &ts, NULL, 0);
-}
-
-void emu_wake_word(struct ka_wake *wake, uint32_t word)
-{
-	uint32_t *w = &wake[word].word;
-
-	if (ka_load_relaxed(w) & 1) {
-		__atomic_fetch_add(w, 1, __ATOMIC_SEQ_CST);
-		futex_wake(w);
-	}
-}
-
-void emu_kick(struct ka_wake *wake)
-{
-	__atomic_fetch_add(&wake[KA_WAKE_PROGRESS].word, 2, __ATOMIC_SEQ_CST);
-	futex_wake(&wake[KA_WAKE_PROGRESS].word);
-}
-
-/* ---- sleeping ---- */
-
-static int word_get(struct vip_nic *nic, uint32_t *word)
-{
-	struct emu_nic *en = emu_nic(nic);
-	int err = -ENOSPC;
-	uint32_t i;
-
-	pthread_mutex_lock(&en->word_lock);
-	for (i = 0; i < KA_WAKE_WORDS - 2 && err; i++) {
-		uint32_t w = 1 + (en->word_hint + i) % (KA_WAKE_WORDS - 2); /* not the first, not the last */
-
-		if (!en->word_used[w]) {
-			en->word_used[w] = 1;
-			en->word_hint = w;
-			*word = w;
-			err = 0;
-		}
-	}
-	pthread_mutex_unlock(&en->word_lock);
-	return err;
-}
-
-static void word_put(struct vip_nic *nic, uint32_t word)
-{
-	struct emu_nic *en = emu_nic(nic);
-
-	pthread_mutex_lock(&en->word_lock);
-	en->word_used[word] = 0;
-	pthread_mutex_unlock(&en->word_lock);
-}
-
-void emu_call_progress(struct emu_nic *en)
-{
-	if (!__atomic_exchange_n(&en->work, 1, __ATOMIC_SEQ_CST))
-		emu_kick(en->wake);
-}
-
-void emu_take_over(struct emu_nic *en)
-{
-	__atomic_store_n(&en->takeover, 1, __ATOMIC_SEQ_CST);
-	if (__atomic_load_n(&en->work, __ATOMIC_SEQ_CST) || __atomic_load_n(&en->unreaped, __ATOMIC_SEQ_CST))
-		emu_kick(en->wake);
-}
-
-static uint32_t arm(struct vip_nic *nic, uint32_t word)
-{
-	struct emu_nic *en = emu_nic(nic);
-	uint32_t armed;
-
-	emu_take_over(en);
-	armed = __atomic_or_fetch(&en->wake[word].word, 1, __ATOMIC_SEQ_CST);
-	if (en->barrier)
-		syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL_EXPEDITED, 0, 0);
-	return armed;
-}
-
-static void sleep_word(struct vip_nic *nic, uint32_t word, uint32_t armed, uint32_t ms)
-{
-	futex_sleep(&emu_nic(nic)->wake[word].word, armed, (uint64_t)ms * MS);
-}
-
-static void wake(struct vip_nic *nic, uint32_t word)
-{
-	emu_wake_word(emu_nic(nic)->wake, word);
-}
-
-/* ---- progress ---- */
-
-struct turn {
-	struct vip_nic *nic;
-	bool takeover; /* do not leave unfinished sends to a consumer who polls */
-	bool busy;     /* work is left that will not come by itself */
-	bool polled;   /* work is left to a consumer who polls */
-	bool last;     /* about to sleep: ask the peers for what is missing */
-	uint64_t due;  /* when a model of a link wants to run, ns */
-};
-
-static void turn_vi(void *obj, void *arg)
-{
-	struct vip_vi *vi = obj;
-	struct turn *t = arg;
-	struct emu_vi *e;
-	bool dropped = false, down = false, reads = false;
-
-	if (ka_load_relaxed(&vi->nic) != t->nic)
-		return;
-	vip_queue_enter(&vi->q[VIP_RQ]);
-	e = vi->link;
-	if (e) {
-		reads = emu_drain(e);
-		emu_tell_of_room(e);
-		t->busy |= e->draining;
-		dropped = __atomic_exchange_n(&e->l.region->to[e->l.side].tx.dropped, 0, __ATOMIC_SEQ_CST);
-		down = emu_vi_down(vi) != NIC_UP;
-	}
-	vip_queue_leave(&vi->q[VIP_RQ]);
-
-	vip_queue_enter(&vi->q[VIP_SQ]);
-	e = vi->link;
-	if (e) {
-		uint32_t *want = &e->l.region->to[1 - e->l.side].tx.want_room;
-		bool left = ka_load_relaxed(&e->unfinished);
-
-		if (left && !reads && !t->takeover && !e->wire && e->polls != e->polls_seen) {
-			t->polled = true;
-		} else {
-			ka_store_relaxed(want, 0);
-			left = emu_pump(e);
-			if (left && t->last) {
-				__atomic_store_n(want, 1, __ATOMIC_SEQ_CST);
-				emu_kick(e->peer_wake);
-			}
-			t->busy |= left;
-			if (left && e->wire_next < t->due)
-				t->due = e->wire_next;
-		}
-		/* the consumer sleeps until the peer has reaped: the peer's consumer may be asleep, too */
-		if (t->takeover && ka_load_relaxed(&e->unreaped))
-			emu_kick(e->peer_wake);
-		e->polls_seen = e->polls;
-	}
-	vip_queue_leave(&vi->q[VIP_SQ]);
-	if (dropped)
-		vip_async(vi->nic, vi, VIP_ERROR_RECVQ_EMPTY, VIP_RESOURCE_VI, NULL);
-	if (down)
-		vip_vi_check(vi);
-}
-
-/* How long until @due, ns; @most. */
-static uint64_t until(uint64_t due, uint64_t most)
-{
-	uint64_t now = vip_now_ns();
-
-	return due <= now ? 0 : due - now < most ? due - now : most;
-}
-
-static void *progress(void *arg)
-{
-	struct vip_nic *nic = arg;
-	struct emu_nic *en = emu_nic(nic);
-	uint32_t *word = &en->wake[KA_WAKE_PROGRESS].word;
-	int round = 0;
-
-	vip_foreign = true;
-	while (!ka_load_acquire(&en->quit)) {
-		uint32_t before = __atomic_load_n(word, __ATOMIC_SEQ_CST);
-		struct turn t = {.nic = nic, .last = round == ROUNDS, .due = UINT64_MAX};
-
-		ka_store_release(&en->work, 0);
-		ka_store_release(&en->unreaped, 0);
-		t.takeover = __atomic_exchange_n(&en->takeover, 0, __ATOMIC_SEQ_CST) || round;
-		vip_obj_each(VIP_T_VI, turn_vi, &t);
-		if (t.busy || t.polled)
-			ka_store_release(&en->work, 1);
-		if (__atomic_load_n(&en->takeover, __ATOMIC_SEQ_CST) &&
-		    (ka_load_relaxed(&en->work) || ka_load_relaxed(&en->unreaped))) {
-			round = 0; /* somebody went to sleep meanwhile */
-		} else if (t.polled && !t.busy) {
-			round = 0;
-			futex_sleep(word, before, LOOK_MS * MS);
-		} else if (!t.busy) {
-			round = 0;
-			futex_sleep(word, before, 1000 * MS);
-		} else if (t.last) {
-			round = 0;
-			futex_sleep(word, before, until(t.due, BUSY_SLEEP_MS * MS));
-		} else {
-			round++;
-			sched_yield();
-		}
-	}
-	return NULL;
-}
 
 /* ---- the handle ---- */
 
@@ -262,6 +38,7 @@ static int emu_open(struct vip_nic *nic)
 	}
 	en->modelled = how;
 	pthread_mutex_init(&en->word_lock, NULL);
+	pthread_mutex_init(&en->peers_lock, NULL);
 	en->tpt = mmap(NULL, KA_TPT_BYTES, PROT_READ, MAP_SHARED, nic->fds[0], 0);
 	en->wake = mmap(NULL, KA_WAKE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, nic->fds[1], 0);
 	if (en->tpt == MAP_FAILED || en->wake == MAP_FAILED) {
@@ -269,12 +46,12 @@ static int emu_open(struct vip_nic *nic)
 		vip_why("cannot map the agent's tables: %s", strerror(-err));
 		goto unmap;
 	}
-	en->barrier = syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED, 0, 0) == 0;
+	en->barrier = emu_barrier_open();
 	nic->priv = en;
 	nic->tpt = en->tpt;
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
-	err = -pthread_create(&en->thread, NULL, progress, nic);
+	err = -pthread_create(&en->thread, NULL, emu_progress, nic);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	if (err) {
 		vip_why("cannot start a thread: %s", strerror(-err));
@@ -307,6 +84,7 @@ static void emu_close(struct vip_nic *nic)
 	munmap(en->tpt, KA_TPT_BYTES);
 	munmap(en->wake, KA_WAKE_BYTES);
 	pthread_mutex_destroy(&en->word_lock);
+	pthread_mutex_destroy(&en->peers_lock);
 	free(en);
 	nic->priv = NULL;
 }
@@ -369,6 +147,11 @@ static uint32_t *revoking(struct vip_nic *nic)
 	return &emu_nic(nic)->wake[KA_WAKE_REVOKING].word;
 }
 
+static struct ka_cache *cache(struct vip_nic *nic)
+{
+	return ka_cache_of(emu_nic(nic)->wake);
+}
+
 const struct nic_ops nic_emu_ops = {
 	.agent_ops = &emu_agent_ops,
 	.forked = emu_forked,
@@ -380,6 +163,7 @@ const struct nic_ops nic_emu_ops = {
 	.mem_find = mem_find,
 	.mem_quiet = mem_quiet,
 	.revoking = revoking,
+	.cache = cache,
 	.conn_wait = emu_conn_wait,
 	.conn_accept = emu_conn_accept,
 	.conn_reject = emu_conn_reject,
@@ -393,9 +177,13 @@ const struct nic_ops nic_emu_ops = {
 	.post_recv = emu_do_post_recv,
 	.poll = emu_poll,
 	.down = emu_vi_down,
-	.word_get = word_get,
-	.word_put = word_put,
-	.arm = arm,
-	.sleep = sleep_word,
-	.wake = wake,
+	.word_get = emu_word_get,
+	.word_put = emu_word_put,
+	.arm = emu_arm,
+	.sleep = emu_sleep_word,
+	.wake = emu_wake_own,
+	.lead = emu_lead,
+	.ask = emu_ask,
+	.hush = emu_hush,
+	.news = emu_news,
 };

@@ -130,7 +130,7 @@ void emu_tell_of_room(struct emu_vi *e)
 {
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	if (ka_load_relaxed(&e->l.region->to[e->l.side].tx.want_room))
-		emu_kick(e->peer_wake);
+		emu_kick_peer(e);
 }
 
 bool emu_take_small(struct emu_vi *e)
@@ -184,7 +184,7 @@ bool emu_drain(struct emu_vi *e)
 		give_up(e);
 	e->draining = !whole || n == EMU_DEPTH;
 	if (n == EMU_DEPTH)
-		emu_call_progress(emu_nic(e->vi->nic));
+		emu_call_progress(e);
 	if (moved || (reaped && e->l.rx_next % CELLS_ASK < n))
 		emu_tell_of_room(e);
 	if (reaped && emu_reception(e))

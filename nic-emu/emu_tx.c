@@ -46,7 +46,7 @@ static void end_connection(struct emu_vi *e, uint32_t cause, uint64_t good)
 	e->broken = true;
 	e->ending = cause;
 	e->ending_at = emu_reception(e) || good == EMU_ALL ? good : 0;
-	emu_kick(e->peer_wake);
+	emu_kick_peer(e);
 	try_to_end(e);
 }
 
@@ -71,10 +71,10 @@ static void remote_error(struct emu_vi *e, struct emu_sent_desc *d, uint32_t cau
 	} else if (cause == KA_DOWN_RECVQ_EMPTY) {
 		/* dropped; the receiver is told once until it has looked */
 		if (!__atomic_exchange_n(&e->l.region->to[1 - e->l.side].tx.dropped, 1, __ATOMIC_SEQ_CST))
-			emu_kick(e->peer_wake);
+			emu_kick_peer(e);
 	} else {
 		emu_notice(e, e->peer_recv_word);
-		emu_kick(e->peer_wake);
+		emu_kick_peer(e);
 	}
 }
 
@@ -91,7 +91,7 @@ void emu_tell_peer(struct emu_vi *e, bool consumer)
 	if (consumer)
 		emu_notice(e, e->peer_recv_word);
 	else
-		emu_kick(e->peer_wake);
+		emu_kick_peer(e);
 }
 
 /* ---- RDMA read ---- */
@@ -204,7 +204,7 @@ void emu_answered(struct emu_vi *e, enum emu_sent sent)
 	e->streams = NULL;
 	e->streams_bad = false;
 	emu_notice(e, e->peer_send_word);
-	emu_kick(e->peer_wake);
+	emu_kick_peer(e);
 }
 
 /* The peer may not have that, or asks for too much. */
@@ -220,7 +220,7 @@ static bool refuse(struct emu_vi *e)
 	return true;
 }
 
-/* Answer the oldest read of the peer's; false: there is none, or not yet. */
+/* Answer the oldest read of the peer's, of which there is one; false: not yet. */
 static bool answer(struct emu_vi *e)
 {
 	struct vip_vi *vi = e->vi;
@@ -228,8 +228,6 @@ static bool answer(struct emu_vi *e)
 	struct emu_send reply = {.op = EMU_OP_REPLY, .nsegs = 1};
 	struct emu_seg s;
 
-	if (!emu_wanted(e))
-		return false;
 	s = e->wanted[e->wants_answered % EMU_READS];
 	/* its place is free before the answer is seen: who has that may ask for the next */
 	ka_store_release(&e->wants_answered, e->wants_answered + 1);
@@ -427,7 +425,7 @@ bool emu_pump(struct emu_vi *e)
 			emu_link_run(e);
 		if (e->streaming)
 			break; /* what has arrived is large */
-		if (answer(e))
+		if (emu_wanted(e) && answer(e))
 			continue;
 		if (e->started == q->tail || e->broken || !start(e, e->started))
 			break;
@@ -446,7 +444,7 @@ bool emu_pump(struct emu_vi *e)
 	ka_store_relaxed(&e->unfinished, e->streaming || e->ending || emu_wanted(e) || !emu_link_idle(e) ||
 						 (e->started < q->tail && !e->broken));
 	ka_store_relaxed(&e->unreaped, q->done < e->started);
-	if (e->unreaped)
-		ka_store_release(&emu_nic(e->vi->nic)->unreaped, 1);
+	if (e->unreaped | e->unfinished)
+		emu_leave(e);
 	return e->unfinished;
 }

@@ -37,6 +37,13 @@ static const struct column nics[] = {
 	{"TAGS", "tags", CELL_NUMBER, FIELD(u.nic.tags)},
 	{"REGIONS", "regions", CELL_NUMBER, FIELD(u.nic.regions)},
 	{"REGISTERED", "registered_bytes", CELL_BYTES, FIELD(u.nic.bytes)},
+	{NULL, "cache_limit_bytes", CELL_NUMBER, FIELD(u.nic.cache_limit)},
+	{NULL, "kept_regions", CELL_NUMBER, FIELD(u.nic.kept_regions)},
+	{"KEPT", "kept_bytes", CELL_BYTES, FIELD(u.nic.kept)},
+	{"HITS", "cache_hits", CELL_NUMBER, FIELD(u.nic.hits)},
+	{"MISSES", "cache_misses", CELL_NUMBER, FIELD(u.nic.misses)},
+	{"EVICTED", "cache_evictions", CELL_NUMBER, FIELD(u.nic.evictions)},
+	{"INVALID", "cache_invalidations", CELL_NUMBER, FIELD(u.nic.invalidations)},
 };
 
 static const struct column segments[] = {

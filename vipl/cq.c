@@ -4,87 +4,87 @@
  * queue, flushed ones included.
  *
  * The NIC reports a completion to the work queue only when somebody polls it,
- * so an empty CQ polls the queues that are attached.  The descriptor is always
- * complete before its entry is there.  When a CQ is full no entry is lost: the
- * work queue keeps a count of what it is owed, and gets its entries as places
- * become free (docs/spec-choices.md K-12).
+ * so an empty CQ polls those of its queues that may have one (cq_poll.c).  The
+ * descriptor is always complete before its entry is there.  When a CQ is full no
+ * entry is lost: the work queue keeps a count of what it is owed, and gets its
+ * entries as places become free, in turn with the others (docs/spec-choices.md
+ * K-12).  While something is owed, the CQ is full.
  */
 #include "vipl/caller.h"
+#include "vipl/cq_list.h"
 #include "vipl/internal.h"
 #include "vipl/wait.h"
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
 /* cq->lock held */
-static bool put(struct vip_cq *cq, struct vip_vi *vi, int queue)
+static bool put(struct vip_cq *cq, const struct vip_queue *q)
 {
 	if (cq->tail - cq->head >= cq->size)
 		return false;
-	cq->e[cq->tail % cq->size] = (struct vip_cq_entry){vip_obj_handle(vi), queue == VIP_RQ};
-	cq->tail++;
+	cq->e[cq->tail % cq->size] = (struct vip_cq_entry){vip_obj_handle(q->vi), q == &q->vi->q[VIP_RQ]};
+	ka_store_relaxed(&cq->tail, cq->tail + 1); /* looked at without the lock */
 	return true;
 }
 
-void vip_cq_push(struct vip_vi *vi, int queue)
+void vip_cq_push(struct vip_queue *q)
 {
-	struct vip_cq *cq = vi->q[queue].cq;
+	struct vip_cq *cq = q->cq;
 
 	vip_lock(&cq->lock);
-	if (cq->owed || !put(cq, vi, queue)) {
+	if (cq->owed || !put(cq, q)) {
 		if (!cq->owed)
 			vip_log(VIP_LOG_INFO,
 				"a completion queue of %u entries is full: entries wait on their VIs",
 				cq->size);
-		vi->q[queue].owed++;
-		ka_store_relaxed(&cq->owed, cq->owed + 1);
+		if (q->owed++ == 0)
+			vip_list_add(cq, VIP_OWING, q);
+		cq->owed++;
 	}
 	if (cq->sleepers)
 		cq->nic->ops->wake(cq->nic, cq->word);
 	vip_unlock(&cq->lock);
 }
 
-/* attach_lock and lock held: give the work queues what they are owed. */
+/* lock held: give the work queues what they are owed, one after the other an entry. */
 static void refill(struct vip_cq *cq)
 {
-	int i;
+	while (cq->owed && put(cq, cq->list[VIP_OWING].first)) {
+		struct vip_queue *q = vip_list_take(cq, VIP_OWING);
 
-	for (i = 0; i < 2; i++) {
-		struct vip_vi *vi;
-
-		for (vi = cq->attached[i]; vi && cq->owed; vi = vi->cq_next[i]) {
-			while (vi->q[i].owed && put(cq, vi, i)) {
-				vi->q[i].owed--;
-				ka_store_relaxed(&cq->owed, cq->owed - 1);
-			}
-		}
+		cq->owed--;
+		if (--q->owed)
+			vip_list_add(cq, VIP_OWING, q);
 	}
 }
 
 void vip_cq_attach(struct vip_cq *cq, struct vip_vi *vi, int queue)
 {
-	ka_store_relaxed(&vi->q[queue].cq, cq);
-	vi->q[queue].word = cq->word;
+	struct vip_queue *q = &vi->q[queue];
+
+	ka_store_relaxed(&q->cq, cq);
 	pthread_mutex_lock(&cq->attach_lock);
-	vi->cq_next[queue] = cq->attached[queue];
-	cq->attached[queue] = vi;
+	q->cq_next = cq->attached;
+	cq->attached = q;
 	cq->nattached++;
+	vip_cq_watch(cq, q);
 	pthread_mutex_unlock(&cq->attach_lock);
 }
 
 /* The VI goes: nobody may find an entry that names it. */
 void vip_cq_detach(struct vip_vi *vi, int queue, const void *handle)
 {
-	struct vip_cq *cq = vi->q[queue].cq;
-	struct vip_vi **p;
+	struct vip_queue *q = &vi->q[queue], **p;
+	struct vip_cq *cq = q->cq;
 	uint64_t i, to;
 
 	pthread_mutex_lock(&cq->attach_lock);
-	for (p = &cq->attached[queue]; *p != vi; p = &(*p)->cq_next[queue])
+	for (p = &cq->attached; *p != q; p = &(*p)->cq_next)
 		;
-	*p = vi->cq_next[queue];
+	*p = q->cq_next;
 	cq->nattached--;
+	vip_cq_unwatch(cq, q);
 	vip_lock(&cq->lock);
 	for (i = to = cq->head; i < cq->tail; i++) {
 		struct vip_cq_entry e = cq->e[i % cq->size];
@@ -92,37 +92,15 @@ void vip_cq_detach(struct vip_vi *vi, int queue, const void *handle)
 		if (e.vi != handle || e.recv != (queue == VIP_RQ))
 			cq->e[to++ % cq->size] = e;
 	}
-	cq->tail = to;
-	ka_store_relaxed(&cq->owed, cq->owed - vi->q[queue].owed);
-	vi->q[queue].owed = 0;
+	ka_store_relaxed(&cq->tail, to);
+	cq->owed -= q->owed;
+	q->owed = 0;
+	vip_list_remove(cq, VIP_OWING, q);
+	vip_list_remove(cq, VIP_CHORES, q);
 	refill(cq);
 	vip_unlock(&cq->lock);
 	pthread_mutex_unlock(&cq->attach_lock);
-	ka_store_relaxed(&vi->q[queue].cq, NULL);
-}
-
-/* attach_lock held: ask the NIC about every queue that has something posted. */
-static void poll_attached(struct vip_cq *cq)
-{
-	int i;
-
-	for (i = 0; i < 2; i++) {
-		struct vip_vi *vi;
-
-		for (vi = cq->attached[i]; vi; vi = vi->cq_next[i]) {
-			bool down;
-
-			if (vip_queue_idle(&vi->q[i]))
-				continue;
-			vip_queue_enter(&vi->q[i]);
-			if (vi->link)
-				vi->nic->ops->poll(vi, i);
-			down = vi->nic->ops->down(vi) != NIC_UP;
-			vip_queue_leave(&vi->q[i]);
-			if (down)
-				vip_vi_check(vi);
-		}
-	}
+	ka_store_relaxed(&q->cq, NULL);
 }
 
 static VIP_RETURN pop(struct vip_cq *cq, VIP_CQ_HANDLE h, VIP_VI_HANDLE *vi, VIP_BOOLEAN *recv)
@@ -137,29 +115,33 @@ static VIP_RETURN pop(struct vip_cq *cq, VIP_CQ_HANDLE h, VIP_VI_HANDLE *vi, VIP
 
 		*vi = e->vi;
 		*recv = e->recv ? VIP_TRUE : VIP_FALSE;
-		cq->head++;
+		ka_store_relaxed(&cq->head, cq->head + 1);
+		refill(cq);
 		r = VIP_SUCCESS;
 	}
 	vip_unlock(&cq->lock);
 	return r;
 }
 
+/* Without the lock: what is not seen now was not there when the lock was last given back. */
+static bool has_entry(const struct vip_cq *cq)
+{
+	return ka_load_relaxed(&cq->head) != ka_load_relaxed(&cq->tail);
+}
+
 static VIP_RETURN done(struct vip_cq *cq, VIP_CQ_HANDLE h, VIP_VI_HANDLE *vi, VIP_BOOLEAN *recv)
 {
-	VIP_RETURN r = pop(cq, h, vi, recv);
+	VIP_RETURN r = has_entry(cq) ? pop(cq, h, vi, recv) : VIP_NOT_DONE;
 
-	if (r != VIP_NOT_DONE && !ka_load_relaxed(&cq->owed))
+	if (r != VIP_NOT_DONE)
 		return r;
 	pthread_mutex_lock(&cq->attach_lock);
-	if (vip_obj_is(cq, h)) {
-		vip_lock(&cq->lock);
-		refill(cq);
-		vip_unlock(&cq->lock);
-		if (r == VIP_NOT_DONE)
-			poll_attached(cq);
-	}
+	if (vip_obj_is(cq, h))
+		vip_cq_poll(cq);
+	else
+		r = VIP_INVALID_PARAMETER;
 	pthread_mutex_unlock(&cq->attach_lock);
-	return r == VIP_NOT_DONE ? pop(cq, h, vi, recv) : r;
+	return r == VIP_NOT_DONE && has_entry(cq) ? pop(cq, h, vi, recv) : r;
 }
 
 VIP_EXPORT VIP_RETURN VipCreateCQ(VIP_NIC_HANDLE nh, VIP_ULONG entries, VIP_CQ_HANDLE *out)
@@ -200,7 +182,9 @@ VIP_EXPORT VIP_RETURN VipCreateCQ(VIP_NIC_HANDLE nh, VIP_ULONG entries, VIP_CQ_H
 	}
 	ka_store_relaxed(&cq->nic, nic);
 	cq->size = (uint32_t)entries;
-	cq->head = cq->tail = 0;
+	ka_store_relaxed(&cq->head, 0);
+	ka_store_relaxed(&cq->tail, 0);
+	cq->all_at = 0;
 	cq->e = calloc(entries, sizeof(*cq->e));
 	err = cq->e ? nic->ops->word_get(nic, &cq->word) : -ENOMEM;
 	if (err) {
@@ -227,7 +211,8 @@ void vip_cq_teardown(struct vip_cq *cq, struct vip_caller **ending)
 	vip_obj_retire(cq);
 	free(cq->e);
 	cq->e = NULL;
-	cq->head = cq->tail = 0;
+	ka_store_relaxed(&cq->head, 0);
+	ka_store_relaxed(&cq->tail, 0);
 	vip_notify_end(&cq->notifier, ending);
 	nic->ops->wake(nic, cq->word);
 	vip_unlock(&cq->lock);

@@ -44,6 +44,12 @@ static const struct {
 			   .type = FLAG,
 			   .by_default = "1",
 			   .help = "0: do not use userfaultfd to notice that registered memory goes away"},
+	[VIP_ENV_REG_CACHE] =
+		{.name = "VIPL_REG_CACHE",
+		 .type = TEXT,
+		 .by_default = "off",
+		 .help = "off, on or BYTES (with K, M or G): what is deregistered is kept, up to "
+			 "so much, for the next VipRegisterMem of it"},
 	[VIP_ENV_STRICT] = {.name = "VIPL_STRICT",
 			    .type = FLAG,
 			    .by_default = "0",

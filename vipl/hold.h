@@ -7,8 +7,8 @@
  * mlock does not stack: which pages may be unlocked is for the agent's locked
  * memory areas to say.  Pins stack: each region has its own.
  *
- * Functions return 0 or negative errno.  All but vip_hold_open() want mem_lock
- * (mem.c).
+ * Functions return 0 or negative errno.  All but vip_hold_open() want vip_mem_lock
+ * (mem.h).
  */
 #ifndef VIPL_HOLD_H
 #define VIPL_HOLD_H

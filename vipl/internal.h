@@ -9,7 +9,7 @@
  * Lock order: nic->lock, cq->attach_lock, vi->lock, the send queue's lock, the
  * receive queue's, cq->lock, nic->errors_lock, a caller's (caller.h).  No lock is
  * held while a handler of the consumer runs, nor while somebody waits for its
- * end.  The process-wide mem_lock (mem.c) is taken with at most nic->lock held.
+ * end.  The process-wide vip_mem_lock (mem.h) is taken with at most nic->lock held.
  */
 #ifndef VIPL_INTERNAL_H
 #define VIPL_INTERNAL_H
@@ -21,6 +21,7 @@
 #include "kagent/client/agent.h"
 #include "vipl/lock.h"
 #include "vipl/nic.h"
+#include "vipl/regcache.h"
 #include "vipl/touch.h"
 #include "vipl/watch.h"
 #include "vipl_ext.h"
@@ -123,6 +124,12 @@ struct vip_notifier;
 
 #define VIP_MAX_NOTIFY 1024u /* registrations of one queue or completion queue that wait */
 
+enum {
+	VIP_OWING,  /* queues that are owed entries by their CQ */
+	VIP_CHORES, /* queues to be polled while their VI has unfinished sends */
+	VIP_LISTS
+};
+
 struct vip_queue {
 	struct vip_lock lock;
 	struct vip_wqe *e; /* a ring, vip_wqe() */
@@ -133,11 +140,19 @@ struct vip_queue {
 	uint32_t word;	/* to sleep on: own, or the CQ's */
 	uint32_t sleepers;
 	struct ka_tpt_entry kept; /* of the last descriptor that was looked at (ka_tpt_check_kept) */
-	bool careful; /* a thread of the provider is at it: it touches the consumer's memory with care */
+	bool careful;	   /* a thread of the provider is at it: it touches the consumer's memory with care */
+	struct vip_vi *vi; /* for life */
 	struct vip_cq *cq;
-	uint32_t owed;		       /* entries that found the CQ full; under the CQ's lock */
 	uint64_t errors;	       /* descriptors that were wrong themselves, since it was connected */
 	struct vip_notifier *notifier; /* NULL: nobody has registered */
+
+	/* attached to cq; the first three under its attach_lock, the others under its lock */
+	struct vip_queue *cq_next;
+	uint32_t told;	 /* when there was news of it, as cq->told counts */
+	uint32_t streak; /* news, each soon after the one before */
+	struct vip_queue *next[VIP_LISTS];
+	bool in[VIP_LISTS];
+	uint32_t owed; /* entries that found the CQ full */
 };
 
 /* Descriptor number @n. */
@@ -169,15 +184,33 @@ struct vip_vi {
 	struct vip_queue q[2];	    /* VIP_SQ, VIP_RQ */
 	void *link;		    /* the NIC's, while connected; changed under all three locks */
 	void *priv;		    /* the NIC's, for the VI's life */
-	struct vip_vi *cq_next[2];  /* attached to q[i].cq */
 };
+
+/* A list of a CQ's queues, in and out in order (cq_list.h). */
+struct vip_queues {
+	struct vip_queue *first, *last;
+	uint32_t n;
+};
+
+#define VIP_HOT 4u /* receive queues that a CQ polls whenever it is polled */
 
 struct vip_cq {
 	struct vip_obj obj;
 	struct vip_nic *nic;
-	pthread_mutex_t attach_lock;
-	struct vip_vi *attached[2]; /* by queue, linked by cq_next */
+	pthread_mutex_t attach_lock; /* whoever polls has it, too: */
+	struct vip_queue *attached;  /* linked by cq_next */
 	uint32_t nattached;
+	uint64_t mine[KA_WAKE_GROUPS]; /* words of the receive queues among them: the news to take, ... */
+	uint32_t group;		       /* ... from here on */
+	uint32_t told;
+	struct vip_hot {
+		struct vip_queue *q;
+		uint32_t vain; /* polls of late */
+	} hot[VIP_HOT];
+	uint32_t nhot;
+	uint32_t polls;
+	uint64_t all_at; /* when all are to be polled again, ns */
+
 	struct vip_lock lock;
 	struct vip_cq_entry {
 		void *vi; /* handle */
@@ -186,6 +219,7 @@ struct vip_cq {
 	uint32_t size;
 	uint64_t head, tail;
 	uint32_t owed; /* sum over the queues */
+	struct vip_queues list[VIP_LISTS];
 	uint32_t sleepers;
 	uint32_t word;
 	struct vip_notifier *notifier; /* NULL: nobody has registered */
@@ -203,13 +237,15 @@ struct vip_conn {
 	uint64_t id;
 };
 
-/* What this process keeps of a region, by index of the memory handle; written under mem_lock (mem.c). */
+/* What this process keeps of a region, by index of the memory handle; written under vip_mem_lock (mem.h). */
 struct vip_region {
 	uint64_t start, length; /* whole pages; length 0: none */
 	struct ka_range seg;	/* the attachment that was locked for it */
 	uint16_t pin;		/* hold.h */
 	uint32_t handle;	/* set last: the rest is known */
 	struct vip_seen seen;
+	bool watched;	      /* all of it, since it was registered */
+	struct vip_kept kept; /* while it is in the cache */
 };
 
 #define VIP_DEAD_FLUSHED 2u
@@ -226,6 +262,9 @@ struct vip_nic {
 	VIP_NIC_ATTRIBUTES attr;
 	struct vip_region *region;	     /* KA_TPT_ENTRIES; for the object's life */
 	uint64_t looks[KA_TPT_ENTRIES / 64]; /* regions that must be looked at (touch.h): a bit each */
+	uint64_t idle[KA_TPT_ENTRIES / 64];  /* regions in the cache: their handles are not valid */
+	struct vip_cache cache;
+	struct vip_vi *by_word[KA_WAKE_WORDS]; /* VIs by the words of their receive queues */
 	uint32_t ncq;
 	uint32_t ns_ready;
 	uint32_t dead;	   /* its agent died: 1; and all was flushed: VIP_DEAD_FLUSHED */
@@ -251,7 +290,7 @@ static inline int vip_mem_check(const struct vip_nic *nic, uint32_t handle, uint
 				uint32_t tag, uint32_t rights, struct ka_tpt_entry *kept)
 {
 	vip_watch_settle();
-	if (!ka_tpt_check_kept(nic->tpt, handle, addr, len, tag, rights, kept))
+	if (!ka_tpt_check_kept(nic->tpt, nic->idle, handle, addr, len, tag, rights, kept))
 		return -EACCES;
 	return !(kept->rights & KA_R_DIRECT);
 }
@@ -327,7 +366,9 @@ static inline void vip_queue_leave(struct vip_queue *q)
 	vip_unlock(&q->lock);
 }
 
-/* queue.c */
+/* queue.c: zeroed memory, of which only the pages that are touched cost something; NULL: there is none. */
+void *vip_pages(size_t bytes);
+void vip_pages_free(void *p, size_t bytes);
 int vip_queue_init(struct vip_queue *q, uint32_t depth);
 void vip_flush(struct vip_vi *vi, int queue);
 void vip_wake_queue(struct vip_vi *vi, int queue);
@@ -339,10 +380,15 @@ static inline bool vip_queue_idle(const struct vip_queue *q) /* nothing posted t
 }
 
 /* cq.c: an entry for a completion; queue lock held. */
-void vip_cq_push(struct vip_vi *vi, int queue);
+void vip_cq_push(struct vip_queue *q);
 void vip_cq_attach(struct vip_cq *cq, struct vip_vi *vi, int queue);
 void vip_cq_detach(struct vip_vi *vi, int queue, const void *handle);
 void vip_cq_teardown(struct vip_cq *cq, struct vip_caller **ending);
+/* cq_poll.c: poll the queues that may have something; attach_lock held. */
+void vip_cq_poll(struct vip_cq *cq);
+/* cq_poll.c: a queue was attached, or is taken off; attach_lock held. */
+void vip_cq_watch(struct vip_cq *cq, struct vip_queue *q);
+void vip_cq_unwatch(struct vip_cq *cq, struct vip_queue *q);
 /* Wait for an entry and take it, as VipCQWait; VIP_INVALID_PARAMETER when the handle has gone. */
 VIP_RETURN vip_cq_next(struct vip_cq *cq, VIP_CQ_HANDLE h, VIP_VI_HANDLE *vi, VIP_BOOLEAN *recv);
 
@@ -351,14 +397,14 @@ int vip_mem_open(struct vip_nic *nic);
 void vip_mem_close(struct vip_nic *nic);
 void vip_mem_forked(void);
 /*
- * Touch memory of the region @handle with care (touch.h): what mem_check said 1 of.
+ * gone.c: touch memory of the region @handle with care (touch.h): what mem_check said 1 of.
  * @foreign: for a thread that is not the consumer's.  False: it is not there.
  */
 bool vip_mem_get(const struct vip_nic *nic, uint32_t handle, void *to, const void *user, size_t n,
 		 bool foreign);
 bool vip_mem_put(const struct vip_nic *nic, uint32_t handle, void *user, const void *from, size_t n,
 		 bool foreign);
-/* mem.c, for watch.c's thread: [start, end) has gone; unlock a range when that is safe. */
+/* gone.c, for watch.c's thread: [start, end) has gone; unlock a range when that is safe. */
 void vip_mem_gone(struct ka_agent *agent, uint64_t start, uint64_t end);
 void vip_mem_later(uint64_t start, uint64_t length);
 bool vip_mem_untidy(void);

@@ -4,16 +4,8 @@
  * Locking System V Shared Memory, section 4.1.2): the library locks the area
  * first, then asks the agent, and does what the answer says to the whole
  * segment.
- *
- * mem_lock makes lock, question and obedience one step: between the agent's
- * answer to one thread and its munlock, no other thread can register a page
- * that is about to be unlocked.  It is process-wide, as locked pages are.
- *
- * Memory that goes away while it is registered (watch.h) is taken out of the
- * TPT at once, without mem_lock; what must be unlocked then is left for later,
- * when mem_lock is free.
  */
-#include "vipl/internal.h"
+#include "vipl/mem.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -26,27 +18,14 @@
 #include "vipl/hold.h"
 #include "vipl/watch.h"
 
-static pthread_mutex_t mem_lock = PTHREAD_MUTEX_INITIALIZER;
-static struct ka_range ranges[KA_MAX_RANGES]; /* under mem_lock: an answer's */
-
-/* What is being registered: it may go away before the agent has it in the TPT. */
-static struct {
-	uint64_t start, end; /* end 0: nothing */
-	uint32_t gone;
-} coming;
-
-/* The watching thread's: what it has to unlock when nobody registers. */
-static struct ka_range later[64];
-static uint32_t nlater;
-
-/* How long VipCloseNic waits for that at most; the agent may have died. */
-#define TIDY_MS 200u
+pthread_mutex_t vip_mem_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct ka_range ranges[KA_MAX_RANGES]; /* under vip_mem_lock: an answer's */
 
 void vip_mem_forked(void)
 {
-	pthread_mutex_init(&mem_lock, NULL);
-	coming.end = 0;
-	nlater = 0;
+	pthread_mutex_init(&vip_mem_lock, NULL);
+	vip_gone_forked();
+	vip_cache_forked();
 	vip_hold_forked();
 	vip_watch_forked();
 	vip_touch_forked();
@@ -61,6 +40,9 @@ int vip_mem_open(struct vip_nic *nic)
 	err = vip_touch_open();
 	if (err)
 		return err;
+	err = vip_cache_open(nic);
+	if (err)
+		return err;
 	if (!nic->region)
 		nic->region = calloc(KA_TPT_ENTRIES, sizeof(*nic->region)); /* pages come as they are used */
 	if (!nic->region) {
@@ -68,78 +50,6 @@ int vip_mem_open(struct vip_nic *nic)
 		return -ENOMEM;
 	}
 	return 0;
-}
-
-static struct vip_region *region_of(const struct vip_nic *nic, uint32_t handle)
-{
-	return &nic->region[(handle & 0xffff) % KA_TPT_ENTRIES];
-}
-
-/*
- * For a copy by the kernel: from here on the region does not go, neither by
- * being deregistered (the queue's lock is held) nor with its memory, whose
- * loss is read of only after vip_touch_end().
- */
-static bool begin(const struct vip_nic *nic, uint32_t handle)
-{
-	struct ka_tpt_entry e;
-
-	for (;;) {
-		vip_touch_begin();
-		if (!ka_load_acquire(&vip_revoking))
-			break;
-		vip_touch_end();
-		vip_watch_wait();
-	}
-	return nic->ops->mem_find(nic, handle, &e) && e.tag != 0;
-}
-
-/*
- * What is known of the memory of a region, and whether these bytes are still of
- * it; NULL: not.  A handle is not told before its region is known here; who
- * guesses it earlier is refused.
- */
-static const struct vip_seen *look(const struct vip_nic *nic, uint32_t handle, const void *user, size_t n)
-{
-	const struct vip_region *r = region_of(nic, handle);
-
-	return ka_load_acquire(&r->handle) == handle && vip_touch_same((uintptr_t)user, n, &r->seen)
-		       ? &r->seen
-		       : NULL;
-}
-
-bool vip_mem_get(const struct vip_nic *nic, uint32_t handle, void *to, const void *user, size_t n,
-		 bool foreign)
-{
-	const struct vip_seen *seen = look(nic, handle, user, n);
-	bool ok;
-
-	if (!seen)
-		return false;
-	if (seen->steady && !foreign) {
-		memcpy(to, user, n);
-		return true;
-	}
-	ok = begin(nic, handle) && vip_touch_read(to, (uintptr_t)user, n);
-	vip_touch_end();
-	return ok;
-}
-
-bool vip_mem_put(const struct vip_nic *nic, uint32_t handle, void *user, const void *from, size_t n,
-		 bool foreign)
-{
-	const struct vip_seen *seen = look(nic, handle, user, n);
-	bool ok;
-
-	if (!seen)
-		return false;
-	if (seen->steady && !foreign) {
-		memcpy(user, from, n);
-		return true;
-	}
-	ok = begin(nic, handle) && vip_touch_write((uintptr_t)user, from, n);
-	vip_touch_end();
-	return ok;
 }
 
 static void unlock_range(uint64_t start, uint64_t length)
@@ -156,7 +66,15 @@ static void obey(const struct ka_rep *rep)
 		unlock_range(ranges[i].start, ranges[i].length);
 }
 
-/* A question whose answer tells what to unlock; mem_lock held. */
+int vip_mem_ask(struct ka_agent *agent, struct ka_req *req, struct ka_rep *rep)
+{
+	int err = ka_agent_call(agent, req, rep, NULL, ranges, sizeof(ranges));
+
+	obey(rep);
+	return err;
+}
+
+/* A question whose answer tells what to unlock; vip_mem_lock held. */
 static int call_locked(struct vip_nic *nic, struct ka_req *req, struct ka_rep *rep)
 {
 	int err;
@@ -233,7 +151,8 @@ void vip_mem_close(struct vip_nic *nic)
 	struct ka_rep rep;
 	struct vip_region *r;
 
-	pthread_mutex_lock(&mem_lock);
+	pthread_mutex_lock(&vip_mem_lock);
+	vip_cache_close(nic);
 	if (call_locked(nic, &req, &rep)) {
 		for (r = nic->region; r < nic->region + KA_TPT_ENTRIES; r++) {
 			unlock_alone(nic, r->start, r->length);
@@ -244,76 +163,18 @@ void vip_mem_close(struct vip_nic *nic)
 		if (r->length)
 			drop_region(nic, r);
 	}
-	pthread_mutex_unlock(&mem_lock);
-}
-
-/* ---- memory that has gone; all of this runs in the watching thread ---- */
-
-void vip_mem_gone(struct ka_agent *agent, uint64_t start, uint64_t end)
-{
-	static struct ka_range freed[KA_MAX_RANGES];
-	struct ka_req req = {.op = KA_OP_MEM_GONE, .u.reg = {.start = start, .length = end - start}};
-	struct ka_rep rep;
-	uint32_t i;
-
-	if (start < ka_load_acquire(&coming.end) && end > ka_load_relaxed(&coming.start))
-		__atomic_store_n(&coming.gone, 1, __ATOMIC_SEQ_CST);
-	if (ka_agent_call(agent, &req, &rep, NULL, freed, sizeof(freed)))
-		return;
-	for (i = 0; i < rep.nranges; i++)
-		vip_mem_later(freed[i].start, freed[i].length);
-}
-
-void vip_mem_later(uint64_t start, uint64_t length)
-{
-	/* a range that finds no room stays locked, which is safe */
-	if (nlater < sizeof(later) / sizeof(later[0])) {
-		later[nlater] = (struct ka_range){start, length};
-		ka_store_release(&nlater, nlater + 1);
-	}
-}
-
-bool vip_mem_untidy(void)
-{
-	return ka_load_acquire(&nlater) > 0;
-}
-
-void vip_mem_wait_tidy(void)
-{
-	uint64_t end = vip_now_ms() + TIDY_MS;
-
-	vip_watch_settle();
-	while (vip_mem_untidy() && vip_now_ms() < end)
-		usleep(1000);
-}
-
-void vip_mem_tidy(struct ka_agent *agent)
-{
-	struct ka_req req = {.op = KA_OP_MEM_UNCOVERED};
-	struct ka_rep rep;
-
-	if (ka_agent_is_dead(agent) || pthread_mutex_trylock(&mem_lock))
-		return;
-	/* what was registered anew since then is covered, and stays */
-	while (nlater && !ka_agent_is_dead(agent)) {
-		req.u.reg.start = later[nlater - 1].start;
-		req.u.reg.length = later[nlater - 1].length;
-		ka_agent_call(agent, &req, &rep, NULL, ranges, sizeof(ranges));
-		obey(&rep);
-		if (!ka_agent_is_dead(agent))
-			ka_store_release(&nlater, nlater - 1);
-	}
-	pthread_mutex_unlock(&mem_lock);
+	pthread_mutex_unlock(&vip_mem_lock);
 }
 
 /* ---- registration ---- */
 
-#define fail(code, ...) vip_fail_at(VIP_LOG_WARN, "VipRegisterMem", (code), __VA_ARGS__)
+/* Said by VipRegisterMem, when it is not tried again. */
+#define fail(code, ...) (vip_why(__VA_ARGS__), (code))
 
 /* The agent said no, and why. */
 static VIP_RETURN refused(int err)
 {
-	return fail(err == -EFBIG || err == -E2BIG ? VIP_ERROR_RESOURCE : vip_return(err), NULL);
+	return err == -EFBIG || err == -E2BIG ? VIP_ERROR_RESOURCE : vip_return(err);
 }
 
 /* Why could proper memory not be locked?  Its lock is undone. */
@@ -358,57 +219,6 @@ static VIP_RETURN pin_failed(int err, uint64_t start, uint64_t length)
 				    : strerror(-err));
 }
 
-/*
- * What must be looked at before the region is touched with care.  Huge pages
- * are of a file, too, and show no lock.
- */
-static void look_at(uint32_t kind, bool watched, struct vip_region *r)
-{
-	bool mapped = vip_hold_level() == LMM_MAPPED;
-
-	r->seen.look = VIP_LOOK_NOT;
-	r->seen.steady = kind == LMM_SYSV;
-	if (!watched || (kind == LMM_MIXED && !mapped))
-		r->seen.look = VIP_LOOK_ALL;
-	else if (kind == LMM_SYSV)
-		r->seen.look = VIP_LOOK_ONE;
-	if (!watched || (kind == LMM_SYSV && mapped))
-		vip_touch_see(r->start, r->length, &r->seen);
-	if (r->seen.uniform && r->seen.inode)
-		r->seen.look = VIP_LOOK_MAP;
-}
-
-/*
- * What was registered where the new area lies may have gone without a word; the
- * new lock would make it look as if it were there.  Tell the agent before.
- */
-static void lose_one(const struct vip_nic *nic, struct vip_region *r, const struct vip_region *fresh)
-{
-	uint64_t end = r->start + r->length, fresh_end = fresh->start + fresh->length,
-		 from = r->start > fresh->start ? r->start : fresh->start,
-		 to = end < fresh_end ? end : fresh_end;
-	struct ka_req req = {.op = KA_OP_MEM_GONE, .u.reg = {.start = from, .length = to - from}};
-	struct ka_rep rep;
-
-	if (from >= to || r->seen.look == VIP_LOOK_GONE || vip_touch_same(from, to - from, &r->seen))
-		return;
-	ka_store_relaxed(&r->seen.look, (uint8_t)VIP_LOOK_GONE);
-	ka_agent_call(nic->agent, &req, &rep, NULL, ranges, sizeof(ranges));
-	obey(&rep);
-}
-
-static void lose_old(void *obj, void *arg)
-{
-	const struct vip_nic *nic = obj;
-	uint64_t map;
-	size_t i;
-
-	for (i = 0; i < KA_TPT_ENTRIES / 64; i++) {
-		for (map = nic->looks[i]; map; map &= map - 1)
-			lose_one(nic, &nic->region[i * 64 + (size_t)__builtin_ctzll(map)], arg);
-	}
-}
-
 /* The agent's verdict: the whole attachment @seg, unless that is more than the process may lock. */
 static void lock_segment(struct vip_nic *nic, uint64_t start, uint32_t handle, const struct ka_range *seg,
 			 struct vip_region *r)
@@ -436,8 +246,9 @@ static VIP_RETURN enter(struct vip_nic *nic, struct ka_req *req, uint64_t start,
 	struct ka_tpt_entry e = {0};
 	struct ka_rep rep;
 	int locked, pinned = 0, err;
+	bool again;
 
-	vip_obj_each(VIP_T_NIC, lose_old, &r);
+	vip_gone_lose_old(&r);
 	*level = vip_hold_level();
 	req->u.reg.watched = vip_watch_add(start, r.length);
 	locked = vip_hold_lock(start, r.length);
@@ -445,7 +256,10 @@ static VIP_RETURN enter(struct vip_nic *nic, struct ka_req *req, uint64_t start,
 		pinned = vip_hold_pin(start, r.length, &r.pin);
 	if (pinned)
 		*level = LMM_LOCKED;
-	if (locked || (pinned && vip_hold_strict()) || (*level == LMM_MAPPED && !req->u.reg.watched)) {
+	/* a pin may still be had, when what is kept goes */
+	again = (pinned == -ENOMEM || pinned == -ENOSPC) && vip_cache_any();
+	if (locked || (pinned && vip_hold_strict()) || again ||
+	    (*level == LMM_MAPPED && !req->u.reg.watched)) {
 		err = call_locked(nic, &undo, &rep);
 		if (err == -ECONNRESET)
 			unlock_alone(NULL, start, r.length);
@@ -471,21 +285,22 @@ static VIP_RETURN enter(struct vip_nic *nic, struct ka_req *req, uint64_t start,
 	if (rep.u.mem.verdict == LMM_MLOCK_LOCK)
 		lock_segment(nic, req->u.reg.start, *out, &rep.u.mem.seg, &r);
 	nic->ops->mem_find(nic, *out, &e);
-	look_at(e.kind, req->u.reg.watched, &r);
-	*region_of(nic, *out) = r;
-	ka_store_release(&region_of(nic, *out)->handle, *out);
-	set_look(nic, region_of(nic, *out), r.seen.look != VIP_LOOK_NOT);
+	r.watched = req->u.reg.watched;
+	vip_gone_see(e.kind, req->u.reg.watched, &r);
+	*vip_region_of(nic, *out) = r;
+	ka_store_release(&vip_region_of(nic, *out)->handle, *out);
+	set_look(nic, vip_region_of(nic, *out), r.seen.look != VIP_LOOK_NOT);
 	return VIP_SUCCESS;
 }
 
-static int leave(struct vip_nic *nic, uint64_t start, VIP_MEM_HANDLE mem)
+int vip_mem_leave(struct vip_nic *nic, uint64_t start, VIP_MEM_HANDLE mem)
 {
 	struct ka_req req = {.op = KA_OP_MEM_DEREG, .u.mem = {.start = start, .handle = mem}};
 	struct ka_rep rep;
 	int err = call_locked(nic, &req, &rep);
 
 	if (!err)
-		drop_region(nic, region_of(nic, mem));
+		drop_region(nic, vip_region_of(nic, mem));
 	return err;
 }
 
@@ -495,19 +310,25 @@ static VIP_RETURN register_locked(struct vip_nic *nic, struct ka_req *req, VIP_M
 		 end = (req->u.reg.start + req->u.reg.length + page - 1) & ~(page - 1);
 	VIP_RETURN r;
 
-	vip_watch_settle(); /* what went before is not meant */
-	ka_store_relaxed(&coming.gone, 0);
-	ka_store_relaxed(&coming.start, start);
-	__atomic_store_n(&coming.end, end, __ATOMIC_SEQ_CST);
+	vip_gone_begin(start, end);
 	r = enter(nic, req, start, end, out);
-	vip_watch_settle();
-	ka_store_release(&coming.end, 0);
-	if (r == VIP_SUCCESS && ka_load_acquire(&coming.gone)) {
-		leave(nic, req->u.reg.start, *out);
+	if (vip_gone_end() && r == VIP_SUCCESS) {
+		vip_mem_leave(nic, req->u.reg.start, *out);
 		r = fail(VIP_INVALID_PARAMETER, "0x%lx..0x%lx went away while it was being registered", start,
 			 end);
 	}
 	return r;
+}
+
+/* What is kept for later makes room for what is wanted now. */
+static VIP_RETURN register_anew(struct vip_nic *nic, struct ka_req *req, VIP_MEM_HANDLE *out)
+{
+	VIP_RETURN r;
+
+	do
+		r = register_locked(nic, req, out);
+	while (r == VIP_ERROR_RESOURCE && vip_cache_make_room(nic, req->u.reg.length));
+	return r == VIP_SUCCESS ? r : vip_fail_at(VIP_LOG_WARN, "VipRegisterMem", r, NULL);
 }
 
 VIP_EXPORT VIP_RETURN VipRegisterMem(VIP_NIC_HANDLE h, VIP_PVOID addr, VIP_ULONG length,
@@ -534,13 +355,22 @@ VIP_EXPORT VIP_RETURN VipRegisterMem(VIP_NIC_HANDLE h, VIP_PVOID addr, VIP_ULONG
 	} else {
 		r = vip_mem_attr("VipRegisterMem", nic, attr, &req.u.reg.tag, &req.u.reg.rdma);
 		if (r == VIP_SUCCESS) {
-			pthread_mutex_lock(&mem_lock);
-			r = register_locked(nic, &req, out);
-			pthread_mutex_unlock(&mem_lock);
+			pthread_mutex_lock(&vip_mem_lock);
+			r = vip_cache_take(nic, &req, out) ? VIP_SUCCESS : register_anew(nic, &req, out);
+			pthread_mutex_unlock(&vip_mem_lock);
 		}
 	}
 	pthread_mutex_unlock(&nic->lock);
 	return r;
+}
+
+static int deregister(struct vip_nic *nic, uint64_t start, VIP_MEM_HANDLE mem)
+{
+	if (ka_idle(nic->idle, mem)) {
+		vip_why("memory handle 0x%x is deregistered already", mem);
+		return -EINVAL;
+	}
+	return vip_cache_keep(nic, start, mem) ? 0 : vip_mem_leave(nic, start, mem);
 }
 
 VIP_EXPORT VIP_RETURN VipDeregisterMem(VIP_NIC_HANDLE h, VIP_PVOID addr, VIP_MEM_HANDLE mem)
@@ -555,9 +385,9 @@ VIP_EXPORT VIP_RETURN VipDeregisterMem(VIP_NIC_HANDLE h, VIP_PVOID addr, VIP_MEM
 	if (!vip_obj_is(nic, h)) {
 		r = vip_bad("not a NIC handle");
 	} else {
-		pthread_mutex_lock(&mem_lock);
-		err = leave(nic, (uintptr_t)addr, mem);
-		pthread_mutex_unlock(&mem_lock);
+		pthread_mutex_lock(&vip_mem_lock);
+		err = deregister(nic, (uintptr_t)addr, mem);
+		pthread_mutex_unlock(&vip_mem_lock);
 		if (err)
 			r = vip_fail(vip_return(err), NULL);
 	}

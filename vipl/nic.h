@@ -57,6 +57,8 @@ struct nic_ops {
 	void (*mem_quiet)(struct vip_nic *nic);
 	/* A word that the peers look at before they write, for watch.h. */
 	uint32_t *(*revoking)(struct vip_nic *nic);
+	/* What the peers and the agent can see of the handle's registration cache. */
+	struct ka_cache *(*cache)(struct vip_nic *nic);
 
 	/* Connections; they block as VIPL's calls do.  timeout in ms, KA_INFINITE. */
 	int (*conn_wait)(struct vip_nic *nic, const struct ka_addr *local, uint32_t timeout,
@@ -97,6 +99,24 @@ struct nic_ops {
 	uint32_t (*arm)(struct vip_nic *nic, uint32_t word);
 	void (*sleep)(struct vip_nic *nic, uint32_t word, uint32_t armed, uint32_t ms);
 	void (*wake)(struct vip_nic *nic, uint32_t word);
+
+	/*
+	 * News, so that a completion queue need not poll every queue: of receive
+	 * queues alone.  After lead, what is complete on the queue of @word is news
+	 * for the reader, @to, the word of a completion queue (0: for nobody), while
+	 * it is asked for.
+	 * ask: from now on; what was published before it is found by a poll.
+	 * hush: no more; the queue is polled without.
+	 * news: takes the news of up to 64 of the words that @mine has a bit for:
+	 * word 64 * *group + n for each bit n returned; 0: there is none.  It is found
+	 * from *group on.  A poll finds what each is about.  Neither is certain: some
+	 * are of nothing, and some may be lost for the sake of a hostile peer.
+	 */
+	void (*lead)(struct vip_nic *nic, uint32_t word, uint32_t to);
+	void (*ask)(struct vip_nic *nic, const uint32_t *word, uint32_t n);
+	void (*hush)(struct vip_nic *nic, uint32_t word);
+	uint64_t (*news)(struct vip_nic *nic, uint32_t reader, const uint64_t mine[KA_WAKE_GROUPS],
+			 uint32_t *group);
 };
 
 extern const struct nic_ops nic_emu_ops;
@@ -113,6 +133,9 @@ struct nic_wc {
 void vip_complete(struct vip_vi *vi, int queue, const struct nic_wc *wc);
 /* The same inside of post_send of this very descriptor, which the NIC has read without care. */
 void vip_complete_seen(struct vip_vi *vi, int queue, const struct nic_wc *wc);
+
+/* A send that was posted is not complete, and polls may have to help; the send queue's lock held. */
+void vip_unfinished(struct vip_vi *vi);
 
 /* If the connection has gone down: flush, go to Error, tell the consumer.  No lock held. */
 void vip_vi_check(struct vip_vi *vi);

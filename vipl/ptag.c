@@ -4,7 +4,7 @@
  * has no VIPL handle: NULL stands for it.
  */
 #include "vipl/choices.h"
-#include "vipl/internal.h"
+#include "vipl/mem.h"
 #include "vipl/watch.h"
 
 uint32_t vip_tag_of(struct vip_nic *nic, VIP_PROTECTION_HANDLE h)
@@ -63,6 +63,9 @@ VIP_EXPORT VIP_RETURN VipDestroyPtag(VIP_NIC_HANDLE h, VIP_PROTECTION_HANDLE tag
 		r = vip_bad("not a protection tag of this NIC handle");
 	} else {
 		req.u.ptag.tag = p->id;
+		pthread_mutex_lock(&vip_mem_lock);
+		vip_cache_drop_tag(nic, p->id);
+		pthread_mutex_unlock(&vip_mem_lock);
 		if (vip_call(nic, &req, &rep, NULL)) {
 			r = vip_fail(vip_return(rep.err), NULL);
 		} else {
@@ -113,7 +116,9 @@ VIP_EXPORT VIP_RETURN VipSetMemAttributes(VIP_NIC_HANDLE h, VIP_PVOID addr, VIP_
 		r = vip_bad("not a NIC handle");
 	} else {
 		r = vip_mem_attr(__func__, nic, attr, &req.u.mem.tag, &req.u.mem.rdma);
-		if (r == VIP_SUCCESS && vip_call(nic, &req, &rep, NULL))
+		if (r == VIP_SUCCESS && ka_idle(nic->idle, mem))
+			r = vip_bad("the region with this handle is deregistered");
+		else if (r == VIP_SUCCESS && vip_call(nic, &req, &rep, NULL))
 			r = vip_fail(vip_return(rep.err), NULL);
 	}
 	pthread_mutex_unlock(&nic->lock);
@@ -148,8 +153,8 @@ VIP_EXPORT VIP_RETURN VipQueryMem(VIP_NIC_HANDLE h, VIP_PVOID addr, VIP_MEM_HAND
 		return vip_bad("no place for the attributes");
 	vip_watch_settle();
 	pthread_mutex_lock(&nic->lock);
-	if (!vip_obj_is(nic, h) || !nic->ops->mem_find(nic, mem, &e) || (uintptr_t)addr < e.start ||
-	    (uintptr_t)addr - e.start >= e.length) {
+	if (!vip_obj_is(nic, h) || ka_idle(nic->idle, mem) || !nic->ops->mem_find(nic, mem, &e) ||
+	    (uintptr_t)addr < e.start || (uintptr_t)addr - e.start >= e.length) {
 		r = vip_bad("the address is not in a region with this handle");
 	} else if (!e.tag) {
 		r = vip_bad("the memory of this region has gone: deregister it");

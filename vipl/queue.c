@@ -11,22 +11,36 @@
 #include "vipl/wait.h"
 
 #include <errno.h>
-#include <stdlib.h>
+#include <sys/mman.h>
 
 _Thread_local bool vip_foreign __attribute__((tls_model("initial-exec")));
+
+void *vip_pages(size_t bytes)
+{
+	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
+void vip_pages_free(void *p, size_t bytes)
+{
+	if (p)
+		munmap(p, bytes);
+}
 
 int vip_queue_init(struct vip_queue *q, uint32_t depth)
 {
 	if (!q->e || q->depth != depth) {
-		free(q->e);
+		vip_pages_free(q->e, (q->mask + 1ul) * sizeof(*q->e));
 		for (q->mask = 1; q->mask < depth; q->mask *= 2)
 			;
-		q->e = calloc(q->mask--, sizeof(*q->e));
+		q->e = vip_pages(q->mask-- * sizeof(*q->e));
 		q->depth = depth;
 	}
 	q->head = q->done = q->tail = 0;
 	q->kept.handle = 0;
 	q->owed = 0;
+	q->streak = 0;
 	q->errors = 0;
 	return q->e ? 0 : -ENOMEM;
 }
@@ -141,7 +155,7 @@ static void completed(struct vip_vi *vi, int queue, uint32_t status)
 		q->errors++;
 	ka_store_relaxed(&q->done, q->done + 1);
 	if (q->cq)
-		vip_cq_push(vi, queue);
+		vip_cq_push(q);
 	else if (q->sleepers)
 		vip_wake_queue(vi, queue);
 }

@@ -60,19 +60,35 @@ void vip_vi_state(struct vip_vi *vi, VIP_VI_STATE state)
 	both_unlocks(vi);
 }
 
-static int get_words(struct vip_nic *nic, struct vip_vi *vi, struct vip_cq *const cq[2])
+/* A send queue that is attached has its CQ's word; a receive queue has its own, which leads there. */
+static int get_words(struct vip_nic *nic, struct vip_vi *vi, struct vip_cq *send_cq)
 {
 	int err;
 
 	ka_store_relaxed(&vi->q[VIP_SQ].cq, NULL);
 	ka_store_relaxed(&vi->q[VIP_RQ].cq, NULL);
-	err = cq[VIP_SQ] ? 0 : nic->ops->word_get(nic, &vi->q[VIP_SQ].word);
+	err = nic->ops->word_get(nic, &vi->q[VIP_RQ].word);
 	if (err)
 		return err;
-	err = cq[VIP_RQ] ? 0 : nic->ops->word_get(nic, &vi->q[VIP_RQ].word);
-	if (err && !cq[VIP_SQ])
-		nic->ops->word_put(nic, vi->q[VIP_SQ].word);
+	if (send_cq)
+		vi->q[VIP_SQ].word = send_cq->word;
+	else
+		err = nic->ops->word_get(nic, &vi->q[VIP_SQ].word);
+	if (err)
+		nic->ops->word_put(nic, vi->q[VIP_RQ].word);
+	else
+		ka_store_release(&nic->by_word[vi->q[VIP_RQ].word], vi);
 	return err;
+}
+
+static void put_words(struct vip_vi *vi, const struct vip_cq *send_cq)
+{
+	struct vip_nic *nic = vi->nic;
+
+	ka_store_release(&nic->by_word[vi->q[VIP_RQ].word], NULL);
+	nic->ops->word_put(nic, vi->q[VIP_RQ].word);
+	if (!send_cq)
+		nic->ops->word_put(nic, vi->q[VIP_SQ].word);
 }
 
 static struct vip_vi *vi_new(struct vip_nic *nic)
@@ -86,6 +102,7 @@ static struct vip_vi *vi_new(struct vip_nic *nic)
 		pthread_mutex_init(&vi->lock, NULL);
 		pthread_cond_init(&vi->requested, NULL);
 		pthread_cond_init(&vi->peer.ended, NULL);
+		vi->q[VIP_SQ].vi = vi->q[VIP_RQ].vi = vi;
 	}
 	if (vip_queue_init(&vi->q[VIP_SQ], (uint32_t)nic->attr.MaxDescriptorsPerQueue) ||
 	    vip_queue_init(&vi->q[VIP_RQ], (uint32_t)nic->attr.MaxDescriptorsPerQueue)) {
@@ -149,19 +166,16 @@ VIP_EXPORT VIP_RETURN VipCreateVi(VIP_NIC_HANDLE nh, VIP_VI_ATTRIBUTES *attr, VI
 		vip_fail(r, "no memory for a VI");
 		goto free_vi;
 	}
-	if (get_words(nic, vi, cq)) {
+	if (get_words(nic, vi, cq[VIP_SQ])) {
 		vip_fail(r, "no memory for a VI");
 		goto free_priv;
 	}
-	req.u.vi.attr.wake_send = cq[VIP_SQ] ? cq[VIP_SQ]->word : vi->q[VIP_SQ].word;
-	req.u.vi.attr.wake_recv = cq[VIP_RQ] ? cq[VIP_RQ]->word : vi->q[VIP_RQ].word;
+	req.u.vi.attr.wake_send = vi->q[VIP_SQ].word;
+	req.u.vi.attr.wake_recv = vi->q[VIP_RQ].word;
 	err = vip_call(nic, &req, &rep, NULL);
 	if (err) {
 		r = vip_fail(vip_return(err), NULL);
-		for (i = 0; i < 2; i++) {
-			if (!cq[i])
-				nic->ops->word_put(nic, vi->q[i].word);
-		}
+		put_words(vi, cq[VIP_SQ]);
 		goto free_priv;
 	}
 	begin(vi, rep.u.vi.vi, &req.u.vi.attr, attr->Ptag);
@@ -277,6 +291,7 @@ void vip_vi_check(struct vip_vi *vi)
 static void vi_free(struct vip_vi *vi, struct vip_caller **ending)
 {
 	void *handle = vip_obj_handle(vi);
+	const struct vip_cq *send_cq = vi->q[VIP_SQ].cq;
 	int i;
 
 	vip_peer_drop(vi);
@@ -290,9 +305,8 @@ static void vi_free(struct vip_vi *vi, struct vip_caller **ending)
 		vip_wake_queue(vi, i);
 		if (vi->q[i].cq)
 			vip_cq_detach(vi, i, handle);
-		else
-			vi->nic->ops->word_put(vi->nic, vi->q[i].word);
 	}
+	put_words(vi, send_cq);
 	vi->nic->ops->vi_free(vi);
 	vip_obj_free(vi);
 }

@@ -46,7 +46,7 @@ static pthread_mutex_t open_lock = PTHREAD_MUTEX_INITIALIZER;
 static unsigned int holders;
 static int uffd = -1;
 static int quit = -1; /* eventfd */
-static bool shared;   /* some memory is watched by another userfaultfd; under mem_lock */
+static bool shared;   /* some memory is watched by another userfaultfd; under vip_mem_lock */
 static pthread_t thread;
 static char why[sizeof(((struct vipx_hold *)0)->watched_why)] = "no NIC handle is open";
 

@@ -18,7 +18,7 @@
 /* The shared memory of a NIC handle; `host` is for the host's own use. */
 struct ka_nicmem {
 	struct ka_tpt_entry *tpt; /* KA_TPT_ENTRIES, writable here alone */
-	struct ka_wake *wake;	  /* KA_WAKE_WORDS */
+	struct ka_wake *wake;	  /* KA_WAKE_WORDS, and a struct ka_cache */
 	long host[2];
 };
 

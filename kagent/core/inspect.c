@@ -103,6 +103,7 @@ static void seg_row(void *arg, const struct lmm_segment *seg)
 
 static void nic_row(struct rows *rows, const struct ka_nic *nic)
 {
+	const struct ka_cache_counts *n = &ka_cache_of(nic->mem.wake)->n;
 	struct vipx_rec *rec = row(rows);
 
 	if (rec == NULL)
@@ -112,6 +113,13 @@ static void nic_row(struct rows *rows, const struct ka_nic *nic)
 	rec->u.nic.tags = nic->ntags;
 	rec->u.nic.regions = nic->tpt.used;
 	rec->u.nic.bytes = nic->reg_bytes;
+	rec->u.nic.cache_limit = ka_load_relaxed(&n->limit);
+	rec->u.nic.kept = ka_load_relaxed(&n->bytes);
+	rec->u.nic.kept_regions = ka_load_relaxed(&n->regions);
+	rec->u.nic.hits = ka_load_relaxed(&n->hits);
+	rec->u.nic.misses = ka_load_relaxed(&n->misses);
+	rec->u.nic.evictions = ka_load_relaxed(&n->evictions);
+	rec->u.nic.invalidations = ka_load_relaxed(&n->invalidations);
 }
 
 static void tpt_rows(struct rows *rows, const struct ka_nic *nic)

@@ -72,14 +72,31 @@ static void wake(const struct ka_nic *nic, uint32_t index)
 {
 	uint32_t *word = &nic->mem.wake[index].word, old;
 
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	old = ka_load_relaxed(word);
+	old = __atomic_load_n(word, __ATOMIC_SEQ_CST);
 	do {
 		if ((old & 1) == 0 && index != KA_WAKE_PROGRESS)
 			return;
 	} while (!__atomic_compare_exchange_n(word, &old, (old | 1) + 1, false, __ATOMIC_SEQ_CST,
 					      __ATOMIC_RELAXED));
 	ka_host_wake(word);
+}
+
+/* The connection of @vi has gone: tell its progress thread, and whoever waits for its queues. */
+static void wake_all(const struct ka_vi *vi)
+{
+	const struct ka_nic *nic = vi->nic;
+	uint32_t recv = vi->attr.wake_recv, leads = ka_load_relaxed(&nic->mem.wake[recv].leads);
+
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	wake(nic, vi->attr.wake_send);
+	if (leads != 0 && leads <= KA_WAKE_LAST) {
+		ka_wake_tell(nic->mem.wake, KA_WAKE_NEWS, recv, leads);
+		wake(nic, leads);
+	} else {
+		wake(nic, recv);
+	}
+	ka_wake_tell(nic->mem.wake, KA_WAKE_CALLS, recv, KA_WAKE_PROGRESS);
+	wake(nic, KA_WAKE_PROGRESS);
 }
 
 /* Set why the connection ended, unless an end has said so before; the cause that stands. */
@@ -110,9 +127,7 @@ void link_break(struct ka_vi *vi, uint32_t cause)
 	ka_host_free(l);
 	if (peer->nic->closing)
 		return;
-	wake(peer->nic, peer->attr.wake_send);
-	wake(peer->nic, peer->attr.wake_recv);
-	wake(peer->nic, KA_WAKE_PROGRESS);
+	wake_all(peer);
 	ev.nic = peer->nic->id;
 	ev.info.vi = peer->id;
 	ka_emit(peer->nic, &ev, NULL);

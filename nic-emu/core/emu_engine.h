@@ -45,6 +45,8 @@ struct emu_link {
 	const struct emu_host *host;
 	const uint32_t *revoking;      /* own memory goes away right now; not the peer's to write */
 	const uint32_t *peer_revoking; /* the peer's does: it looks for itself */
+	const uint64_t *own_idle;      /* ka_idle(): not the peer's to write; and ... */
+	const uint64_t *peer_idle;     /* ... as the peer says */
 	const bool *tx_careful;	       /* whoever works on this half touches own memory with care */
 	const bool *rx_careful;
 	uint32_t side; /* own: 0 or 1 */

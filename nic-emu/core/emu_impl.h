@@ -41,7 +41,7 @@ static inline bool own_ok(const struct emu_link *l, struct ka_tpt_entry *kept, c
 {
 	if (ka_load_acquire(l->revoking))
 		l->host->settle();
-	if (!ka_tpt_check_kept(l->own_tpt, s->handle, s->addr, s->len, l->own_tag, rights, kept))
+	if (!ka_tpt_check_kept(l->own_tpt, l->own_idle, s->handle, s->addr, s->len, l->own_tag, rights, kept))
 		return false;
 	if (!(kept->rights & KA_R_DIRECT))
 		*direct = false;

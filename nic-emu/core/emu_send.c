@@ -41,7 +41,8 @@ static bool add_target(struct emu_link *l, struct target *t, struct emu_seg s)
 	const struct ka_tpt_entry *e = &l->tx_peer;
 	uint8_t *base;
 
-	if (!ka_tpt_check_kept(l->peer_tpt, s.handle, s.addr, s.len, l->peer_tag, t->rights, &l->tx_peer))
+	if (!ka_tpt_check_kept(l->peer_tpt, l->peer_idle, s.handle, s.addr, s.len, l->peer_tag, t->rights,
+			       &l->tx_peer))
 		return false;
 	if (s.len == 0)
 		return true;
@@ -140,8 +141,8 @@ static bool target_ok(struct emu_link *l, const struct target *t)
 	uint32_t i;
 
 	for (i = 0; i < t->used; i++) {
-		if (!ka_tpt_check_kept(l->peer_tpt, t->seg[i].handle, t->seg[i].addr, t->seg[i].len,
-				       l->peer_tag, t->rights, &l->tx_peer))
+		if (!ka_tpt_check_kept(l->peer_tpt, l->peer_idle, t->seg[i].handle, t->seg[i].addr,
+				       t->seg[i].len, l->peer_tag, t->rights, &l->tx_peer))
 			return false;
 	}
 	return true;
@@ -376,8 +377,9 @@ int emu_read_check(struct emu_link *l, const struct emu_seg *target, const uint8
 	struct ka_tpt_entry e;
 	const uint8_t *base = NULL;
 
-	if (!(l->peer_rdma & KA_R_RDMA_READ) || !ka_tpt_check(l->peer_tpt, target->handle, target->addr,
-							      target->len, l->peer_tag, KA_R_RDMA_READ, &e))
+	if (!(l->peer_rdma & KA_R_RDMA_READ) ||
+	    !ka_tpt_check(l->peer_tpt, l->peer_idle, target->handle, target->addr, target->len, l->peer_tag,
+			  KA_R_RDMA_READ, &e))
 		return -1;
 	if (e.object && target->len && !ka_load_acquire(l->peer_revoking) && may_overtake(l, true))
 		base = l->host->map(l, &e);
@@ -395,8 +397,8 @@ enum emu_sent emu_read_here(struct emu_link *l, const struct emu_seg *target, co
 
 	if (!busy_begin(l))
 		r = EMU_IS_DOWN;
-	else if (!ka_tpt_check(l->peer_tpt, target->handle, target->addr, target->len, l->peer_tag,
-			       KA_R_RDMA_READ, &e))
+	else if (!ka_tpt_check(l->peer_tpt, l->peer_idle, target->handle, target->addr, target->len,
+			       l->peer_tag, KA_R_RDMA_READ, &e))
 		r = EMU_BAD_TARGET;
 	else if (!emu_scatter(l, *l->tx_careful, &l->tx_own, seg, nsegs, 0, place, target->len))
 		r = EMU_BAD_SOURCE;

@@ -78,7 +78,7 @@ static inline bool emu_send_small(struct emu_link *l, const struct emu_seg *s, u
 	to = (struct emu_seg){ka_load_relaxed(&p->seg[0].addr), ka_load_relaxed(&p->seg[0].handle),
 			      ka_load_relaxed(&p->seg[0].len)};
 	if (s->len > to.len ||
-	    !ka_tpt_check_kept(l->peer_tpt, to.handle, to.addr, to.len, l->peer_tag, KA_R_WRITE,
+	    !ka_tpt_check_kept(l->peer_tpt, l->peer_idle, to.handle, to.addr, to.len, l->peer_tag, KA_R_WRITE,
 			       &l->tx_peer) ||
 	    l->tx_peer.object || !own_direct(l, &l->tx_own, s, 0) || (!cell && !land_room(l, s->len)))
 		return false;

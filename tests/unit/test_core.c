@@ -209,14 +209,17 @@ static void test_registration(void **state)
 {
 	struct ka_tpt_entry e = {0};
 	const struct ka_tpt_entry *table;
+	const uint64_t *idle;
 	uint32_t h;
 
 	(void)state;
+	idle = ka_cache_of(proc->nics->mem.wake)->idle;
 	table = proc->nics->mem.tpt;
 	assert_int_equal(reg(PRIVATE_AT + 10, 2 * PAGE, KA_R_RDMA_WRITE), 0);
 	assert_int_equal(ans.rep.u.mem.verdict, LMM_MLOCK_NOP);
 	h = ans.rep.u.mem.handle;
-	assert_true(ka_tpt_check(table, h, PRIVATE_AT + 10, 2 * PAGE, tag, KA_R_WRITE | KA_R_RDMA_WRITE, &e));
+	assert_true(ka_tpt_check(table, idle, h, PRIVATE_AT + 10, 2 * PAGE, tag, KA_R_WRITE | KA_R_RDMA_WRITE,
+				 &e));
 	assert_int_equal(dereg(PRIVATE_AT, h), -EINVAL);
 	assert_int_equal(dereg(PRIVATE_AT + 10, h + 1), -EINVAL);
 	assert_int_equal(dereg(PRIVATE_AT + 10, 0), -EINVAL);
@@ -225,7 +228,7 @@ static void test_registration(void **state)
 	assert_int_equal(mem_set(PRIVATE_AT + 11, h, tag, 8), -EINVAL);
 	assert_int_equal(mem_set(PRIVATE_AT + 11, h, tag + 1, 0), -ENOKEY);
 	assert_int_equal(mem_set(PRIVATE_AT + 11, h, tag, KA_R_RDMA_READ), 0);
-	assert_true(ka_tpt_check(table, h, PRIVATE_AT + 10, 1, tag, KA_R_WRITE | KA_R_RDMA_READ, &e));
+	assert_true(ka_tpt_check(table, idle, h, PRIVATE_AT + 10, 1, tag, KA_R_WRITE | KA_R_RDMA_READ, &e));
 	assert_int_equal(dereg(PRIVATE_AT + 10, h), 0);
 	assert_int_equal(ans.rep.u.mem.verdict, LMM_MLOCK_UNLOCK);
 	assert_int_equal(ans.rep.nranges, 1);
@@ -604,6 +607,7 @@ static void test_inspect(void **state)
 	assert_int_equal(ans.recs[1].u.nic.tags, 1);
 	assert_int_equal(ans.recs[1].u.nic.regions, 601);
 	assert_int_equal(ans.recs[1].u.nic.bytes, 600 + 2 * PAGE);
+	assert_int_equal(ans.recs[1].u.nic.hits, 0);
 	cursor = UINT64_MAX;
 	assert_int_equal(rows(VIPX_VI, &cursor), 0);
 	assert_int_equal(ask((struct ka_req){.op = KA_OP_INSPECT}), -EINVAL);

@@ -5,7 +5,7 @@
  * everything that it can write (rings, lengths, counters): nothing but
  * registered memory is ever written, and no call runs for ever.
  */
-#include "nic-emu/core/emu_engine.h"
+#include "nic-emu/core/emu_small.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -42,6 +42,7 @@ static void *map_here(struct emu_link *l, const struct ka_tpt_entry *e)
 static uint64_t alive;
 static unsigned int with_care, settled;
 static uint32_t revoking[2];
+static uint64_t idle[2][KA_TPT_ENTRIES / 64], told[2][KA_TPT_ENTRIES / 64]; /* and what the peer sees */
 static bool careful[2];
 
 static bool get(struct emu_link *l, const struct emu_seg *from, uint64_t off, void *to, uint64_t n)
@@ -88,6 +89,8 @@ static int setup(void **state)
 		return -1;
 	memset(s, 0, sizeof(s));
 	memset(revoking, 0, sizeof(revoking));
+	memset(idle, 0, sizeof(idle));
+	memset(told, 0, sizeof(told));
 	memset(careful, 0, sizeof(careful));
 	alive = BUF;
 	with_care = settled = 0;
@@ -108,6 +111,8 @@ static int setup(void **state)
 					   .host = &host,
 					   .revoking = &revoking[i],
 					   .peer_revoking = &revoking[1 - i],
+					   .own_idle = idle[i],
+					   .peer_idle = told[1 - i],
 					   .tx_careful = &careful[i],
 					   .rx_careful = &careful[i],
 					   .side = (uint32_t)i,
@@ -194,6 +199,104 @@ static void test_three_places(void **state)
 			assert_false(emu_recv_look(&s[1].l));
 		}
 	}
+}
+
+/* The short ways do what the long ones do, and each understands the other. */
+static void test_small(void **state)
+{
+	struct emu_seg to = seg(1, 100, 5000), from;
+	struct emu_recv r;
+	uint32_t i, k, size, shorts = 0;
+	bool moved = false;
+
+	(void)state;
+	mappable = 0;
+	s[1].tpt[0].object = 0;
+	changed();
+	for (i = 0; i < 20000; i++) {
+		size = i % 3 ? (uint32_t)rand() % 100 : (uint32_t)rand() % 5001;
+		from = seg(0, i % 64, size);
+		for (k = 0; k < size; k++)
+			buf(0)[i % 64 + k] = (uint8_t)(k * 7 + i);
+		memset(buf(1) + 100 + size, 0x11, 16);
+		emu_post_recv(&s[1].l, &to, 1, false);
+		if (rand() % 2 && emu_send_small(&s[0].l, &from, VIP_STATUS_IMMEDIATE, i))
+			shorts++;
+		else
+			assert_int_equal(emu_send_start(&s[0].l, &(struct emu_send){.op = EMU_OP_SEND,
+										    .seg = &from,
+										    .nsegs = 1,
+										    .total = size,
+										    .imm = i,
+										    .has_imm = true}),
+					 size ? EMU_SENT_UNREAPED : EMU_SENT);
+		if (rand() % 2 && emu_recv_small(&s[1].l, &to, &r))
+			shorts++;
+		else
+			assert_true(take(&to, &r, &moved));
+		assert_int_equal(r.status, VIP_STATUS_IMMEDIATE);
+		assert_int_equal(r.imm, i);
+		assert_int_equal(r.length, size);
+		assert_memory_equal(buf(1) + 100, buf(0) + i % 64, size);
+		assert_int_equal(buf(1)[100 + size], 0x11);
+	}
+	assert_true(shorts > 15000);
+}
+
+/* What is not of the common kind they leave alone, wholly. */
+static void test_not_small(void **state)
+{
+	struct emu_seg to = seg(1, 0, 100), from = seg(0, 0, 50), two[2] = {to, to};
+	struct emu_link before;
+	struct emu_recv r;
+	bool moved;
+	int i;
+
+	(void)state;
+	mappable = 0;
+	assert_false(emu_send_small(&s[0].l, &from, 0, 0)); /* no receive */
+	assert_false(emu_recv_small(&s[1].l, &to, &r));	    /* no message */
+	for (i = 0; i < 7; i++) {
+		s[0].tpt[0].rights = s[1].tpt[0].rights = KA_R_WRITE | KA_R_DIRECT;
+		s[1].tpt[0].object = 0;
+		from = seg(0, 0, 50);
+		emu_post_recv(&s[1].l, i == 0 ? two : &to, i == 0 ? 2 : 1, i == 1);
+		if (i == 2)
+			s[1].tpt[0].object = 1;
+		if (i == 3)
+			s[0].tpt[0].rights = KA_R_WRITE; /* to be touched with care */
+		if (i == 4)
+			from.len = 101; /* more than there is room for */
+		if (i == 5)
+			from.handle++;
+		if (i == 6)
+			s[1].tpt[0].rights = 0;
+		changed();
+		before = s[0].l;
+		assert_false(emu_send_small(&s[0].l, &from, 0, 0));
+		assert_int_equal(s[0].l.tx_next, before.tx_next);
+		assert_int_equal(s[0].l.tx_recv, before.tx_recv);
+		assert_int_equal(s[0].l.land_head, before.land_head);
+		if (send_from(0, 0, i == 4 ? 101 : 50) != EMU_BAD_SOURCE)
+			assert_true(take(i == 0 ? two : &to, &r, &moved));
+		s[1].l.rx_posted = s[0].l.tx_recv;
+	}
+	s[0].tpt[0].rights = s[1].tpt[0].rights = KA_R_WRITE | KA_R_DIRECT;
+	s[1].tpt[0].object = 0;
+	changed();
+	emu_post_recv(&s[1].l, &to, 1, false);
+	from = seg(0, 0, 50);
+	assert_true(emu_send_small(&s[0].l, &from, 0, 0));
+	to.len = 49; /* what a peer may make of it */
+	assert_false(emu_recv_small(&s[1].l, &to, &r));
+	to.len = 100;
+	s[1].tpt[0].rights = KA_R_WRITE;
+	changed();
+	assert_false(emu_recv_small(&s[1].l, &to, &r));
+	region->to[1].cell[s[1].l.rx_next % EMU_DEPTH].length = EMU_CELL_DATA + 1;
+	s[1].tpt[0].rights = KA_R_WRITE | KA_R_DIRECT;
+	changed();
+	assert_false(emu_recv_small(&s[1].l, &to, &r));
 }
 
 static void test_errors(void **state)
@@ -331,6 +434,55 @@ static void test_revoking(void **state)
 	assert_int_equal(settled, 2);
 	assert_int_equal(r.status & VIP_STATUS_ERROR_MASK, VIP_STATUS_PROTECTION_ERROR);
 	assert_int_equal(buf(1)[0], 0x22);
+}
+
+/* A region that its owner only keeps for later is refused: by him, and by a peer that is told so. */
+static void test_idle(void **state)
+{
+	struct emu_seg to = seg(1, 0, 60000), target = seg(1, 0, 100), from = seg(0, 0, 100);
+	const uint8_t *place;
+	struct emu_recv r;
+	bool moved;
+
+	(void)state;
+	mappable = 1;
+	idle[0][0] = 1;
+	emu_post_recv(&s[1].l, &to, 1, false);
+	assert_int_equal(send_from(0, 0, 100), EMU_BAD_SOURCE);
+	idle[0][0] = 0;
+
+	/* kept between the look and the copy */
+	assert_int_equal(emu_read_check(&s[0].l, &target, &place), 1);
+	told[1][0] = 1;
+	assert_int_equal(emu_read_here(&s[0].l, &target, place, &from, 1), EMU_BAD_TARGET);
+	assert_int_equal(emu_read_check(&s[0].l, &target, &place), -1);
+	told[1][0] = 0;
+
+	/* the peer does not know it yet */
+	idle[1][0] = 1;
+	mappable = 0;
+	memset(buf(1), 0x22, 100);
+	assert_int_equal(send_from(0, 0, 100), EMU_SENT_UNREAPED);
+	assert_true(take(&to, &r, &moved));
+	assert_int_equal(r.status & VIP_STATUS_ERROR_MASK, VIP_STATUS_PROTECTION_ERROR);
+
+	/* it does */
+	told[1][0] = 1;
+	assert_int_equal(write_from(0, 0, 100, (uintptr_t)buf(1), false), EMU_BAD_TARGET);
+	assert_true(take(NULL, &r, &moved));
+	emu_post_recv(&s[1].l, &to, 1, false);
+	assert_int_equal(send_from(0, 0, 100), EMU_BAD_RECEIVE);
+	assert_true(take(&to, &r, &moved));
+	assert_int_equal(r.status & VIP_STATUS_ERROR_MASK, VIP_STATUS_PROTECTION_ERROR);
+	assert_int_equal(buf(1)[0], 0x22);
+
+	/* and it is in use again */
+	told[1][0] = idle[1][0] = 0;
+	emu_post_recv(&s[1].l, &to, 1, false);
+	assert_int_equal(send_from(0, 0, 100), EMU_SENT_UNREAPED);
+	assert_true(take(&to, &r, &moved));
+	assert_int_equal(r.status & VIP_STATUS_ERROR_MASK, 0);
+	assert_memory_equal(buf(1), buf(0), 100);
 }
 
 /* RDMA writes: sizes and alignments, bytes around untouched, with and without a receive. */
@@ -550,21 +702,28 @@ static void test_hostile(void **state)
 	for (round = 0; round < 200000; round++) {
 		struct emu_seg to[3] = {seg(1, any() % BUF, any() % BUF), seg(1, any() % BUF, any() % 300),
 					seg(1, any() % BUF, any() % BUF)};
+		struct emu_seg from = seg(0, any() % BUF, any() % 5000);
 		struct emu_link *l = &s[1].l;
 
 		mappable = (int)(random() % 2);
+		s[1].tpt[0].object = (uint64_t)(random() % 2);
+		changed();
 		if (l->rx_posted - s[0].l.tx_recv < EMU_DEPTH)
 			emu_post_recv(l, to, 1 + any() % 3, false);
 		if (random() % 2)
 			scribble(&region->to[1], random() % 2 ? s[0].l.tx_next : l->rx_next);
 		if (s[0].l.stream_left)
 			emu_send_more(&s[0].l);
-		else if (random() % 2)
+		else if (random() % 3 == 0)
 			send_from(0, any() % BUF, any() % 4096);
+		else if (random() % 2)
+			emu_send_small(&s[0].l, &from, 0, 0);
 		else
 			write_from(0, any() % BUF, any() % 4096, nasty_addr(1), random() % 2);
 		if (random() % 2)
 			scribble(&region->to[1], l->rx_next);
+		if (any() % 2)
+			emu_recv_small(l, to, &r);
 		if (emu_recv_look(l))
 			emu_recv_take(l, to, 1 + any() % 3, &r, &moved);
 	}
@@ -583,10 +742,13 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_three_places, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_small, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_not_small, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_errors, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_with_care, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_gone, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_revoking, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_idle, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_write, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_write_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_overtaking, setup, teardown),

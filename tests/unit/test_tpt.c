@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 static struct ka_tpt_entry table[KA_TPT_ENTRIES];
+static const uint64_t idle[KA_TPT_ENTRIES / 64];
 static struct tpt tpt;
 
 static int setup(void **state)
@@ -40,7 +41,7 @@ static bool may(uint32_t handle, uint64_t addr, uint64_t len, uint32_t tag, uint
 {
 	struct ka_tpt_entry e;
 
-	return ka_tpt_check(table, handle, addr, len, tag, rights, &e);
+	return ka_tpt_check(table, idle, handle, addr, len, tag, rights, &e);
 }
 
 static void test_bounds(void **state)

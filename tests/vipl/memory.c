@@ -56,6 +56,18 @@ struct vipx_hold hold_of(VIP_NIC_HANDLE nic)
 	return h;
 }
 
+bool pages_held(uint8_t *p, size_t n)
+{
+	size_t i;
+
+	/* this advice changes nothing that a program could see; the kernel refuses it for locked pages */
+	for (i = 0; i < n; i += PAGE) {
+		if (madvise(p + i, PAGE, MADV_COLD) == 0 || errno != EINVAL)
+			return false;
+	}
+	return true;
+}
+
 /* ---- the agent's tables ---- */
 
 struct search {
@@ -103,6 +115,28 @@ bool find_lma(VIP_NIC_HANDLE nic, const void *at, struct vipx_rec *row)
 bool find_seg(VIP_NIC_HANDLE nic, const void *at, struct vipx_rec *row)
 {
 	return search_rows(nic, VIPX_SEG, (struct search){at, 0, row, 0}) > 0;
+}
+
+struct nth {
+	struct vipx_rec row;
+	uint32_t skip;
+};
+
+static void nth_row(void *context, const struct vipx_rec *r)
+{
+	struct nth *n = context;
+
+	if (r->pid == (uint32_t)getpid() && n->row.kind == 0 && n->skip-- == 0)
+		n->row = *r;
+}
+
+struct vipx_rec nic_row(VIP_NIC_HANDLE nic, uint32_t skip)
+{
+	struct nth n = {.skip = skip}; /* the agent's newest is first */
+
+	CHECK_EQ(VipxInspect(nic, VIPX_NIC, nth_row, &n), VIP_SUCCESS);
+	CHECK_EQ(n.row.kind, VIPX_NIC);
+	return n.row;
 }
 
 uint32_t count_rows(VIP_NIC_HANDLE nic, int kind)

@@ -38,6 +38,9 @@ struct held held_now(void);
 void check_held(struct held is, unsigned long lck, unsigned long pin, const char *file, int line);
 #define CHECK_HELD(before) check_held(held_now(), (before).lck, (before).pin, __FILE__, __LINE__)
 
+/* Are these pages locked?  So the kernel says of each. */
+bool pages_held(uint8_t *p, size_t n);
+
 /* May this process lock and pin without limit? */
 bool unlimited(void);
 struct vipx_hold hold_of(VIP_NIC_HANDLE nic);
@@ -46,6 +49,8 @@ struct vipx_hold hold_of(VIP_NIC_HANDLE nic);
 bool find_tpt(VIP_NIC_HANDLE nic, const void *start, VIP_MEM_HANDLE mem, struct vipx_rec *row);
 bool find_lma(VIP_NIC_HANDLE nic, const void *at, struct vipx_rec *row);
 bool find_seg(VIP_NIC_HANDLE nic, const void *at, struct vipx_rec *row);
+/* Of its NIC handles, the one that was opened last but @skip; @nic: any. */
+struct vipx_rec nic_row(VIP_NIC_HANDLE nic, uint32_t skip);
 /* How many rows of @kind it has. */
 uint32_t count_rows(VIP_NIC_HANDLE nic, int kind);
 
