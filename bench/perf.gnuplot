@@ -3,7 +3,7 @@
 # perf.gnuplot - time and bandwidth over the size, all contenders, from what
 # perf.py measured.
 #
-# gnuplot -e "csv='perf.csv'; dir='docs/results'" perf.gnuplot
+# gnuplot -e "csv='perf.csv'; dir='docs/results'; pace='near'" perf.gnuplot
 
 set datafile separator ","
 set terminal svg size 960,640 noenhanced font "sans-serif,14" background "white"
@@ -17,7 +17,7 @@ set border 3
 set tics nomirror
 
 # Ours are blue, thick and first; peers have a colour each; what the machine takes is grey.
-names = system("awk -F, '$3 == \"latency\" && $4 == 4096 && !seen[$1]++ { print $2 != \"softvia\", $1 }' '" . csv . \
+names = system("awk -F, '$4 == \"latency\" && $5 == 4096 && !seen[$2]++ { print $3 != \"softvia\", $2 }' '" . csv . \
 	       "' | sort | cut -d' ' -f2")
 colour(name) = name eq "private" ? "#1f5fa8" : name eq "segment" ? "#4a90d9" : name eq "memfd" ? "#7fb8ee" : \
 	       name[1:3] eq "ope" ? "#d9730d" : name[1:3] eq "mpi" ? "#b03060" : name[1:3] eq "ofi" ? "#2e8b57" : \
@@ -27,14 +27,14 @@ ours(name) = name eq "private" || name eq "segment" || name eq "memfd"
 label(name) = ours(name) ? "softvia, " . name : name
 
 # The lines of one contender in one test, by size.
-of(name, test, least) = "< awk -F, '$1 == \"" . name . "\" && $3 == \"" . test . "\" && $4 >= " . least . \
-			"' '" . csv . "' | sort -t, -k4n"
+of(name, test, least) = "< awk -F, '$1 == \"" . pace . "\" && $2 == \"" . name . "\" && $4 == \"" . test . \
+			"\" && $5 >= " . least . "' '" . csv . "' | sort -t, -k5n"
 
 set output dir . "/perf-latency.svg"
 set title "One way: half a round trip"
 set ylabel "time (µs)"
 set xrange [0.8:6e6]
-plot for [n in names] of(n, "latency", 1) using 4:($7 / 1000) with linespoints \
+plot for [n in names] of(n, "latency", 1) using 5:($8 / 1000) with linespoints \
      lw (ours(n) ? 3 : 1.5) dt dash(n) pt (ours(n) ? 7 : 5) ps 0.5 lc rgb colour(n) title label(n)
 
 set output dir . "/perf-bandwidth.svg"
@@ -44,6 +44,6 @@ set xrange [3000:6e6]
 set key outside right top
 unset logscale y
 set yrange [0:*]
-plot for [n in names] of(n, "bandwidth", 4096) using 4:($4 / $7) with linespoints \
+plot for [n in names] of(n, "bandwidth", 4096) using 5:($5 / $8) with linespoints \
      lw (ours(n) ? 3 : 1.5) dt dash(n) pt (ours(n) ? 7 : 5) ps 0.5 lc rgb colour(n) title label(n), \
-     of("limit", "cold", 1) using 4:($4 / $7) with lines lw 1.5 dt 2 lc rgb "#888888" title "memcpy, cold data"
+     of("limit", "cold", 1) using 5:($5 / $8) with lines lw 1.5 dt 2 lc rgb "#888888" title "memcpy, cold data"

@@ -12,7 +12,7 @@ import socket
 import subprocess
 import time
 
-START_LIMIT = 50  # seconds; a thousand connections are made meanwhile
+START_LIMIT = 110  # seconds; a thousand connections are made meanwhile
 ANSWER_LIMIT = 15
 END_LIMIT = 5
 

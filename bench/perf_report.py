@@ -95,14 +95,26 @@ def number(value):
     return f"{value:.4g}" if value < 1000 else f"{value:.0f}"
 
 
-def medians(it):
-    """(name, test, bytes): median, 10 %, 90 % over the rounds, in nanoseconds; how many rounds."""
-    keys = sorted({key for this in it.rounds for key in this.found}, key=lambda k: (k[1], k[2], k[0]))
-    table = {}
-    for key in keys:
-        values = [this.found[key][0] for this in it.rounds if key in this.found]
-        table[key] = (statistics.median(values), *spread(values), len(values))
-    return table
+def medians(it, far):
+    """near and far: (name, test, bytes): median, 10 %, 90 % over their rounds, in nanoseconds; how many."""
+    values = {"near": {}, "far": {}}
+    for this in it.rounds:
+        for key, found in this.found.items():
+            pace = "far" if this.pace[key[1:]] > far else "near"
+            values[pace].setdefault(key, []).append(found[0])
+
+    def order(key):
+        return key[1], key[2], key[0]
+
+    return {
+        pace: {key: (statistics.median(v[key]), *spread(v[key]), len(v[key])) for key in sorted(v, key=order)}
+        for pace, v in values.items()
+    }
+
+
+def commoner(tables):
+    """The pace of which there is more: curves are of one."""
+    return max(tables, key=lambda pace: sum(found[3] for found in tables[pace].values()))
 
 
 def far_from(it):
@@ -203,16 +215,17 @@ def curves(it, table):
     ]
 
 
-def write_csv(it, table, lines, path):
+def write_csv(it, tables, lines, path):
     with open(path, "w", encoding="utf-8") as out:
         print("#", LICENCE, file=out)
         for line in lines:
             print("#", line, file=out)
-        print("contender,group,test,bytes,window,rounds,median_ns,p10_ns,p90_ns", file=out)
-        for (name, test, size), (median, low, high, count) in table.items():
-            window = it.windows.get((name, size), "") if test == "bandwidth" else ""
-            group = it.pairs[name].group
-            print(f"{name},{group},{test},{size},{window},{count},{median:.2f},{low:.2f},{high:.2f}", file=out)
+        print("pace,contender,group,test,bytes,window,rounds,median_ns,p10_ns,p90_ns", file=out)
+        for pace, table in tables.items():
+            for (name, test, size), (median, low, high, count) in table.items():
+                window = it.windows.get((name, size), "") if test == "bandwidth" else ""
+                row = [pace, name, it.pairs[name].group, test, size, window, count]
+                print(*row, *[f"{ns:.2f}" for ns in (median, low, high)], sep=",", file=out)
 
 
 def write_markdown(results, tables, lines, path):
@@ -229,12 +242,20 @@ def write_markdown(results, tables, lines, path):
                 print("\n".join(markdown(head, rows)), file=out)
 
 
+<<<<<<< HEAD
 def plot(bench, names, out):
+=======
+def plot(out, pace):
+>>>>>>> wt-compare
     """Without gnuplot there are no plots, and that is said."""
     here = os.path.dirname(os.path.abspath(__file__))
     script = os.path.join(here, f"{bench}.gnuplot")
     try:
+<<<<<<< HEAD
         subprocess.run(["gnuplot", "-e", f"csv='{out}/{bench}.csv'; dir='{out}'", script], check=True)
+=======
+        subprocess.run(["gnuplot", "-e", f"csv='{out}/perf.csv'; dir='{out}'; pace='{pace}'", script], check=True)
+>>>>>>> wt-compare
     except FileNotFoundError:
         print(f"{bench}.py: no plots: gnuplot is not installed", file=sys.stderr)
         return []
@@ -255,9 +276,12 @@ def write(it, processors, burst_ms, out):
     results = [Result(row, it.rounds, far) for row in perf_cases.rows(it.peers, it.ucx)]
     left_out = [r.row.case for r in results if not r.count]
     results = [r for r in results if r.count]
-    table = medians(it)
+    by_pace = medians(it, far)
+    pace = commoner(by_pace)
     lines = method(it, processors, burst_ms, far)
-    tables = curves(it, table)
+    if far < math.inf:
+        lines.append(f"curves by size are of the rounds in which the processors were {pace}; perf.csv has both")
+    tables = curves(it, by_pace[pace])
 
     print("\n".join(lines), end="\n\n")
     print_table(HEAD, [r.cells() for r in results], sys.stdout)
@@ -268,10 +292,14 @@ def write(it, processors, burst_ms, out):
     if left_out:
         print("\nnot compared, as one side is missing: " + "; ".join(left_out))
 
-    write_csv(it, table, lines, os.path.join(out, "perf.csv"))
+    write_csv(it, by_pace, lines, os.path.join(out, "perf.csv"))
     write_markdown(results, tables, lines, os.path.join(out, "perf.md"))
     with open(os.path.join(out, "perf.json"), "w", encoding="utf-8") as file:
         json.dump([r.as_json() for r in results], file, indent=1)
         file.write("\n")
+<<<<<<< HEAD
     names = ["perf.json", "perf.csv", "perf.md", *plot("perf", PLOTS, out)]
+=======
+    names = ["perf.json", "perf.csv", "perf.md", *plot(out, pace)]
+>>>>>>> wt-compare
     print(f"\n{', '.join(names)} are in {out}")

@@ -9,10 +9,9 @@
  * N sends and N buffers: "private" memory, or "segments", one for each.
  *
  * A completed reception is published by its owner in a word of the segment.
- * Whoever waits polls for a while and then sleeps, with VipRecvWait or on a
- * futex in the segment.  The sender sends again when it has its credit back, as
- * a message without data; the owner sends that when all have said that they are
- * done.
+ * Whoever waits polls for a while, giving way to others between, and then
+ * sleeps, with VipRecvWait or on a futex in the segment.  The sender sends again when it has its credit back,
+ * as a message without data; the owner sends that when all have said that they are done.
  */
 #include <errno.h>
 #include <sched.h>
@@ -54,6 +53,7 @@ struct member {
 	unsigned int receivers;
 	unsigned int at; /* 0: the sender */
 	bool crowded;	 /* more processes than processors */
+	bool first;	 /* those on its processor wait for its reception */
 	struct vnic n;
 	struct link link[STAGE_RECEIVERS]; /* a receiver's is the first */
 	unsigned int links;
@@ -73,18 +73,18 @@ static int failed(struct member *m)
 
 struct patience {
 	uint64_t end;
-	bool crowded;
+	bool yields;
 };
 
-static struct patience begin_waiting(const struct member *m)
+static struct patience begin_waiting(bool yields)
 {
-	return (struct patience){.end = tool_now_ns() + POLL_NS, .crowded = m->crowded};
+	return (struct patience){.end = tool_now_ns() + POLL_NS, .yields = yields};
 }
 
 /* Between two looks; false: it is time to sleep. */
 static bool look_again(const struct patience *p)
 {
-	if (p->crowded)
+	if (p->yields)
 		sched_yield();
 	return tool_now_ns() < p->end;
 }
@@ -92,7 +92,7 @@ static bool look_again(const struct patience *p)
 /* The head of a queue, polled for a while and then waited for. */
 static int reap(struct member *m, enum vqueue queue, VIP_VI_HANDLE vi, VIP_DESCRIPTOR **d)
 {
-	struct patience p = begin_waiting(m);
+	struct patience p = begin_waiting(m->crowded && !m->first);
 	VIP_RETURN rc;
 
 	do {
@@ -108,7 +108,7 @@ static int reap(struct member *m, enum vqueue queue, VIP_VI_HANDLE vi, VIP_DESCR
 /* All sends that are under way: each VI in its turn, for a poll is what moves a send on. */
 static int reap_sends(struct member *m)
 {
-	struct patience p = begin_waiting(m);
+	struct patience p = begin_waiting(m->crowded);
 	unsigned int pending = m->links;
 	VIP_DESCRIPTOR *d;
 
@@ -223,7 +223,7 @@ static int watch(struct contender *c, uint32_t bytes, const uint8_t **data)
 {
 	struct member *m = (struct member *)c;
 	struct board *b = m->board;
-	struct patience p = begin_waiting(m);
+	struct patience p = begin_waiting(m->crowded);
 	bool slept_well = true;
 
 	(void)bytes;
@@ -258,7 +258,7 @@ static int let_go(struct contender *c)
 static int await_others(struct member *m)
 {
 	struct board *b = m->board;
-	struct patience p = begin_waiting(m);
+	struct patience p = begin_waiting(m->crowded);
 	uint32_t all = m->number * (m->receivers - 1), done;
 	bool slept_well = true;
 
@@ -425,11 +425,23 @@ static int without_vi(struct member *m)
 	return stage_enter(m->page, m->at, m->receivers) || stage_follow(m->page, m->at, &m->c);
 }
 
+static unsigned int processors(void)
+{
+	cpu_set_t mine;
+
+	return sched_getaffinity(0, sizeof(mine), &mine) ? 1 : (unsigned int)CPU_COUNT(&mine);
+}
+
 static int member_main(struct member *m, const char *way, int call)
 {
+	unsigned int cpus = processors();
+	bool shared = strcmp(way, "shared") == 0;
+
+	m->crowded = 1 + m->receivers > cpus;
+	m->first = shared && m->at == 1 && cpus > 1;
 	stage_take_processor(m->at);
 	m->c.name = way;
-	if (m->at > 1 && strcmp(way, "shared") == 0)
+	if (m->at > 1 && shared)
 		return without_vi(m);
 	return with_vi(m, way, call);
 }
@@ -462,13 +474,6 @@ static int start(struct member *m, const char *way, int call)
 	return status;
 }
 
-static unsigned int processors(void)
-{
-	cpu_set_t mine;
-
-	return sched_getaffinity(0, sizeof(mine), &mine) ? 1 : (unsigned int)CPU_COUNT(&mine);
-}
-
 int main(int argc, char **argv)
 {
 	static struct member m;
@@ -485,7 +490,6 @@ int main(int argc, char **argv)
 			STAGE_RECEIVERS);
 		return TOOL_EXIT_USAGE;
 	}
-	m.crowded = 1 + m.receivers > processors();
 	m.page = stage_map(argv[1]);
 	call = m.page ? stage_call(m.page, argv[2], argv[3]) : -1;
 	return call < 0 || start(&m, ways[i], call) ? EXIT_FAILURE : EXIT_SUCCESS;

@@ -3,9 +3,9 @@
  * peer_measure.h - what is measured, the same for every contender.
  *
  * A contender is a pair of processes, ranks 0 and 1, each on a processor of its
- * own.  peer_measure.c has main() and the loops with the clock; a driver says by
- * a struct peer_ops how its library sends and receives.  A rank sleeps in read()
- * on its socket to the coordinator until it is asked; each command goes to both:
+ * own.  peer_main.c has main(), peer_measure.c the loops with the clock; a driver
+ * says by a struct peer_ops how its library sends and receives.  A rank sleeps in
+ * read() on its socket to the coordinator until it is asked; each command goes to both:
  *
  *	latency BYTES PER BATCHES		half a round trip
  *	touched BYTES PER BATCHES		the same; each message is written before and read afterwards
@@ -95,6 +95,21 @@ struct peer_ops {
 
 /* Each driver defines it. */
 extern const struct peer_ops peer_ops;
+
+/* Nanoseconds of a case, rank 0's; what goes beyond is dropped. */
+#define PEER_MAX_SAMPLES 100000
+struct peer_samples {
+	double *ns;
+	size_t n;
+};
+extern struct peer_samples peer_samples;
+
+/*
+ * Begin a case: post what must be there before the other rank sends.  Returns how
+ * many receives remain to be posted, for peer_run().
+ */
+uint64_t peer_set(struct peer *p);
+void peer_run(struct peer *p, uint64_t unposted);
 
 void peer_die(const char *fmt, ...) __attribute__((format(printf, 1, 2), noreturn));
 
