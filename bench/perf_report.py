@@ -242,20 +242,12 @@ def write_markdown(results, tables, lines, path):
                 print("\n".join(markdown(head, rows)), file=out)
 
 
-<<<<<<< HEAD
-def plot(bench, names, out):
-=======
-def plot(out, pace):
->>>>>>> wt-compare
+def plot(bench, names, out, settings=""):
     """Without gnuplot there are no plots, and that is said."""
     here = os.path.dirname(os.path.abspath(__file__))
     script = os.path.join(here, f"{bench}.gnuplot")
     try:
-<<<<<<< HEAD
-        subprocess.run(["gnuplot", "-e", f"csv='{out}/{bench}.csv'; dir='{out}'", script], check=True)
-=======
-        subprocess.run(["gnuplot", "-e", f"csv='{out}/perf.csv'; dir='{out}'; pace='{pace}'", script], check=True)
->>>>>>> wt-compare
+        subprocess.run(["gnuplot", "-e", f"csv='{out}/{bench}.csv'; dir='{out}'; {settings}", script], check=True)
     except FileNotFoundError:
         print(f"{bench}.py: no plots: gnuplot is not installed", file=sys.stderr)
         return []
@@ -297,9 +289,5 @@ def write(it, processors, burst_ms, out):
     with open(os.path.join(out, "perf.json"), "w", encoding="utf-8") as file:
         json.dump([r.as_json() for r in results], file, indent=1)
         file.write("\n")
-<<<<<<< HEAD
-    names = ["perf.json", "perf.csv", "perf.md", *plot("perf", PLOTS, out)]
-=======
-    names = ["perf.json", "perf.csv", "perf.md", *plot(out, pace)]
->>>>>>> wt-compare
+    names = ["perf.json", "perf.csv", "perf.md", *plot("perf", PLOTS, out, f"pace='{pace}'")]
     print(f"\n{', '.join(names)} are in {out}")
