@@ -121,10 +121,10 @@ class Row:
     how: 'us' - time; 'GB/s', 'M/s' - what is counted in the time, and more is better.
     """
 
-    def __init__(self, case, test, size, ours, baseline, how="us", target=None, than=None):
+    def __init__(self, case, test, size, ours, baseline, how="us", target=None):
         self.case = case
         self.ours = (ours, test, size)
-        self.baseline = [(name, *(than or (test, size))) for name in baseline]
+        self.baseline = [(name, test, size) for name in baseline]
         self.unit = how
         self.target = target
 

@@ -76,15 +76,19 @@ class Result:
             f"{number(self.ours)} {self.row.unit}",
             f"{number(self.baseline)} {self.row.unit}",
             self.best,
-            f"{self.ratio:.2f}",
-            f"{self.low:.2f} .. {self.high:.2f}",
-            *["" if ratio is None else f"{ratio:.2f}" for ratio in (self.near, self.far)],
+            ratio(self.ratio),
+            f"{ratio(self.low)} .. {ratio(self.high)}",
+            *["" if value is None else ratio(value) for value in (self.near, self.far)],
             "" if self.row.target is None else f"{sign} {self.row.target:.2f}",
             self.met,
         ]
 
 
 HEAD = ["", "ours", "baseline", "which", "ratio", "10 % .. 90 %", "near", "far", "target", ""]
+
+
+def ratio(value):
+    return f"{value:.2f}" if value >= 0.1 else f"{value:.2g}"
 
 
 def short(value):
@@ -247,12 +251,13 @@ def plot(bench, names, out, settings=""):
     here = os.path.dirname(os.path.abspath(__file__))
     script = os.path.join(here, f"{bench}.gnuplot")
     try:
-        subprocess.run(["gnuplot", "-e", f"csv='{out}/{bench}.csv'; dir='{out}'; {settings}", script], check=True)
+        given = f"csv='{out}/{bench}.csv'; dir='{out}'; {settings}"
+        subprocess.run(["gnuplot", "-e", given, script], check=True, capture_output=True)
     except FileNotFoundError:
         print(f"{bench}.py: no plots: gnuplot is not installed", file=sys.stderr)
         return []
     except subprocess.CalledProcessError as error:
-        print(f"{bench}.py: no plots: gnuplot ends with status {error.returncode}", file=sys.stderr)
+        print(f"{bench}.py: no plots: gnuplot: {error.stderr.decode().strip()}", file=sys.stderr)
         return []
     for name in names:
         path = os.path.join(out, name)

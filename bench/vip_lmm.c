@@ -248,8 +248,8 @@ static int command(int who, const struct command *c, struct reply *reply)
 static bool belongs(enum order order, enum vipx_level level, enum what what)
 {
 	if (order == OURS)
-		return what == REGISTER || what == DEREGISTER;
-	return what > DEREGISTER && (level == VIPX_PINNED || (what != PIN && what != UNPIN));
+		return what < LOCK;
+	return what >= LOCK && (level == VIPX_PINNED || (what != PIN && what != UNPIN));
 }
 
 static int turn(enum vipx_level level, enum kind kind, uint64_t bytes, enum order order)

@@ -39,6 +39,8 @@ enum kind {
 enum what {
 	REGISTER,
 	DEREGISTER,
+	PAIR,	       /* the two in turn */
+	CACHED,	       /* the same, kept and found by the registration cache */
 	LOCK,	       /* mlock; at level mapped, MADV_POPULATE_WRITE */
 	PIN,	       /* io_uring takes the area as a buffer */
 	TRIP,	       /* a question to the agent that it answers at once */

@@ -111,6 +111,37 @@ static int leave(void *area, VIP_MEM_HANDLE handle)
 	return -1;
 }
 
+static int cache(VIP_ULONG regions)
+{
+	VIP_RETURN rc = VipxRegCache(w.n.nic, regions, 2 * MAX_BYTES);
+
+	if (rc == VIP_SUCCESS)
+		return 0;
+	vnic_failed(&w.n, "VipxRegCache", rc);
+	refuse(FAILED, w.n.fault);
+	return -1;
+}
+
+#define CACHED_CALLS 32u /* at once: one is about as quick as a look at the clock */
+
+/* Through the cache and out again; it is empty before and after. */
+static int cached(void *area, uint64_t *ns)
+{
+	uint64_t start = 0;
+	VIP_MEM_HANDLE handle;
+
+	if (cache(1))
+		return -1;
+	for (uint32_t i = 0; i <= CACHED_CALLS; i++) {
+		if (enter(area, w.bytes, &handle) || leave(area, handle))
+			return -1;
+		if (i == 0)
+			start = tool_now_ns();
+	}
+	*ns = (tool_now_ns() - start) / CACHED_CALLS;
+	return cache(0);
+}
+
 static int ours_once(void *area, uint64_t ns[WHATS])
 {
 	uint64_t start = tool_now_ns(), registered;
@@ -123,7 +154,8 @@ static int ours_once(void *area, uint64_t ns[WHATS])
 		return -1;
 	ns[DEREGISTER] = tool_now_ns() - registered;
 	ns[REGISTER] = registered - start;
-	return 0;
+	ns[PAIR] = ns[REGISTER] + ns[DEREGISTER];
+	return cached(area, &ns[CACHED]);
 }
 
 static int bare_turn(void *area, bool held, uint64_t ns[WHATS])

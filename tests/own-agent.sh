@@ -9,12 +9,12 @@ export VIPL_AGENT_DIR
 "$@"
 rc=$?
 i=0
-while [ -e "$room/agent" ] && [ $i -lt 50 ]; do
+while [ -e "$room/agent" ] && [ $i -lt 600 ]; do
 	sleep 0.1
 	i=$((i + 1))
 done
 if [ -e "$room/agent" ]; then
-	echo "own-agent.sh: five seconds after its last client the agent's folder is still there:" \
+	echo "own-agent.sh: a minute after its last client the agent's folder is still there:" \
 	     "$(ls "$room/agent")" >&2
 	[ $rc -ne 0 ] || rc=1
 fi

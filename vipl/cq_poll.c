@@ -221,8 +221,8 @@ void vip_cq_poll(struct vip_cq *cq)
 		cool_all(cq);
 	else
 		poll_hot(cq);
-	for (i = 0; poll_news(cq) && asleep(cq) && i < KA_WAKE_GROUPS; i++)
-		; /* a sleeper leaves none */
+	for (i = 0; i < KA_WAKE_GROUPS && poll_news(cq); i++)
+		; /* a sleeper must leave none; and so all take turns when the CQ is too small */
 	if (ka_load_relaxed(&cq->list[VIP_CHORES].n))
 		poll_chores(cq);
 	if (asleep(cq) || ++cq->polls % CLOCK_LOOK == 0) {

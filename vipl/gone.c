@@ -27,8 +27,9 @@ static uint32_t nlater;
 
 static uint32_t losses;
 
-/* How long VipCloseNic waits for that at most; the agent may have died. */
-#define TIDY_MS 200u
+/* How long VipCloseNic waits for that at most: on a busy machine, and when the handle's agent has died. */
+#define TIDY_MS	     10000u
+#define TIDY_DEAD_MS 200u
 
 void vip_gone_forked(void)
 {
@@ -157,12 +158,13 @@ bool vip_mem_untidy(void)
 	return ka_load_acquire(&nlater) > 0;
 }
 
-void vip_mem_wait_tidy(void)
+void vip_mem_wait_tidy(const struct vip_nic *nic)
 {
-	uint64_t end = vip_now_ms() + TIDY_MS;
+	uint64_t start = vip_now_ms();
 
 	vip_watch_settle();
-	while (vip_mem_untidy() && vip_now_ms() < end)
+	while (vip_mem_untidy() &&
+	       vip_now_ms() - start < (ka_agent_is_dead(nic->agent) ? TIDY_DEAD_MS : TIDY_MS))
 		usleep(1000);
 }
 

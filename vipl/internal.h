@@ -409,7 +409,7 @@ void vip_mem_gone(struct ka_agent *agent, uint64_t start, uint64_t end);
 void vip_mem_later(uint64_t start, uint64_t length);
 bool vip_mem_untidy(void);
 /* Give watch.c's thread the time to unlock what it has left. */
-void vip_mem_wait_tidy(void);
+void vip_mem_wait_tidy(const struct vip_nic *nic);
 void vip_mem_tidy(struct ka_agent *agent);
 
 /* ptag.c */

@@ -287,7 +287,7 @@ VIP_EXPORT VIP_RETURN VipCloseNic(VIP_NIC_HANDLE h)
 	vip_obj_each(VIP_T_CQ, close_cq, &c);
 	vip_obj_each(VIP_T_PTAG, close_ptag, nic);
 	vip_mem_close(nic);
-	vip_mem_wait_tidy();
+	vip_mem_wait_tidy(nic);
 	/* threads that slept on our words, or waited for a connection, were woken, and leave */
 	while (__atomic_load_n(&nic->sleepers, __ATOMIC_SEQ_CST))
 		sched_yield();

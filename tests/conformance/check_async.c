@@ -378,7 +378,7 @@ const struct check async_checks[] = {
 	 check_notify_once},
 	{180, FULL, 0, "VipRecvNotify", "16 registrations are 16 calls, in order, each with its own context",
 	 check_notify_order},
-	{181, FULL, SLOW, "VipRecvNotify",
+	{181, FULL, SLOW | LONG, "VipRecvNotify",
 	 "re-armed from inside the handler: 100000 messages, none missed, none twice", check_notify_again},
 	{182, FULL, 0, "VipCQNotify", "destroying the CQ cancels the registration", check_notify_destroyed},
 	{183, FULL, 0, "VipRecvNotify", "a disconnect calls the handler with the flushed descriptor",

@@ -273,7 +273,7 @@ const struct check cq_checks[] = {
 	{61, EARLY, 0, "VipDestroyCQ", "not while a VI is attached", check_destroy},
 	{62, EARLY, 0, "VipCQWait", "an empty queue: no entry, and timeouts that are kept", check_empty},
 	{63, EARLY, 0, "VipCQDone", "a send and a receive: two entries that name them", check_shared},
-	{64, EARLY, TWO | SLOW, "VipCQDone", "the first Done after each entry finds its descriptor",
+	{64, EARLY, TWO | SLOW | LONG, "VipCQDone", "the first Done after each entry finds its descriptor",
 	 check_first_done},
 	{65, EARLY, 0, "VipCQDone", "two VIs on one queue: order kept, as many entries as completions",
 	 check_interleaved},

@@ -173,7 +173,7 @@ static void on_again(VIP_PVOID context, VIP_NIC_HANDLE nic, VIP_VI_HANDLE vi, VI
 void check_notify_again(struct run *r)
 {
 	VIP_VI_HANDLE other;
-	uint32_t i, *src;
+	uint32_t messages = share(r, MESSAGES), i, *src;
 	VIP_DESCRIPTOR *d;
 	uint64_t end;
 
@@ -184,7 +184,7 @@ void check_notify_again(struct run *r)
 		post_recv(r, (int)i, data(r) + (size_t)i * 64, 64);
 	EXPECT(VipRecvNotify(r->vi, &again, on_again), VIP_SUCCESS);
 	src = (uint32_t *)(data(r) + 65536);
-	for (i = 0; i < MESSAGES; i++) {
+	for (i = 0; i < messages; i++) {
 		if (i % 1000 == 0)
 			doing("message no. %u", i);
 		end = now_ms() + LONG_MS;
@@ -198,10 +198,10 @@ void check_notify_again(struct run *r)
 		assert_ptr_equal(next_sent(other, NULL), d);
 	}
 	end = now_ms() + LONG_MS;
-	while (__atomic_load_n(&again.seen, __ATOMIC_ACQUIRE) < MESSAGES && now_ms() < end)
+	while (__atomic_load_n(&again.seen, __ATOMIC_ACQUIRE) < messages && now_ms() < end)
 		pause_ms(1);
 	pause_ms(50);
-	assert_int_equal(again.seen, MESSAGES);
+	assert_int_equal(again.seen, messages);
 	__atomic_store_n(&again.over, true, __ATOMIC_RELEASE);
 	drop_vi(other);
 	run_close(r);

@@ -12,8 +12,9 @@
 
 /* ---- 199: exits ---- */
 
-#define EXITS 1000
-#define BATCH 8
+#define EXITS  1000
+#define BATCH  8
+#define ROUNDS 5 /* of EXITS, at most */
 
 /* What the whole machine has, and others use too: each exit that leaves something adds to it. */
 struct machine {
@@ -86,27 +87,26 @@ static void leave(struct run *r, int n)
 }
 
 /* Is what is there now as good as what was there before?  Others on the machine may come and go. */
-static bool as_before(const struct machine *was)
+static bool as_before(const struct machine *was, long exits)
 {
 	struct machine is = machine();
 
 	doing("after %d exits: files %ld -> %ld, locked KiB %ld -> %ld, /dev/shm %ld -> %ld, System V %ld -> "
 	      "%ld",
-	      EXITS, was->files, is.files, was->locked_kib, is.locked_kib, was->shm, is.shm, was->sysv,
+	      (int)exits, was->files, is.files, was->locked_kib, is.locked_kib, was->shm, is.shm, was->sysv,
 	      is.sysv);
-	return is.files < was->files + EXITS / 2 && is.shm < was->shm + EXITS / 2 &&
-	       is.sysv < was->sysv + EXITS / 2 && is.locked_kib < was->locked_kib + EXITS / 2 * LEFT_KIB;
+	return is.files < was->files + exits / 2 && is.shm < was->shm + exits / 2 &&
+	       is.sysv < was->sysv + exits / 2 && is.locked_kib < was->locked_kib + exits / 2 * LEFT_KIB;
 }
 
-static void check_exits(struct run *r)
+static bool leaves_nothing(struct run *r)
 {
 	struct machine was = machine();
-	int i, j, status;
-	VIP_VI_HANDLE vi;
+	int exits = (int)share(r, EXITS), i, j, status;
 	uint64_t end;
 	pid_t pid;
 
-	for (i = 0; i < EXITS; i += BATCH) {
+	for (i = 0; i < exits; i += BATCH) {
 		doing("exit no. %d", i);
 		for (j = 0; j < BATCH; j++) {
 			pid = fork();
@@ -119,9 +119,20 @@ static void check_exits(struct run *r)
 			assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 		}
 	}
-	for (end = now_ms() + LONG_MS; !as_before(&was) && now_ms() < end;)
+	for (end = now_ms() + SOON_MS / 4; !as_before(&was, exits) && now_ms() < end;)
 		pause_ms(100);
-	assert_true(as_before(&was));
+	return as_before(&was, exits);
+}
+
+static void check_exits(struct run *r)
+{
+	VIP_VI_HANDLE vi;
+	int i;
+
+	/* a leak shows each time, what others have come to hold meanwhile does not */
+	for (i = 0; i < ROUNDS && !leaves_nothing(r); i++)
+		;
+	assert_true(i < ROUNDS);
 	run_vi(r);
 	vi = run_pair_here(r);
 	talk(r, r->vi, vi, 1000);
@@ -206,7 +217,7 @@ static void check_strangers(struct run *r)
 	guess(r, THEIRS, r->mem);
 	guess_write(r, (uintptr_t)THEIRS, r->mem);
 	doing("the other's handle guessed");
-	for (i = 0; i < GUESSES; i++)
+	for (i = 0; i < share(r, GUESSES); i++)
 		guess(r, THEIRS, i % 2 ? mem + (i << 16) : random32(&seed));
 	meet(r);
 }
@@ -229,10 +240,10 @@ const struct check robust_checks[] = {
 	 check_threads_one},
 	{198, FUNCTIONAL, SLOW, "All calls",
 	 "a signal a millisecond: blocking calls neither fail nor end early", check_signals},
-	{199, FUNCTIONAL, SLOW, "VipCloseNic",
+	{199, FUNCTIONAL, SLOW | LONG, "VipCloseNic",
 	 "1000 processes exit without closing anything: files, locked and shared memory are free again",
 	 check_exits},
-	{200, FUNCTIONAL, TWO | SLOW, "VipRegisterMem",
+	{200, FUNCTIONAL, TWO | SLOW | LONG, "VipRegisterMem",
 	 "another process's memory handles are of no use: 5000 guesses", check_strangers},
 	{0, 0, 0, NULL, NULL, NULL},
 };

@@ -35,7 +35,7 @@ const struct check send_checks[] = {
 	{136, EARLY, 0, "K-9b", "SendWait and RecvWait on an empty queue return at once", queue_wait_empty},
 	{137, EARLY, RL, "VipRecvDone", "it returns at once beside a thread in VipRecvWait",
 	 queue_done_beside_wait},
-	{138, EARLY, TWO | RL, "Descriptor status", "who polls Status sees DONE after all the rest",
+	{138, EARLY, TWO | RL | LONG, "Descriptor status", "who polls Status sees DONE after all the rest",
 	 stress_polled_status},
 	{139, EARLY, RL, "Ordering", "long and short messages mixed: done in the order of posting",
 	 queue_order},

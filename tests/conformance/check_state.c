@@ -224,10 +224,11 @@ static pid_t doomed(struct run *r)
 	return pid;
 }
 
-static void check_killed_peer(struct run *r)
+/* How long it took until it was known, ms. */
+static uint64_t kill_peer(struct run *r)
 {
 	VIP_VI_HANDLE victim, other;
-	uint64_t start;
+	uint64_t start, took;
 	pid_t pid = doomed(r);
 
 	run_vi(r);
@@ -241,8 +242,8 @@ static void check_killed_peer(struct run *r)
 	assert_int_equal(kill(pid, SIGKILL), 0);
 	await_state(victim, VIP_STATE_ERROR);
 	await_error(r, VIP_ERROR_CONN_LOST, 1);
-	doing("%lu ms after the kill", (unsigned long)(now_ms() - start));
-	assert_true(now_ms() - start < SOON_MS);
+	took = now_ms() - start;
+	doing("%lu ms after the kill", (unsigned long)took);
 	assert_ptr_equal(r->last[VIP_ERROR_CONN_LOST].ViHandle, victim);
 	flushed(r, victim, true, 0, 2);
 	doing("another connection of the process");
@@ -253,6 +254,24 @@ static void check_killed_peer(struct run *r)
 	drop_vi(other);
 	assert_int_equal(waitpid(pid, NULL, 0), pid);
 	run_close(r);
+	return took;
+}
+
+/* Each time in a process that has no NIC handle yet: such a one may fork. */
+static void check_killed_peer(struct run *r)
+{
+	int status = 1, tries;
+	pid_t pid;
+
+	for (tries = 0; tries < PROMISE_TRIES && status; tries++) {
+		pid = fork();
+		assert_true(pid >= 0);
+		if (pid == 0)
+			_exit(kill_peer(r) < PROMISE_MS ? 0 : 1);
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		assert_true(WIFEXITED(status));
+	}
+	assert_int_equal(status, 0);
 }
 
 /* ---- threads, order ---- */
@@ -384,7 +403,7 @@ const struct check state_checks[] = {
 	 check_out_of_error},
 	{112, EARLY, 0, "K-10", "VipDisconnect of an Idle VI, once and twice; receives are flushed",
 	 check_disconnect_idle},
-	{113, EARLY, TWO | SLOW, "VipDisconnect",
+	{113, EARLY, TWO | SLOW | LONG, "VipDisconnect",
 	 "10000 times connect, transfer, disconnect with the same two VIs: nothing leaks, all other VIs can "
 	 "be made",
 	 check_cycles},

@@ -268,7 +268,7 @@ void check_state_polled(struct run *r)
 		assert_int_equal(state, VIP_STATE_CONNECTED);
 	}
 	doing("100000 times VipQueryVi took %lu ms", (unsigned long)(now_ms() - start));
-	assert_true(now_ms() - start < 2 * SOON_MS);
+	assert_true(now_ms() - start < SOON_MS);
 	tell(r, 1);
 	hear(r); /* the other side's VipDisconnect has returned */
 	start = now_ms();
@@ -284,15 +284,19 @@ void check_late_server(struct run *r)
 	VIP_VI_ATTRIBUTES attr;
 	union address a;
 	VIP_CONN_HANDLE conn;
-	uint64_t start;
+	uint64_t start, took = 50;
+	int i;
 
 	run_vi(r);
 	server = another_vi(r);
 	if (!choice(r, "K-25")) {
-		start = now_ms();
-		EXPECT(ask(r, r->vi, "late", VIP_INFINITE), VIP_NO_MATCH);
-		doing("%lu ms until VIP_NO_MATCH", (unsigned long)(now_ms() - start));
-		assert_true(now_ms() - start < 50);
+		for (i = 0; i < 50 && took >= 50; i++) { /* one that is not held up by a busy machine */
+			start = now_ms();
+			EXPECT(ask(r, r->vi, "late", VIP_INFINITE), VIP_NO_MATCH);
+			took = now_ms() - start;
+			doing("%lu ms until VIP_NO_MATCH", (unsigned long)took);
+		}
+		assert_true(took < 50);
 		return;
 	}
 	meet(r);
@@ -397,20 +401,22 @@ void check_probing(struct run *r)
 	const char *const names[] = {"/dev/no_such_via0", "NOSUCHNIC", "nosuch0", "", r->device};
 	int was = dup(STDERR_FILENO), is = memfd_create("stderr", MFD_CLOEXEC);
 	VIP_NIC_HANDLE nic = NULL;
-	uint64_t start = 0;
-	size_t i;
+	uint64_t start, took = 0;
+	size_t i, tries;
 
 	assert_true(was >= 0 && is >= 0);
 	dup2(is, STDERR_FILENO);
 	for (i = 0; i < 5; i++) {
-		start = now_ms();
-		if (VipOpenNic(names[i], &nic) == VIP_SUCCESS)
-			break;
-		if (now_ms() - start > 100)
+		for (took = 101, tries = 0; took > 100 && tries < 50 && !nic; tries++) { /* a busy machine */
+			start = now_ms();
+			VipOpenNic(names[i], &nic);
+			took = now_ms() - start;
+		}
+		if (nic || took > 100)
 			break;
 	}
 	dup2(was, STDERR_FILENO);
-	doing("probing '%s', %lu ms", i < 5 ? names[i] : "", (unsigned long)(now_ms() - start));
+	doing("probing '%s', %lu ms", i < 5 ? names[i] : "", (unsigned long)took);
 	assert_int_equal(i, 4);
 	assert_int_equal(lseek(is, 0, SEEK_END), 0); /* nothing was said */
 	EXPECT(VipCloseNic(nic), VIP_SUCCESS);

@@ -62,7 +62,7 @@ void run_check(const struct options *o, struct result *res);
 /* report.c */
 void list_checks(const struct options *o);
 void report_line(const struct result *res);
-void report_summary(const struct result *res, size_t n);
+void report_summary(const struct options *o, const struct result *res, size_t n);
 int report_json(const struct options *o, const struct result *res, size_t n);
 
 /* main.c: every group, ended by NULL; does @only (--only) name @number? */

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <time.h>
 
-#define PATIENCE_MS 10000u
+#define PATIENCE_MS 60000u
 
 uint64_t patience_ms(void)
 {

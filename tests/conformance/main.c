@@ -38,7 +38,8 @@ static void usage(FILE *to)
 		"  --level E|F|U  only those of the conformance level Early Adopter, or of Functional and\n"
 		"                 Early Adopter; U: all (default)\n"
 		"  --strict       expect what the specification says to the letter; VIPL_STRICT=1 is set\n"
-		"  --seconds N    how long checks under load run (default 5)\n"
+		"  --seconds N    how long checks under load run (default 5); with 1 long counts are cut, "
+		"too\n"
 		"  --slowdown N   all may take N times as long, as under valgrind\n"
 		"  --json         the results as one JSON document\n"
 		"  -h, --help     this\n"
@@ -234,7 +235,7 @@ static int run_all(const struct options *o)
 	if (n && o->json)
 		rc = report_json(o, res, n) ? 1 : 0;
 	else if (n)
-		report_summary(res, n);
+		report_summary(o, res, n);
 	free(res);
 	if (fflush(stdout) || ferror(stdout)) {
 		fprintf(stderr, "vip_conformance: the results could not be written\n");

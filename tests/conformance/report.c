@@ -83,11 +83,30 @@ static void count(const struct result *res, size_t n, int rank, int counts[3])
 	}
 }
 
-void report_summary(const struct result *res, size_t n)
+/* Which ran with a tenth of their counts. */
+static void report_reduced(const struct result *res, size_t n)
+{
+	int last = 0;
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		if (!(res[i].check->flags & LONG) || res[i].check->number == last)
+			continue;
+		printf("%s%d", last ? ", " : "REDUCED: to a tenth of the count, checks ",
+		       res[i].check->number);
+		last = res[i].check->number;
+	}
+	if (last)
+		puts(" (--seconds 1)");
+}
+
+void report_summary(const struct options *o, const struct result *res, size_t n)
 {
 	int rank, counts[3];
 
 	puts("");
+	if (o->seconds == 1)
+		report_reduced(res, n);
 	for (rank = EARLY; rank <= FULL; rank++) {
 		count(res, n, rank, counts);
 		if (counts[PASSED] + counts[FAILED] + counts[SKIPPED])

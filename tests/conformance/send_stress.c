@@ -156,7 +156,7 @@ void stress_polled_status(struct run *r)
 			taker.quit = false;
 			if (r->side == 0)
 				assert_int_equal(pthread_create(&thread, NULL, take, &taker), 0);
-			count[shared] = polled(r, &a, &taker, 3000);
+			count[shared] = polled(r, &a, &taker, share(r, 3000));
 			__atomic_store_n(&taker.quit, true, __ATOMIC_RELEASE);
 			if (r->side == 0)
 				pthread_join(thread, NULL);

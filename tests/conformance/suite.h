@@ -24,9 +24,10 @@
 enum rank { EARLY, FUNCTIONAL, FULL };
 
 enum {
-	RL = 1,	 /* run once at each reliability level that the device supports (r->level) */
-	TWO = 2, /* run() is called in two processes at a time: r->side 0 is the server, 1 the client */
-	SLOW = 4 /* gets minutes; r->seconds tells how many are wanted */
+	RL = 1,	  /* run once at each reliability level that the device supports (r->level) */
+	TWO = 2,  /* run() is called in two processes at a time: r->side 0 is the server, 1 the client */
+	SLOW = 4, /* gets minutes; r->seconds tells how many are wanted */
+	LONG = 8  /* uses share() */
 };
 
 struct run;
@@ -177,7 +178,7 @@ VIP_DESCRIPTOR *post_rdma(struct run *r, int i, unsigned int op, void *at, uint3
 			  VIP_MEM_HANDLE remote_mem);
 
 /*
- * The next completion of a queue of @vi (by Done, for up to 10 s; fails the
+ * The next completion of a queue of @vi (by Done, as long as patience_ms() lasts; fails the
  * check when none comes).  *@code: what Done returned; NULL: it must be
  * VIP_SUCCESS.
  */
@@ -188,7 +189,8 @@ VIP_DESCRIPTOR *next_sent(VIP_VI_HANDLE vi, VIP_RETURN *code);
 void await_done(const VIP_DESCRIPTOR *d);
 
 VIP_VI_STATE state_of(VIP_VI_HANDLE vi);
-/* For up to 10 s: until the VI is in @state; until error @code has come @n times, and not once more. */
+/* As long as patience_ms() lasts: until the VI is in @state; until error @code has come @n times, and not
+ * once more. */
 void await_state(VIP_VI_HANDLE vi, VIP_VI_STATE state);
 void await_error(struct run *r, VIP_ERROR_CODE code, int n);
 /* How often it has come. */
@@ -196,11 +198,17 @@ int errors_of(struct run *r, VIP_ERROR_CODE code);
 
 /* ---- data, time ---- */
 
+/* Of a count or a time that makes a check long: all of it, or with --seconds 1 a tenth (report.c tells). */
+static inline unsigned int share(const struct run *r, unsigned int all)
+{
+	return r->seconds > 1 ? all : all / 10;
+}
+
 void pattern(uint8_t *p, size_t n, unsigned int seed);
 /* The first byte that differs from the pattern, or -1. */
 long differs(const uint8_t *p, size_t n, unsigned int seed);
 uint64_t now_ms(void);
-/* How long to wait for what must come: 10 s, or more where all is slow. */
+/* How long to wait for what must come: a minute, or more where all is slow.  A machine may be busy. */
 uint64_t patience_ms(void);
 void pause_ms(unsigned int ms);
 uint32_t random32(uint32_t *state);

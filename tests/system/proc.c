@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -22,7 +23,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define LEFT_MS 2000
+#define LEFT_MS 60000
 
 /* What was there before the first test. */
 static char *shm_before;
@@ -124,6 +125,9 @@ void room_isolate(void)
 	if (unshare(CLONE_NEWIPC))
 		print_message("no IPC namespace of our own (%s): segments of others may disturb\n",
 			      strerror(errno));
+	if (unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
+	    mount("shm", "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777"))
+		print_message("no /dev/shm of our own (%s): names of others may disturb\n", strerror(errno));
 	shm_before = list_shm();
 	sysv_before = list_sysv();
 }
@@ -257,6 +261,36 @@ pid_t room_find(const struct room *r, const char *comm)
 	pid_t pid;
 
 	return room_pids(r, comm, &pid, 1) ? pid : -1;
+}
+
+/* Never -1, which would be everybody. */
+void room_kill_agent(const struct room *r)
+{
+	pid_t agent = room_find(r, "vipkad");
+
+	assert_true(agent > 0);
+	kill(agent, SIGKILL);
+}
+
+void room_await_connection(const struct room *r)
+{
+	static const char *const argv[] = {"vipstat", "-c", "-j", NULL}, *const yes = "\"connected\": true";
+	int64_t end = now_ms() + LEFT_MS * SLOWER;
+	char *out, *at;
+	struct proc p;
+	int n;
+
+	do {
+		proc_start(&p, r, NULL, argv);
+		assert_int_equal(proc_wait(&p, LEFT_MS), 0);
+		out = proc_out(&p);
+		proc_drop(&p);
+		for (n = 0, at = out; (at = strstr(at, yes)); at++)
+			n++;
+		free(out);
+	} while (n < 2 && now_ms() < end);
+	if (n < 2)
+		fail_msg("%d of two VIs are connected", n);
 }
 
 /* Lines of @now that are not in @before, each after @what. */

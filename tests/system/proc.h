@@ -39,11 +39,11 @@ int room_teardown(void **state);
 /* Skip the running test, with the reason, unless user NOBODY can run programs of the build. */
 void need_nobody(void);
 
-/* Once, before the tests: System V segments of others must not disturb. */
+/* Once, before the tests: System V segments and names in /dev/shm of others must not disturb. */
 void room_isolate(void);
 
 /*
- * Within two seconds nothing of the room is left: no process that runs with
+ * Nothing of the room is left, or soon nothing is: no process that runs with
  * its VIPL_AGENT_DIR, no directory, no new segment, no new name in /dev/shm.
  */
 void room_assert_empty(const struct room *r);
@@ -53,6 +53,12 @@ pid_t room_find(const struct room *r, const char *comm);
 
 /* Pids of the room's processes called @comm (NULL: of all), at most @max; returns how many. */
 int room_pids(const struct room *r, const char *comm, pid_t *pids, int max);
+
+/* Kill the room's agent, which must run. */
+void room_kill_agent(const struct room *r);
+
+/* Wait until two VIs in the room are connected. */
+void room_await_connection(const struct room *r);
 
 struct proc {
 	pid_t pid;

@@ -23,7 +23,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define MS 10000
+#define MS 60000
 
 static void refused(struct room *r, const struct proc_opts *o, const char *const argv[], const char *cause)
 {

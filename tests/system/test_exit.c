@@ -14,7 +14,8 @@
 #include <unistd.h>
 
 #define TOLD_MS	 1000
-#define START_MS 10000
+#define TRIES	 5 /* a busy machine tells late for once, but not every time */
+#define START_MS 60000
 
 static const char *const stays[] = {"recvwait", "cqwait", "callback", "poll"};
 
@@ -39,9 +40,9 @@ static void next_start_works(const struct room *r)
 
 /*
  * Two ends are connected; one leaves by @how, or is killed when it is "pause".
- * @server_leaves: which of the two.
+ * @server_leaves: which of the two.  Returns how long it took until the other was told, ms.
  */
-static void one_leaves(const struct room *r, const char *how, const char *stay, bool server_leaves)
+static int64_t leave_once(const struct room *r, const char *how, const char *stay, bool server_leaves)
 {
 	const char *server[] = {VIPL_LEAVER, "server", server_leaves ? how : stay, NULL};
 	const char *client[] = {VIPL_LEAVER, "client", server_leaves ? stay : how, NULL};
@@ -78,12 +79,23 @@ static void one_leaves(const struct room *r, const char *how, const char *stay, 
 	out = proc_out(survivor);
 	assert_non_null(strstr(out, "told:"));
 	free(out);
-	/* _exit and the like come up to 200 ms after the start of the measurement. */
-	if (took > (TOLD_MS + 200) * SLOWER)
-		fail_msg("%s, %s: told after %lld ms", how, stay, (long long)took);
 	proc_drop(&ps);
 	proc_drop(&pc);
 	room_assert_empty(r);
+	return took;
+}
+
+static void one_leaves(const struct room *r, const char *how, const char *stay, bool server_leaves)
+{
+	int64_t took = 0;
+
+	for (int i = 0; i < TRIES; i++) {
+		took = leave_once(r, how, stay, server_leaves);
+		/* _exit and the like come up to 200 ms after the start of the measurement. */
+		if (took <= (TOLD_MS + 200) * SLOWER)
+			return;
+	}
+	fail_msg("%s, %s: told after %lld ms, and late each time before", how, stay, (long long)took);
 }
 
 static void every_stay(const struct room *r, const char *how)
@@ -125,31 +137,44 @@ static void disconnected(void **state)
 	every_stay(*state, "disconnect");
 }
 
-/* In the middle of transfers, asleep or polling. */
-static void pingpong_killed(const struct room *r, bool server_dies, bool sleeping)
+/* In the middle of transfers, asleep or polling; how long it took until the survivor had ended, ms. */
+static int64_t kill_once(const struct room *r, bool server_dies, bool sleeping)
 {
 	const char *server[] = {"vip_pingpong", sleeping ? "-w" : "-d", sleeping ? NULL : "emu0", NULL};
 	const char *client[] = {"vip_pingpong",		"-n", "100000000", "-s", "64k", "localhost",
 				sleeping ? "-w" : NULL, NULL};
 	struct proc ps, pc, *dies = server_dies ? &ps : &pc, *survivor = server_dies ? &pc : &ps;
-	int64_t start;
+	int64_t start, took;
 	int code;
 
 	proc_start(&ps, r, NULL, server);
 	proc_start(&pc, r, NULL, client);
-	sleep_ms(700 * SLOWER);
+	room_await_connection(r);
+	sleep_ms(100);
 	assert_false(proc_ended(&ps, 0));
 	assert_false(proc_ended(&pc, 0));
 	start = now_ms();
 	kill(dies->pid, SIGKILL);
 	code = proc_wait(survivor, START_MS);
-	if (now_ms() - start > TOLD_MS * SLOWER)
-		fail_msg("the survivor was told after %lld ms", (long long)(now_ms() - start));
+	took = now_ms() - start;
 	assert_int_equal(code, 1);
 	proc_assert_refusal(survivor, 0, "vip_pingpong:");
 	proc_drop(&ps);
 	proc_drop(&pc);
 	room_assert_empty(r);
+	return took;
+}
+
+static void pingpong_killed(const struct room *r, bool server_dies, bool sleeping)
+{
+	int64_t took = 0;
+
+	for (int i = 0; i < TRIES; i++) {
+		took = kill_once(r, server_dies, sleeping);
+		if (took <= TOLD_MS * SLOWER)
+			return;
+	}
+	fail_msg("the survivor was told after %lld ms, and late each time before", (long long)took);
 }
 
 static void killed_in_a_transfer(void **state)
@@ -232,35 +257,43 @@ static void demo_processes_killed(void **state)
 	room_assert_empty(*state);
 }
 
-/* The agent dies: everybody ends with an error, and the next start has a new agent. */
+/* The agent dies: everybody ends with an error, within the time returned, and the next start has a new agent.
+ */
+static int64_t lose_agent(const struct room *r, const char *server_stays, const char *client_stays)
+{
+	const char *server[] = {VIPL_LEAVER, "server", server_stays, NULL};
+	const char *client[] = {VIPL_LEAVER, "client", client_stays, NULL};
+	struct proc ps, pc;
+	int64_t start, took;
+
+	proc_start(&ps, r, NULL, server);
+	proc_await(&ps, "listening", START_MS);
+	proc_start(&pc, r, NULL, client);
+	proc_await(&ps, "connected", START_MS);
+	proc_await(&pc, "connected", START_MS);
+	sleep_ms(100);
+	room_kill_agent(r);
+	start = now_ms();
+	if (!proc_ended(&ps, START_MS) || !proc_ended(&pc, START_MS))
+		fail_msg("%s or %s still sleeps after the agent died", server_stays, client_stays);
+	took = now_ms() - start;
+	/* they end by themselves, not by a signal */
+	assert_true(proc_wait(&ps, 0) >= 0 && proc_wait(&ps, 0) < 128);
+	assert_true(proc_wait(&pc, 0) >= 0 && proc_wait(&pc, 0) < 128);
+	proc_drop(&ps);
+	proc_drop(&pc);
+	next_start_works(r);
+	room_assert_empty(r);
+	return took;
+}
+
 static void agent_killed(void **state)
 {
-	struct room *r = *state;
-	struct proc ps, pc;
-	pid_t agent;
-
 	for (size_t i = 0; i < sizeof(stays) / sizeof(stays[0]); i++) {
-		const char *server[] = {VIPL_LEAVER, "server", stays[i], NULL};
-		const char *client[] = {VIPL_LEAVER, "client", stays[(i + 1) % 4], NULL};
+		int tries = 0;
 
-		proc_start(&ps, r, NULL, server);
-		proc_await(&ps, "listening", START_MS);
-		proc_start(&pc, r, NULL, client);
-		proc_await(&ps, "connected", START_MS);
-		proc_await(&pc, "connected", START_MS);
-		agent = room_find(r, "vipkad");
-		assert_true(agent > 0);
-		sleep_ms(100);
-		kill(agent, SIGKILL);
-		if (!proc_ended(&ps, TOLD_MS * SLOWER) || !proc_ended(&pc, TOLD_MS * SLOWER))
-			fail_msg("%s or %s still sleeps after the agent died", stays[i], stays[(i + 1) % 4]);
-		/* they end by themselves, not by a signal */
-		assert_true(proc_wait(&ps, 0) >= 0 && proc_wait(&ps, 0) < 128);
-		assert_true(proc_wait(&pc, 0) >= 0 && proc_wait(&pc, 0) < 128);
-		proc_drop(&ps);
-		proc_drop(&pc);
-		next_start_works(r);
-		room_assert_empty(r);
+		while (lose_agent(*state, stays[i], stays[(i + 1) % 4]) > TOLD_MS * SLOWER)
+			assert_true(++tries < TRIES);
 	}
 }
 
@@ -274,17 +307,19 @@ static void agent_killed_under_pingpong(void **state)
 
 	proc_start(&ps, r, NULL, server);
 	proc_start(&pc, r, NULL, client);
-	sleep_ms(700 * SLOWER);
-	kill(room_find(r, "vipkad"), SIGKILL);
-	assert_int_equal(proc_wait(&ps, 2000), 1);
-	assert_int_equal(proc_wait(&pc, 2000), 1);
+	room_await_connection(r);
+	room_kill_agent(r);
+	assert_int_equal(proc_wait(&ps, START_MS), 1);
+	assert_int_equal(proc_wait(&pc, START_MS), 1);
 	proc_drop(&ps);
 	proc_drop(&pc);
 
 	proc_start(&ps, r, NULL, server);
-	sleep_ms(300 * SLOWER);
-	kill(room_find(r, "vipkad"), SIGKILL);
-	proc_assert_refusal(&ps, 2000, "vip_pingpong:");
+	for (int64_t end = now_ms() + START_MS; room_find(r, "vipkad") < 0 && now_ms() < end;)
+		sleep_ms(10);
+	sleep_ms(300 * SLOWER); /* it waits by then, or is on its way: told in either case */
+	room_kill_agent(r);
+	proc_assert_refusal(&ps, START_MS, "vip_pingpong:");
 	proc_drop(&ps);
 	next_start_works(r);
 	room_assert_empty(r);

@@ -12,7 +12,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
-#define MS 10000
+#define MS 60000
 
 /* Runs to its end with exit code 0; what it said, to be freed. */
 static char *output(const struct room *r, const struct proc_opts *o, const char *option)

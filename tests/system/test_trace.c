@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define MS 20000
+#define MS 60000
 
 /* Of a build with sanitizers: their runtime need not be first, for the trace has none. */
 #define ENV_SANITIZER "ASAN_OPTIONS=verify_asan_link_order=0:detect_leaks=0"

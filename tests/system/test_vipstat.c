@@ -15,7 +15,7 @@
 #include <sys/shm.h>
 #include <unistd.h>
 
-#define MS    10000
+#define MS    60000
 #define BYTES (64 * 1024) /* of the leaver's segment and of its private memory */
 
 /* Runs to its end with exit code 0; what it said, to be freed. */
@@ -333,9 +333,9 @@ static void watched(void **state)
 
 	proc_start(&ps, r, NULL, server);
 	proc_start(&pc, r, NULL, client);
+	room_await_connection(r);
 	proc_start(&watching, r, NULL, argv);
 	own = watching.pid;
-	sleep_ms(1000 * SLOWER); /* they are connected by then */
 	out = lines(&watching, 6);
 	next = strchr(out, '\n');
 	for (int line = 2; line < 5; line++)

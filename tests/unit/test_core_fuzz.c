@@ -11,6 +11,11 @@
 #include <stdio.h>
 
 #include <cmocka.h>
+#if __has_include(<valgrind/valgrind.h>)
+#include <valgrind/valgrind.h>
+#else
+#define RUNNING_ON_VALGRIND 0
+#endif
 
 static struct ka_core core;
 static struct ka_answer ans;
@@ -169,15 +174,18 @@ static void test_fuzz(void **state)
 	struct known known[PROCS] = {0};
 	struct ka_proc *procs[PROCS] = {0};
 	uint64_t now = 5, seed = 0xfeedbeef1234567ull;
-	uint32_t round, i, connections = 0, peers = 0, deregs = 0, gone = 0;
+	uint32_t rounds = RUNNING_ON_VALGRIND ? ROUNDS / 10 : ROUNDS, round, i, connections = 0, peers = 0,
+		 deregs = 0, gone = 0;
 	const struct fake_event *ev;
 	struct ka_req req;
 
 	(void)state;
 	ka_core_init(&core, PAGE, 42);
 	print_message("seed 0x%llx\n", (unsigned long long)seed);
+	if (rounds < ROUNDS)
+		print_message("REDUCED: %u rounds of %u: valgrind\n", rounds, ROUNDS);
 	rnd = seed;
-	for (round = 0; round < ROUNDS; round++) {
+	for (round = 0; round < rounds; round++) {
 		i = pick(PROCS);
 		if (procs[i] == NULL) {
 			procs[i] = ka_core_enter(&core, &procs[i], i, "fuzz");

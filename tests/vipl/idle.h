@@ -56,7 +56,7 @@ static inline void await(const int *p, int n)
 {
 	int i;
 
-	for (i = 0; i < 10000 && get(p) < n; i++)
+	for (i = 0; i < PATIENCE_MS && get(p) < n; i++)
 		usleep(1000);
 	CHECK_EQ(get(p), n);
 }

@@ -277,7 +277,7 @@ void run_child(const char *level, void (*fn)(void))
 	pid = fork();
 	if (pid == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		alarm(60);
+		alarm(60 + PATIENCE_MS / 1000);
 		set_level(level);
 		fn();
 		exit(0);

@@ -39,7 +39,7 @@ static pid_t child(end_fn fn, int sock, int other, int server, int level, int se
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		signal(SIGSEGV, SIG_DFL); /* cmocka's handler would go on with the next test here, too */
 		close(other);
-		alarm((unsigned int)seconds);
+		alarm((unsigned int)seconds + PATIENCE_MS / 1000);
 		fn(&e);
 		exit(0);
 	}
@@ -119,7 +119,7 @@ void end_connect(struct end *e)
 	net_addr(&remote.a, &e->attr, "pair server");
 	end_sync(e);
 	if (e->server) {
-		CHECK_EQ(VipConnectWait(e->nic, &local.a, 5000, &remote.a, &attr, &conn), VIP_SUCCESS);
+		CHECK_EQ(VipConnectWait(e->nic, &local.a, PATIENCE_MS, &remote.a, &attr, &conn), VIP_SUCCESS);
 		CHECK_EQ(remote.a.DiscriminatorLen, strlen("pair client"));
 		CHECK_EQ(VipConnectAccept(conn, e->vi), VIP_SUCCESS);
 	} else {
@@ -127,8 +127,9 @@ void end_connect(struct end *e)
 		int i = 0;
 
 		/* strict mode has no grace: VIP_NO_MATCH comes at once */
-		while ((r = VipConnectRequest(e->vi, &local.a, &remote.a, 5000, &attr)) == VIP_NO_MATCH &&
-		       i++ < 5000)
+		while ((r = VipConnectRequest(e->vi, &local.a, &remote.a, PATIENCE_MS, &attr)) ==
+			       VIP_NO_MATCH &&
+		       i++ < PATIENCE_MS)
 			usleep(1000);
 		CHECK_EQ(r, VIP_SUCCESS);
 	}
@@ -196,7 +197,7 @@ VIP_DESCRIPTOR *end_recv(struct end *e, VIP_RETURN *r)
 {
 	VIP_DESCRIPTOR *d;
 
-	*r = VipRecvWait(e->vi, 5000, &d);
+	*r = VipRecvWait(e->vi, PATIENCE_MS, &d);
 	return d;
 }
 
@@ -204,7 +205,7 @@ VIP_DESCRIPTOR *end_sent(struct end *e, VIP_RETURN *r)
 {
 	VIP_DESCRIPTOR *d;
 
-	*r = VipSendWait(e->vi, 5000, &d);
+	*r = VipSendWait(e->vi, PATIENCE_MS, &d);
 	return d;
 }
 
@@ -222,7 +223,7 @@ void end_error(struct end *e, VIP_ERROR_CODE code, int n)
 {
 	int i;
 
-	for (i = 0; i < 2000 && end_errors(e, code) < n; i++)
+	for (i = 0; i < PATIENCE_MS && end_errors(e, code) < n; i++)
 		usleep(1000);
 	CHECK_EQ(end_errors(e, code), n);
 }

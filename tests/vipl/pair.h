@@ -44,7 +44,16 @@ struct end {
 
 typedef void (*end_fn)(struct end *e);
 
-/* Run both functions, each in a process; fails the cmocka test when one fails or takes over @seconds. */
+/*
+ * How long to wait for what must come, ms; what must not come is not awaited that long.  A machine may be
+ * busy: this is where hanging begins.
+ */
+#define PATIENCE_MS 60000
+
+/*
+ * Run both functions, each in a process; fails the cmocka test when one fails, or takes over @seconds and
+ * then PATIENCE_MS.
+ */
 void run_pair(end_fn server, end_fn client, int level, int seconds);
 
 void end_nic(struct end *e);  /* open the NIC, register the block */
@@ -71,7 +80,7 @@ static inline uint8_t *end_data(struct end *e)
 VIP_DESCRIPTOR *end_fill(struct end *e, int i, void *data, uint32_t len, VIP_MEM_HANDLE mem);
 void end_post_recv(struct end *e, int i, void *data, uint32_t len);
 void end_post_send(struct end *e, int i, void *data, uint32_t len);
-/* Wait up to 5 s for the next completion of a queue; returns the descriptor, its return code in @r. */
+/* Wait for the next completion of a queue, for PATIENCE_MS; returns the descriptor, its return code in @r. */
 VIP_DESCRIPTOR *end_recv(struct end *e, VIP_RETURN *r);
 VIP_DESCRIPTOR *end_sent(struct end *e, VIP_RETURN *r);
 VIP_VI_STATE end_state(struct end *e);
@@ -80,7 +89,7 @@ static inline int end_errors(const struct end *e, int code)
 	return __atomic_load_n(&e->errors[code], __ATOMIC_SEQ_CST);
 }
 
-/* Wait up to 2 s until the async error has come @n times. */
+/* Wait for up to PATIENCE_MS until the async error has come @n times. */
 void end_error(struct end *e, VIP_ERROR_CODE code, int n);
 
 void net_addr(VIP_NET_ADDRESS *a, const VIP_NIC_ATTRIBUTES *attr, const char *disc);

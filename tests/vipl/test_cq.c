@@ -68,7 +68,7 @@ static void take(struct end *e, VIP_CQ_HANDLE cq, int queue, int n, uint32_t err
 	int i;
 
 	for (i = 0; i < n; i++) {
-		CHECK_EQ(VipCQWait(cq, 5000, &vi, &recv), VIP_SUCCESS);
+		CHECK_EQ(VipCQWait(cq, PATIENCE_MS, &vi, &recv), VIP_SUCCESS);
 		CHECK(vi == e->vi);
 		CHECK_EQ(recv, queue);
 		CHECK_EQ(queue ? VipRecvDone(vi, &d) : VipSendDone(vi, &d),

@@ -128,7 +128,7 @@ static void once_child(void)
 	CHECK(strcmp(value("VIPL_STRICT"), "1") == 0);
 	pid = fork();
 	if (pid == 0) {
-		alarm(20);
+		alarm(20 + PATIENCE_MS / 1000);
 		CHECK(strcmp(value("VIPL_EMU_LINK"), "myvia") == 0);
 		CHECK(strcmp(value("VIPL_STRICT"), "0") == 0);
 		open_close();

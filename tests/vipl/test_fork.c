@@ -39,7 +39,7 @@ static pid_t fork_child(void)
 	pid = fork();
 	CHECK(pid >= 0);
 	if (pid == 0)
-		alarm(20);
+		alarm(20 + PATIENCE_MS / 1000);
 	return pid;
 }
 
@@ -109,7 +109,7 @@ static void echo(struct end *e)
 	end_post_recv(e, 0, data(e, 0), 128 << 10);
 	end_connect(e);
 	do {
-		r = VipRecvWait(e->vi, 20000, &d); /* the other end forks */
+		r = VipRecvWait(e->vi, PATIENCE_MS, &d); /* the other end forks */
 		CHECK_EQ(r, VIP_SUCCESS);
 		CHECK(d == end_desc(e, i));
 		n = d->CS.Length;

@@ -373,7 +373,7 @@ static void check_locked(unsigned long want)
 {
 	int i;
 
-	for (i = 0; i < 200 && vm_lck_kib() != want; i++)
+	for (i = 0; i < PATIENCE_MS / 10 && vm_lck_kib() != want; i++)
 		usleep(10000);
 	CHECK_EQ(vm_lck_kib(), want);
 }

@@ -9,6 +9,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 
 #include <cmocka.h>
@@ -284,7 +285,7 @@ static void test_descriptor_place(void **state)
 	assert_int_equal(VipPostRecv(vi, (VIP_DESCRIPTOR *)(room + 8), h), VIP_SUCCESS);
 	assert_int_equal(VipPostRecv(vi, &desc, h), VIP_SUCCESS);
 	assert_int_equal(VipPostSend(vi, (VIP_DESCRIPTOR *)room, h ^ 0x10000), VIP_SUCCESS);
-	for (i = 0; i < 2000 && __atomic_load_n(&post_errors, __ATOMIC_SEQ_CST) < 3; i++)
+	for (i = 0; i < PATIENCE_MS && __atomic_load_n(&post_errors, __ATOMIC_SEQ_CST) < 3; i++)
 		usleep(1000);
 	assert_int_equal(__atomic_load_n(&post_errors, __ATOMIC_SEQ_CST), 3);
 	assert_int_equal(VipRecvDone(vi, &dp), VIP_DESCRIPTOR_ERROR);
@@ -334,10 +335,13 @@ static void one_proc(void *context, const struct vipx_rec *r)
 static void test_open_at_once(void **state)
 {
 	int go[2], i, round, status, failed = 0;
+	int *complete = mmap(NULL, sizeof(int), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
 	(void)state;
+	assert_ptr_not_equal(complete, MAP_FAILED);
 	for (round = 0; round < 20; round++) {
 		assert_int_equal(pipe(go), 0);
+		*complete = 0;
 		for (i = 0; i < 8; i++) {
 			if (fork() == 0) {
 				char c;
@@ -347,13 +351,17 @@ static void test_open_at_once(void **state)
 				if (read(go[0], &c, 1) < 0)
 					_exit(3);
 				CHECK_EQ(VipOpenNic("emu0", &nic), VIP_SUCCESS);
-				for (tries = 0; tries < 500 && seen < 8; tries++) {
+				for (tries = 0; tries < PATIENCE_MS / 10 && seen < 8; tries++) {
 					seen = 0;
 					CHECK_EQ(VipxInspect(nic, VIPX_PROC, one_proc, &seen), VIP_SUCCESS);
 					usleep(10000);
 				}
-				usleep(200000); /* let the others see us */
 				CHECK_EQ(seen, 8);
+				__atomic_add_fetch(complete, 1, __ATOMIC_SEQ_CST);
+				for (; tries < PATIENCE_MS / 10 &&
+				       __atomic_load_n(complete, __ATOMIC_SEQ_CST) < 8;
+				     tries++)
+					usleep(10000); /* the others must see us */
 				CHECK_EQ(VipCloseNic(nic), VIP_SUCCESS);
 				_exit(0);
 			}

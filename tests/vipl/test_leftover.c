@@ -128,7 +128,7 @@ static void test_moved(void **state)
 	q = mremap(p, 4 * PAGE, 16 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, to);
 	CHECK(q == to);
 	CHECK_EQ(VipDeregisterMem(nic, p, h), VIP_SUCCESS);
-	for (i = 0; i < 200 && vm_lck_kib(); i++)
+	for (i = 0; i < PATIENCE_MS / 10 && vm_lck_kib(); i++)
 		usleep(10000);
 	CHECK_EQ(vm_lck_kib(), 0);
 	munmap(q, 16 * PAGE);

@@ -71,12 +71,12 @@ static int calls_now(void)
 	return n;
 }
 
-/* @n calls within 5 s, and in the next 50 ms no more. */
+/* @n calls come, and in the next 50 ms no more. */
 static void await_calls(int n)
 {
 	int i;
 
-	for (i = 0; i < 5000 && calls_now() < n; i++)
+	for (i = 0; i < PATIENCE_MS && calls_now() < n; i++)
 		usleep(1000);
 	usleep(50000);
 	CHECK_EQ(calls_now(), n);
@@ -129,7 +129,7 @@ static void server(struct end *e)
 	CHECK(d == NULL);
 
 	check_doing = "the thread goes when nothing is registered";
-	for (i = 0; i < 200 && threads() > before; i++)
+	for (i = 0; i < PATIENCE_MS / 10 && threads() > before; i++)
 		usleep(10000);
 	CHECK_EQ(threads(), before);
 
@@ -350,7 +350,7 @@ static void block_server(struct end *e)
 	for (i = 0; i < 3; i++)
 		CHECK_EQ(VipRecvNotify(e->vi, NULL, on_blocking), VIP_SUCCESS);
 	end_sync(e); /* four messages come */
-	for (i = 0; i < 5000 && !__atomic_load_n(&inside, __ATOMIC_SEQ_CST); i++)
+	for (i = 0; i < PATIENCE_MS && !__atomic_load_n(&inside, __ATOMIC_SEQ_CST); i++)
 		usleep(1000);
 	usleep(50000);
 	check_doing = "one receive handler blocks: none beside it, but the send queue's and errors";
@@ -366,7 +366,7 @@ static void block_server(struct end *e)
 		CHECK(d == end_desc(e, i));
 	}
 	pthread_mutex_unlock(&gate);
-	for (i = 0; i < 5000 && !__atomic_load_n(&blocked_calls, __ATOMIC_SEQ_CST); i++)
+	for (i = 0; i < PATIENCE_MS && !__atomic_load_n(&blocked_calls, __ATOMIC_SEQ_CST); i++)
 		usleep(1000);
 	check_doing = "the completions that Done took are not told";
 	usleep(50000);

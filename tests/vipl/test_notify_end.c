@@ -309,6 +309,7 @@ static void from_inside(VIP_VI_CALLBACK on_vi, VIP_CQ_CALLBACK on_cq, VIP_ERROR_
 		complete(&in.w, vi, 0);
 	}
 	await(&in.finished, 1);
+	await(&in.new_calls, 2);
 	usleep(30000);
 	CHECK_EQ(VipCloseNic(in.w2.nic), VIP_SUCCESS);
 	CHECK_EQ(get(&in.old_calls), 1);

@@ -34,7 +34,7 @@ static void on_fork(VIP_PVOID c, VIP_NIC_HANDLE nic, VIP_VI_HANDLE vi, VIP_DESCR
 		struct world own;
 		int n = 0;
 
-		alarm(20);
+		alarm(20 + PATIENCE_MS / 1000);
 		CHECK_EQ(VipSendNotify(vi, c, on_fork), VIP_INVALID_PARAMETER);
 		CHECK_EQ(VipCloseNic(nic), VIP_INVALID_PARAMETER);
 		own = open_world();

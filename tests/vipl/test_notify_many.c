@@ -42,9 +42,10 @@ static void on_message(VIP_PVOID c, VIP_NIC_HANDLE nic, VIP_VI_HANDLE vi, VIP_DE
 	(void)nic;
 	if (__atomic_load_n(&next_number, __ATOMIC_SEQ_CST) == messages)
 		return; /* the client has gone */
-	took(e, d);
-	__atomic_add_fetch(&by_handler, 1, __ATOMIC_SEQ_CST);
+	/* once took() has counted the last message the NIC may be closed */
 	CHECK_EQ(VipRecvNotify(vi, e, on_message), VIP_SUCCESS);
+	__atomic_add_fetch(&by_handler, 1, __ATOMIC_SEQ_CST);
+	took(e, d);
 }
 
 static void on_entry(VIP_PVOID c, VIP_NIC_HANDLE nic, VIP_VI_HANDLE vi, VIP_BOOLEAN recv)
@@ -57,9 +58,9 @@ static void on_entry(VIP_PVOID c, VIP_NIC_HANDLE nic, VIP_VI_HANDLE vi, VIP_BOOL
 		return; /* the client has gone */
 	CHECK_EQ(recv, VIP_TRUE);
 	CHECK_EQ(VipRecvDone(vi, &d), VIP_SUCCESS);
-	took(e, d);
-	__atomic_add_fetch(&by_handler, 1, __ATOMIC_SEQ_CST);
 	CHECK_EQ(VipCQNotify(e->rcq, e, on_entry), VIP_SUCCESS);
+	__atomic_add_fetch(&by_handler, 1, __ATOMIC_SEQ_CST);
+	took(e, d);
 }
 
 static void many_server(struct end *e, int with_done)

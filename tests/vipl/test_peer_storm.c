@@ -343,7 +343,8 @@ static void storm(struct end *e)
 	end_sync(e);
 	e->vi = vi[0];
 	end_post_recv(e, 0, end_data(e), 10);
-	CHECK_EQ(peer_request(e, e->vi, e->server ? "x" : "y", e->server ? "y" : "x", 5000), VIP_SUCCESS);
+	CHECK_EQ(peer_request(e, e->vi, e->server ? "x" : "y", e->server ? "y" : "x", PATIENCE_MS),
+		 VIP_SUCCESS);
 	CHECK_EQ(VipConnectPeerWait(e->vi, &attr), VIP_SUCCESS);
 	end_sync(e);
 	end_close(e);

@@ -226,7 +226,7 @@ static void server(struct end *e)
 		VIP_BOOLEAN recv;
 
 		if (!by_notify && !all_there()) {
-			CHECK_EQ(VipCQWait(cq, 10000, &vi, &recv), VIP_SUCCESS);
+			CHECK_EQ(VipCQWait(cq, PATIENCE_MS, &vi, &recv), VIP_SUCCESS);
 			took(e, vi, recv);
 		} else {
 			usleep(50);
