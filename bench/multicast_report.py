@@ -162,12 +162,19 @@ def method(it, processors):
 
 
 def settings(crowd):
-    """What it says of itself, and how it was started."""
-    words = [w for w in crowd.launcher if not w.startswith("/")]
-    words += [f"{key}={value}" for key, value in crowd.env.items() if "AS_ROOT" not in key]
-    if crowd.group != "softvia":
-        words.append("MPI_Ibcast, MPI_Test, sched_yield" if "yield" in crowd.words else "MPI_Bcast")
-    return ", ".join([crowd.about, " ".join(words)] if words else [crowd.about])
+    """What it says of itself, and how it was started; not where its files are."""
+    if crowd.group == "softvia":
+        return crowd.about
+    words, launcher = [], iter(crowd.launcher)
+    for word in launcher:
+        if word != "--mca":
+            words.append(word)
+            continue
+        key, value = next(launcher), next(launcher)
+        if not value.startswith("/"):
+            words.append(f"{key}={value}")
+    call = "MPI_Ibcast, MPI_Test, sched_yield" if "yield" in crowd.words else "MPI_Bcast"
+    return f"{crowd.about}, {call}: {' '.join(words)}"
 
 
 def write_csv(table, lines, path):
