@@ -69,7 +69,9 @@ class Room:
 
 
 class Pair:
-    """A contender: its name, how it is started, and its two ranks while it is well."""
+    """A contender: its name, how it is started, and its ranks, which are asked, while it is well."""
+
+    count = 2  # of the ranks
 
     def __init__(self, name, group, program, kind, launcher=(), env=None):
         self.name = name
@@ -89,11 +91,14 @@ class Pair:
         settings = [f"{key}={value}" for key, value in self.env.items() if "AS_ROOT" not in key]
         return ", ".join([self.ranks[0].about, *settings])
 
+    def arguments(self, room, processors, max_bytes):
+        return [room.address, self.name, room.name, *map(str, processors), str(max_bytes), self.kind]
+
     def start(self, room, processors, max_bytes, environment):
         if not os.access(self.program, os.X_OK):
             self.out = "not installed when the peers were built"
             return
-        arguments = [room.address, self.name, room.name, *map(str, processors), str(max_bytes), self.kind]
+        arguments = self.arguments(room, processors, max_bytes)
         self.log = os.path.join(room.path, self.name + ".log")
         try:
             with open(self.log, "wb") as log:
@@ -112,11 +117,11 @@ class Pair:
             self.fail(str(error))
 
     def _greet(self, listener):
-        """Both ranks have called and are ready."""
+        """All ranks have called and are ready."""
         deadline = time.monotonic() + START_LIMIT
         ready = set()
         new = []  # connected, and have not said who they are
-        while len(ready) < 2:
+        while len(ready) < self.count:
             sockets = [r.sock for r in [*self.ranks.values(), *new]]
             readable = select.select([listener, *sockets], [], [], 0.1)[0]
             if listener in readable:
@@ -156,7 +161,7 @@ class Pair:
         """One line of each rank."""
         deadline = time.monotonic() + ANSWER_LIMIT
         lines = {}
-        while len(lines) < 2:
+        while len(lines) < self.count:
             for number, rank in self.ranks.items():
                 if number not in lines and (line := rank.line()) is not None:
                     if line.startswith("fail "):

@@ -246,26 +246,26 @@ def write_markdown(results, tables, lines, path):
                 print("\n".join(markdown(head, rows)), file=out)
 
 
-def plot(out, pace):
+def plot(bench, names, out, settings=""):
     """Without gnuplot there are no plots, and that is said."""
     here = os.path.dirname(os.path.abspath(__file__))
-    script = os.path.join(here, "perf.gnuplot")
+    script = os.path.join(here, f"{bench}.gnuplot")
     try:
-        given = f"csv='{out}/perf.csv'; dir='{out}'; pace='{pace}'"
+        given = f"csv='{out}/{bench}.csv'; dir='{out}'; {settings}"
         subprocess.run(["gnuplot", "-e", given, script], check=True, capture_output=True)
     except FileNotFoundError:
-        print("perf.py: no plots: gnuplot is not installed", file=sys.stderr)
+        print(f"{bench}.py: no plots: gnuplot is not installed", file=sys.stderr)
         return []
     except subprocess.CalledProcessError as error:
-        print(f"perf.py: no plots: gnuplot: {error.stderr.decode().strip()}", file=sys.stderr)
+        print(f"{bench}.py: no plots: gnuplot: {error.stderr.decode().strip()}", file=sys.stderr)
         return []
-    for name in PLOTS:
+    for name in names:
         path = os.path.join(out, name)
         with open(path, encoding="utf-8") as file:
             first, rest = file.read().split("\n", 1)
         with open(path, "w", encoding="utf-8") as file:
             file.write(f"{first}\n<!-- {LICENCE} -->\n{rest}")
-    return PLOTS
+    return names
 
 
 def write(it, processors, burst_ms, out):
@@ -294,5 +294,5 @@ def write(it, processors, burst_ms, out):
     with open(os.path.join(out, "perf.json"), "w", encoding="utf-8") as file:
         json.dump([r.as_json() for r in results], file, indent=1)
         file.write("\n")
-    names = ["perf.json", "perf.csv", "perf.md", *plot(out, pace)]
+    names = ["perf.json", "perf.csv", "perf.md", *plot("perf", PLOTS, out, f"pace='{pace}'")]
     print(f"\n{', '.join(names)} are in {out}")
