@@ -10,6 +10,7 @@
 #define EMU_ENGINE_H
 
 #include "nic-emu/core/emu_ring.h"
+#include "nic-emu/core/emu_stream.h"
 
 struct emu_link;
 
@@ -100,6 +101,8 @@ struct emu_link {
 	uint64_t tx_off;		     /* ... byte in it */
 	bool tx_direct;			     /* all of it may be touched without care */
 	bool source_gone;		     /* it went away while the message was under way */
+	struct emu_far far;		     /* how far away the peer is: */
+	bool tx_past;			     /* store past the caches */
 	struct ka_tpt_entry tx_own, tx_peer; /* what was checked last (ka_tpt_check_kept) */
 
 	/* rx half */
