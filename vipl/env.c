@@ -71,7 +71,7 @@ static const struct {
 		 .allowed = {"auto", "map", "pull", "land"}, /* enum emu_window */
 		 .by_default = "auto",
 		 .refused = true,
-		 .help = "how the software NIC reaches the peer's memory, see docs/architecture.md"},
+		 .help = "how the software NIC reaches the peer's memory, see docs/data-path.md"},
 	[VIP_ENV_AGENT] = {.name = "VIPL_AGENT",
 			   .type = PATH,
 			   .help = "the agent's program, instead of the vipkad beside the library"},
