@@ -195,7 +195,7 @@ static bool start_read(struct emu_vi *e, uint64_t n, const struct emu_request *r
 		emu_local_error(e, d, VIP_STATUS_PROTECTION_ERROR);
 		return true;
 	}
-	if (!ka_load_relaxed(&e->probed))
+	if (!ka_load_acquire(&e->probed))
 		emu_probe(e);
 	how = read_check(e, &r->target, &place);
 	if (how < 0) {

@@ -82,7 +82,7 @@ struct emu_link {
 	uint64_t small_most;   /* what is no larger may go the short way (emu_small.h) */
 	uint64_t cell_most;    /* what is no larger goes in the cell */
 	uint64_t pull_least;   /* what is no smaller is left for the peer to pull, if it can */
-	bool pulls;	       /* this end can read the peer's memory */
+	bool pulls;	       /* this end can read the peer's memory: either half may find out */
 
 	/* tx half */
 	uint64_t tx_next; /* number of the next message */

@@ -355,7 +355,7 @@ static bool may_hold(const struct emu_link *l, const struct emu_dir *d, const st
 	uint32_t i;
 
 	if (s->op == EMU_OP_REPLY || l->tx_flat || l->tx_nsegs > EMU_HELD_SEGS ||
-	    !ka_load_relaxed(&d->rx.pulls))
+	    !ka_load_acquire(&d->rx.pulls))
 		return false;
 	for (i = 0; i < l->tx_nsegs; i++) {
 		if (!ka_tpt_get(l->own_tpt, l->tx_seg[i].handle, &e) || !(e.rights & KA_R_DIRECT))
@@ -461,7 +461,8 @@ int emu_read_check(struct emu_link *l, const struct emu_seg *target, struct emu_
 		base = l->host->map(l, &e, &place->direct);
 	place->at = NULL;
 	if (!base)
-		return (e.rights & KA_R_DIRECT) && l->pulls && target->len && may_overtake(l, true);
+		return (e.rights & KA_R_DIRECT) && ka_load_relaxed(&l->pulls) && target->len &&
+		       may_overtake(l, true);
 	place->at = base + (target->addr - e.start);
 	return 1;
 }
