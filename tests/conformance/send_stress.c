@@ -192,8 +192,7 @@ void stress_saturated(struct run *r)
 /* ---- 141 ---- */
 
 #define FEW	8    /* receives */
-#define UNHEARD 1000 /* messages before the receiver looks at all, so that some are lost whoever is quicker \
-		      */
+#define UNHEARD 1000 /* messages before the receiver looks at all: some are lost, whoever is quicker */
 
 static void slow_receiver(struct run *r)
 {
