@@ -142,7 +142,13 @@ static void drop_region(struct vip_nic *nic, struct vip_region *r)
 {
 	vip_hold_unpin(r->pin);
 	set_look(nic, r, false);
-	*r = (struct vip_region){0};
+	ka_store_release(&r->handle, 0);
+	/* what was seen of it stays: a receiver may have found the handle just before */
+	r->start = r->length = 0;
+	r->seg = (struct ka_range){0};
+	r->pin = 0;
+	r->watched = false;
+	r->kept = (struct vip_kept){0};
 }
 
 void vip_mem_close(struct vip_nic *nic)

@@ -428,6 +428,7 @@ void proc_start(struct proc *p, const struct room *r, const struct proc_opts *o,
 	if (p->pid)
 		return;
 
+	signal(SIGINT, SIG_DFL); /* ignored, where the tests run in the background */
 	null = open("/dev/null", O_RDONLY);
 	dup2(null, 0);
 	dup2(p->out, 1);
