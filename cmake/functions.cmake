@@ -25,15 +25,22 @@ function(add_program name files)
 endfunction()
 
 # add_tests(label "file;file" LIBS lib... COMMON file... RUN command...) - each file is one
-# test program, named after the file, linked with the files of COMMON, and
-# started through RUN.
+# test program, named after the file, linked with the files of COMMON, which are
+# compiled once for all, and started through RUN.
 function(add_tests label files)
   cmake_parse_arguments(PARSE_ARGV 2 t "" "" "LIBS;COMMON;RUN")
+  set(common)
+  if(t_COMMON)
+    set(common $<TARGET_OBJECTS:${label}_common>)
+    add_library(${label}_common OBJECT ${t_COMMON})
+    target_link_libraries(${label}_common PRIVATE house ${t_LIBS} PkgConfig::cmocka)
+    target_compile_definitions(${label}_common PRIVATE VIPL_BINDIR="${CMAKE_RUNTIME_OUTPUT_DIRECTORY}")
+  endif()
   foreach(file ${files})
     get_filename_component(stem ${file} NAME_WE)
     string(REGEX REPLACE "^test_" "" stem ${stem})
     set(name ${label}_${stem})
-    add_executable(${name} ${file} ${t_COMMON})
+    add_executable(${name} ${file} ${common})
     set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests/${label})
     target_link_libraries(${name} PRIVATE house ${t_LIBS} PkgConfig::cmocka)
     target_compile_definitions(${name} PRIVATE VIPL_BINDIR="${CMAKE_RUNTIME_OUTPUT_DIRECTORY}")

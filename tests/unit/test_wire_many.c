@@ -15,6 +15,11 @@
 #else
 #define RUNNING_ON_VALGRIND 0
 #endif
+#if defined(__SANITIZE_ADDRESS__)
+#define UNDER_ASAN 1
+#else
+#define UNDER_ASAN 0
+#endif
 
 static struct world v;
 static uint64_t frames = 1000000;
@@ -124,7 +129,10 @@ int main(void)
 
 	if (RUNNING_ON_VALGRIND) {
 		frames /= 20;
-		printf("SKIP: all but %llu frames: valgrind\n", (unsigned long long)frames);
+		printf("REDUCED: to %llu frames: valgrind\n", (unsigned long long)frames);
+	} else if (UNDER_ASAN) {
+		frames /= 5;
+		printf("REDUCED: to %llu frames: AddressSanitizer\n", (unsigned long long)frames);
 	}
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
