@@ -113,7 +113,8 @@ static inline bool ka_tpt_allows(const struct ka_tpt_entry *e, uint64_t addr, ui
 		return false;
 	if (e->tag != tag && (e->tag == 0 || (e->tag != KA_TAG_DEFAULT && tag != KA_TAG_DEFAULT)))
 		return false;
-	return len == 0 || (addr >= e->start && len <= e->length && addr - e->start <= e->length - len);
+	/* an address below the start wraps around to more than any length */
+	return len == 0 || (len <= e->length && addr - e->start <= e->length - len);
 }
 
 /*
@@ -131,16 +132,16 @@ static inline bool ka_tpt_check(const struct ka_tpt_entry *table, const uint64_t
 
 /*
  * ka_tpt_check_kept - the same, when the last check was most likely of the same handle: @kept, all 0
- * before the first check, is the entry as it was then, and holds as long as its handle and seq do.
+ * before the first check, is the entry as it was then, and holds as long as its seq does.
  */
 static inline bool ka_tpt_check_kept(const struct ka_tpt_entry *table, const uint64_t *idle, uint32_t handle,
 				     uint64_t addr, uint64_t len, uint32_t tag, uint32_t rights,
 				     struct ka_tpt_entry *kept)
 {
-	const struct ka_tpt_entry *e = &table[(handle & 0xffff) % KA_TPT_ENTRIES];
+	const struct ka_tpt_entry *e = &table[handle % KA_TPT_ENTRIES];
 
-	if ((kept->handle != handle || handle == 0 || ka_load_acquire(&e->seq) != kept->seq ||
-	     ka_load_acquire(&e->handle) != handle) &&
+	if (__builtin_expect(kept->handle != handle || handle == 0 || ka_load_acquire(&e->seq) != kept->seq,
+			     0) &&
 	    !ka_tpt_get(table, handle, kept)) {
 		kept->handle = 0;
 		return false;

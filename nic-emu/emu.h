@@ -202,8 +202,14 @@ static inline bool emu_has_sleeper(const struct vip_queue *q)
 	return q->cq ? ka_load_relaxed(&q->cq->sleepers) : q->sleepers;
 }
 
-/* emu_wake.c: wake who sleeps on the word, or tell who looks after its queue, if they want to be told. */
-void emu_wake_word(struct ka_wake *wake, uint32_t word);
+/* emu_wake.c: bit 0 of the word was set: somebody sleeps on it, or looks there for news. */
+void emu_wake_or_tell(struct ka_wake *wake, uint32_t word);
+/* Wake who sleeps on the word, or tell who looks after its queue, if they want to be told. */
+static inline void emu_wake_word(struct ka_wake *wake, uint32_t word)
+{
+	if (ka_load_relaxed(&wake[word].word) & 1)
+		emu_wake_or_tell(wake, word);
+}
 /* Wake the progress thread, in any case; _for: to look at the VI with this word. */
 void emu_kick(struct ka_wake *wake);
 void emu_kick_for(struct ka_wake *wake, uint32_t word);
@@ -282,21 +288,32 @@ static inline void emu_kick_peer(const struct emu_vi *e)
 }
 
 /* emu_data.c */
-void emu_do_post_send(struct vip_vi *vi, uint64_t n);
-void emu_do_post_recv(struct vip_vi *vi, uint64_t n);
+bool emu_do_post_send(struct vip_vi *vi, uint64_t n, bool plain);
+void emu_do_post_recv(struct vip_vi *vi, uint64_t n, bool plain);
 void emu_poll(struct vip_vi *vi, int queue);
-/*
- * Read descriptor number @n, which was just posted, if it is of the common kind: one segment, no RDMA, no
- * fence, in memory that may be touched.
- */
-bool emu_read_plain(struct vip_vi *vi, int queue, uint64_t n, struct emu_plain *p);
+/* Read a descriptor that may be touched without care, if it is of the common kind: one segment, no RDMA, no
+ * fence. */
+static inline bool emu_read_plain(const VIP_DESCRIPTOR *d, struct emu_plain *p)
+{
+	uint32_t control = ka_load_relaxed(&d->CS.Control);
+
+	if (ka_load_relaxed(&d->CS.SegCount) != 1 || (control & ~(uint32_t)VIP_CONTROL_IMMEDIATE))
+		return false;
+	p->seg = (struct emu_seg){ka_load_relaxed(&d->DS[0].Local.Data.AddressBits),
+				  ka_load_relaxed(&d->DS[0].Local.Handle),
+				  ka_load_relaxed(&d->DS[0].Local.Length)};
+	p->imm_flag = control ? VIP_STATUS_IMMEDIATE : 0;
+	p->imm = ka_load_relaxed(&d->CS.ImmediateData);
+	p->length = ka_load_relaxed(&d->CS.Length);
+	return true;
+}
 /* Read descriptor number @n of the queue, whose lock is held. */
 void emu_read_request(struct vip_vi *vi, int queue, uint64_t n, struct emu_request *r);
 /* After something was published for the peer: wake who sleeps on its @word. */
 void emu_notice(struct emu_vi *e, uint32_t word);
 
-/* emu_tx.c: send descriptor @n, which was just posted, if it is of the common kind and nothing is before it.
- */
+/* emu_tx.c: send descriptor @n, which was just posted and may be touched without care, if it is of the common
+ * kind and nothing is before it. */
 bool emu_start_small(struct emu_vi *e, uint64_t n);
 /* emu_tx.c: go on as far as it goes; true while something is left to send.  The send queue's lock held. */
 bool emu_pump(struct emu_vi *e);

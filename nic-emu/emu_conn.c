@@ -80,23 +80,27 @@ static int pending_end(struct pending *p, bool wait)
 
 /* ---- the two ends ---- */
 
-/* Most VIs use few of their pages. */
-struct vi_room {
-	struct emu_vi e;
+/* By descriptor.  Most VIs use few of their pages. */
+struct rings {
 	struct emu_sent_desc sent[EMU_DEPTH];
 	struct emu_posted posted[EMU_DEPTH];
 };
 
+/* What points to memory of malloc's is in such memory itself, where a leak checker looks for pointers. */
 int emu_vi_new(struct vip_vi *vi)
 {
-	struct vi_room *room = vip_pages(sizeof(*room));
+	struct emu_vi *e = calloc(1, sizeof(*e));
+	struct rings *rings = vip_pages(sizeof(*rings));
 
-	if (!room)
+	if (!e || !rings) {
+		free(e);
+		vip_pages_free(rings, sizeof(*rings));
 		return -ENOMEM;
-	room->e.vi = vi;
-	room->e.sent = room->sent;
-	room->e.posted = room->posted;
-	vi->priv = &room->e;
+	}
+	e->vi = vi;
+	e->sent = rings->sent;
+	e->posted = rings->posted;
+	vi->priv = e;
 	return 0;
 }
 
@@ -105,7 +109,8 @@ void emu_vi_free(struct vip_vi *vi)
 	struct emu_vi *e = vi->priv;
 
 	free(e->read);
-	vip_pages_free(e, sizeof(struct vi_room));
+	vip_pages_free(e->sent, sizeof(struct rings)); /* they begin with these */
+	free(e);
 	vi->priv = NULL;
 }
 
@@ -121,7 +126,7 @@ static int attach(struct vip_vi *vi, const struct ka_conn_info *info, const int 
 	region = emu_map_shared(fds[0], sizeof(*region), PROT_READ | PROT_WRITE);
 	err = region ? emu_peer_get(en, fds[1], fds[2], &peer) : -errno;
 	close_all(fds);
-	if (err) {
+	if (!region || err) {
 		vip_why("cannot map the connection: %s", strerror(-err));
 		goto unmap;
 	}

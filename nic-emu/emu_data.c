@@ -98,28 +98,6 @@ void emu_read_request(struct vip_vi *vi, int queue, uint64_t n, struct emu_reque
 	r->target.len = (uint32_t)r->total;
 }
 
-bool emu_read_plain(struct vip_vi *vi, int queue, uint64_t n, struct emu_plain *p)
-{
-	struct vip_queue *q = &vi->q[queue];
-	const struct vip_wqe *w = vip_wqe(q, n);
-	const VIP_DESCRIPTOR *d = w->desc;
-	uint32_t control;
-
-	if (q->careful || vip_mem_check(vi->nic, w->mem, (uintptr_t)d, sizeof(d->CS) + sizeof(d->DS[0]),
-					vi->attr.tag, KA_R_WRITE, &q->kept))
-		return false;
-	control = ka_load_relaxed(&d->CS.Control);
-	if (ka_load_relaxed(&d->CS.SegCount) != 1 || (control & ~(uint32_t)VIP_CONTROL_IMMEDIATE))
-		return false;
-	p->seg = (struct emu_seg){ka_load_relaxed(&d->DS[0].Local.Data.AddressBits),
-				  ka_load_relaxed(&d->DS[0].Local.Handle),
-				  ka_load_relaxed(&d->DS[0].Local.Length)};
-	p->imm_flag = control ? VIP_STATUS_IMMEDIATE : 0;
-	p->imm = ka_load_relaxed(&d->CS.ImmediateData);
-	p->length = ka_load_relaxed(&d->CS.Length);
-	return true;
-}
-
 /* ---- telling the peer ---- */
 
 /*
@@ -148,30 +126,31 @@ void emu_alarm_peer(struct emu_vi *e)
 
 /* ---- posting and polling ---- */
 
-void emu_do_post_send(struct vip_vi *vi, uint64_t n)
+bool emu_do_post_send(struct vip_vi *vi, uint64_t n, bool plain)
 {
 	struct emu_vi *e = vi->link;
 
 	e->polls++; /* he who posts is expected to poll: the progress thread gives him a moment */
-	if (emu_start_small(e, n))
-		return;
+	if (plain && emu_start_small(e, n))
+		return false;
 	if (emu_pump(e))
 		emu_call_progress(e);
 	else if (!e->unreaped)
-		return;
+		return true;
 	vip_unfinished(vi);
 	if (e->unreaped && emu_has_sleeper(&vi->q[VIP_SQ]))
 		emu_take_over(emu_nic(vi->nic));
+	return true;
 }
 
-void emu_do_post_recv(struct vip_vi *vi, uint64_t n)
+void emu_do_post_recv(struct vip_vi *vi, uint64_t n, bool plain)
 {
 	struct emu_vi *e = vi->link;
 	struct emu_posted *kept = &e->posted[n % EMU_DEPTH];
 	struct emu_request r;
 	struct emu_plain p;
 
-	if (emu_read_plain(vi, VIP_RQ, n, &p)) {
+	if (plain && emu_read_plain(vip_wqe(&vi->q[VIP_RQ], n)->desc, &p)) {
 		kept->nsegs = 1;
 		kept->seg[0] = p.seg;
 		emu_post_recv(&e->l, &p.seg, 1, false);

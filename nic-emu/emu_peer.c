@@ -74,7 +74,7 @@ static struct emu_peer *find(struct emu_nic *en, const struct emu_peer *wanted)
 
 int emu_peer_get(struct emu_nic *en, int tpt_fd, int wake_fd, struct emu_peer **out)
 {
-	struct emu_peer id, *p;
+	struct emu_peer id = {0}, *p;
 	int err = identify(tpt_fd, &id.tpt_id);
 
 	if (!err)

@@ -191,7 +191,7 @@ bool emu_drain(struct emu_vi *e)
 		e->l.rx_pulled = false;
 		emu_notice(e, e->peer_send_word);
 	}
-	if (reaped && !ka_load_relaxed(&e->probed))
+	if (reaped && !ka_load_acquire(&e->probed))
 		emu_probe(e);
 	return reads;
 }

@@ -195,7 +195,7 @@ static bool start_read(struct emu_vi *e, uint64_t n, const struct emu_request *r
 		emu_local_error(e, d, VIP_STATUS_PROTECTION_ERROR);
 		return true;
 	}
-	if (!ka_load_relaxed(&e->probed))
+	if (!ka_load_acquire(&e->probed))
 		emu_probe(e);
 	how = read_check(e, &r->target, &place);
 	if (how < 0) {
@@ -463,7 +463,8 @@ bool emu_start_small(struct emu_vi *e, uint64_t n)
 	struct emu_plain p;
 
 	if (vi->q[VIP_SQ].done != n || e->started != n || e->engine || e->streaming || e->broken ||
-	    e->ending || e->wire || emu_reception(e) || emu_wanted(e) || !emu_read_plain(vi, VIP_SQ, n, &p) ||
+	    e->ending || e->wire || emu_reception(e) || emu_wanted(e) ||
+	    !emu_read_plain(vip_wqe(&vi->q[VIP_SQ], n)->desc, &p) ||
 	    (p.length != p.seg.len && !vip_choices()->any_length) || p.seg.len > e->l.max_transfer ||
 	    !emu_send_small(&e->l, &p.seg, p.imm_flag, p.imm))
 		return false;

@@ -25,8 +25,7 @@ void emu_sleep(uint32_t *word, uint32_t value, uint64_t ns)
 	syscall(SYS_futex, word, FUTEX_WAIT, value, &ts, NULL, 0);
 }
 
-/* Bit 0 of @word was set. */
-static void wake_or_tell(struct ka_wake *wake, uint32_t word)
+void emu_wake_or_tell(struct ka_wake *wake, uint32_t word)
 {
 	uint32_t leads = ka_load_relaxed(&wake[word].leads) % KA_WAKE_WORDS;
 
@@ -39,12 +38,6 @@ static void wake_or_tell(struct ka_wake *wake, uint32_t word)
 	}
 	__atomic_fetch_add(&wake[word].word, 1, __ATOMIC_SEQ_CST);
 	futex_wake(&wake[word].word);
-}
-
-void emu_wake_word(struct ka_wake *wake, uint32_t word)
-{
-	if (ka_load_relaxed(&wake[word].word) & 1)
-		wake_or_tell(wake, word);
 }
 
 void emu_kick(struct ka_wake *wake)

@@ -305,13 +305,17 @@ void emu_probe(struct emu_vi *e)
 {
 	struct emu_dir *d = &e->l.region->to[e->l.side];
 	uint8_t byte;
+	bool can;
 
-	if (ka_load_relaxed(&e->probed))
+	if (ka_load_acquire(&e->probed))
 		return;
-	e->l.pulls = ka_load_relaxed(&d->tx.nonce_at) && pull(e, &byte, 0, 0) == 0;
-	if (e->l.pulls)
+	/* both halves may find it out at once */
+	can = ka_load_relaxed(&d->tx.nonce_at) && pull(e, &byte, 0, 0) == 0;
+	if (can) {
+		ka_store_relaxed(&e->l.pulls, true);
 		ka_store_release(&d->rx.pulls, 1);
+	}
 	ka_store_release(&e->probed, 1);
 	vip_log(VIP_LOG_DEBUG, "the memory of process %u can%s be read from here", e->peer_pid,
-		e->l.pulls ? "" : "not");
+		can ? "" : "not");
 }

@@ -183,8 +183,10 @@ static double value_of(const struct perf_plan *p, uint32_t bytes, uint64_t batch
 static int emit(struct perf_link *l, uint32_t bytes, uint64_t batch, const struct row_samples *s)
 {
 	struct perf_row row = perf_row_of(&l->plan, bytes);
-	double *value = malloc(s->have * sizeof(*value));
+	double *value = NULL;
 
+	if (s->ns && s->have)
+		value = malloc(s->have * sizeof(*value));
 	if (!value)
 		return vnic_fault(&l->n, "no memory for %zu times", s->have);
 	for (size_t i = 0; i < s->have; i++)

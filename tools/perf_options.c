@@ -72,35 +72,35 @@ enum {
 
 static const struct {
 	int val;
+	unsigned int tests;
 	const char *name; /* NULL: a letter alone */
 	const char *arg;
-	unsigned int tests;
 	const char *help;
 } options[] = {
-	{'s', NULL, "SIZE,...|all", ALL, "bytes, k and m allowed; all: 1, 2, 4 .. 4m"},
-	{'n', NULL, "COUNT", ALL, "messages for a row (default: as many as fit in --time)"},
-	{O_TIME, "time", "SECONDS", ALL, "for a row, about (default 0.3)"},
-	{O_WARMUP, "warmup", "N", ALL, "messages before that are not timed (default: some)"},
-	{O_SEGS, "segs", "N", TRANSFER | T(OVERLAP), "data segments of a descriptor (default 1)"},
-	{O_VIS, "vis", "N", TRANSFER, "VIs, used in turn (default 1)"},
-	{O_IDLE, "idle", "N", DATA, "more VIs, connected, with a receive posted, never used"},
-	{O_CQ, "cq", NULL, DATA, "completions through a completion queue"},
-	{O_WAIT, "wait", NULL, DATA | T(MULTICAST), "sleep until something completes; else poll"},
-	{O_PAUSE, "pause", "US", T(LAT), "with --wait: answer so much later, and tell the waking"},
-	{O_BUFFERS, "buffers", "N", DATA, "use so many buffers in turn (default 1)"},
-	{O_MEMORY, "memory", "KIND", ALL, "segment, memfd, shm or private"},
-	{O_LEVEL, "level", "LEVEL", DATA | T(MULTICAST), "unreliable, delivery (default) or reception"},
-	{O_WINDOW, "window", "N", BURSTS, "messages under way (default 64)"},
-	{O_RECEIVERS, "receivers", "N", T(MULTICAST), "processes that receive (default 2)"},
-	{O_EACH, "each", NULL, T(MULTICAST), "a connection and a transfer for each receiver"},
-	{O_CHECK, "check", NULL, TRANSFER | T(MULTICAST), "verify contents, beside the timing"},
-	{O_CPUS, "cpus", "A,B,...", ALL, "processors of the client and of the others"},
-	{O_SERVER, "server", NULL, ALL, "be the server; the client has the options"},
-	{O_CSV, "csv", NULL, ALL, "results as CSV"},
-	{O_JSON, "json", NULL, ALL, "results as a JSON array"},
-	{'q', NULL, NULL, ALL, "no progress, no notes"},
-	{'h', "help", NULL, ALL, "this text"},
-	{'V', "version", NULL, ALL, "version"},
+	{'s', ALL, NULL, "SIZE,...|all", "bytes, k and m allowed; all: 1, 2, 4 .. 4m"},
+	{'n', ALL, NULL, "COUNT", "messages for a row (default: as many as fit in --time)"},
+	{O_TIME, ALL, "time", "SECONDS", "for a row, about (default 0.3)"},
+	{O_WARMUP, ALL, "warmup", "N", "messages before that are not timed (default: some)"},
+	{O_SEGS, TRANSFER | T(OVERLAP), "segs", "N", "data segments of a descriptor (default 1)"},
+	{O_VIS, TRANSFER, "vis", "N", "VIs, used in turn (default 1)"},
+	{O_IDLE, DATA, "idle", "N", "more VIs, connected, with a receive posted, never used"},
+	{O_CQ, DATA, "cq", NULL, "completions through a completion queue"},
+	{O_WAIT, DATA | T(MULTICAST), "wait", NULL, "sleep until something completes; else poll"},
+	{O_PAUSE, T(LAT), "pause", "US", "with --wait: answer so much later, and tell the waking"},
+	{O_BUFFERS, DATA, "buffers", "N", "use so many buffers in turn (default 1)"},
+	{O_MEMORY, ALL, "memory", "KIND", "segment, memfd, shm or private"},
+	{O_LEVEL, DATA | T(MULTICAST), "level", "LEVEL", "unreliable, delivery (default) or reception"},
+	{O_WINDOW, BURSTS, "window", "N", "messages under way (default 64)"},
+	{O_RECEIVERS, T(MULTICAST), "receivers", "N", "processes that receive (default 2)"},
+	{O_EACH, T(MULTICAST), "each", NULL, "a connection and a transfer for each receiver"},
+	{O_CHECK, TRANSFER | T(MULTICAST), "check", NULL, "verify contents, beside the timing"},
+	{O_CPUS, ALL, "cpus", "A,B,...", "processors of the client and of the others"},
+	{O_SERVER, ALL, "server", NULL, "be the server; the client has the options"},
+	{O_CSV, ALL, "csv", NULL, "results as CSV"},
+	{O_JSON, ALL, "json", NULL, "results as a JSON array"},
+	{'q', ALL, NULL, NULL, "no progress, no notes"},
+	{'h', ALL, "help", NULL, "this text"},
+	{'V', ALL, "version", NULL, "version"},
 };
 
 #define OPTIONS (sizeof(options) / sizeof(options[0]))

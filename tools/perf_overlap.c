@@ -106,11 +106,19 @@ static void emit(const struct perf_link *l, uint32_t bytes, const char *test, co
 	perf_row_add(&row, value, n);
 }
 
+/* Of sorted times, ns. */
+static double median_of(const struct times *t, uint64_t n)
+{
+	uint64_t middle = n / 2;
+
+	return (double)t[middle].done;
+}
+
 /* @alone is sorted; @value has room for @n. */
 static void emit_all(const struct perf_link *l, uint32_t bytes, const struct times *alone,
 		     const struct times *both, double *value, uint64_t n)
 {
-	double median = (double)alone[n / 2].done;
+	double median = median_of(alone, n);
 
 	for (uint64_t i = 0; i < n; i++)
 		value[i] = (double)alone[i].done / 1e3;
@@ -149,11 +157,11 @@ static int measure(struct perf_link *l, const struct perf_options *o, uint32_t b
 	if (warm && transfers(l, bytes, 0, t, warm))
 		goto out;
 	qsort(t, warm, sizeof(*t), ascending);
-	n = how_many(o, warm ? (double)t[warm / 2].done : DEFAULT_EST);
+	n = how_many(o, warm ? median_of(t, warm) : DEFAULT_EST);
 	if (transfers(l, bytes, 0, t, n))
 		goto out;
 	qsort(t, n, sizeof(*t), ascending);
-	rounds = (uint64_t)((double)t[n / 2].done / round_ns) + 1;
+	rounds = (uint64_t)(median_of(t, n) / round_ns) + 1;
 	if (transfers(l, bytes, rounds, both, n))
 		goto out;
 	emit_all(l, bytes, t, both, value, n);

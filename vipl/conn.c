@@ -60,7 +60,7 @@ void vip_connected(struct vip_vi *vi, bool foreign)
 	vi->q[VIP_SQ].errors = vi->q[VIP_RQ].errors = 0;
 	vi->q[VIP_RQ].careful = foreign;
 	for (n = vi->q[VIP_RQ].done; n < vi->q[VIP_RQ].tail; n++)
-		vi->nic->ops->post_recv(vi, n);
+		vi->nic->ops->post_recv(vi, n, false);
 	vi->q[VIP_RQ].careful = false;
 	vip_unlock(&vi->q[VIP_RQ].lock);
 	vip_unlock(&vi->q[VIP_SQ].lock);

@@ -85,9 +85,14 @@ struct nic_ops {
 	/* Tell the agent that the VI is idle (also ends a request under way). */
 	void (*disconnect)(struct vip_vi *vi);
 
-	/* Descriptor number @n of the queue, which the API layer has put there; queue lock held. */
-	void (*post_send)(struct vip_vi *vi, uint64_t n);
-	void (*post_recv)(struct vip_vi *vi, uint64_t n);
+	/*
+	 * Descriptor number @n of the queue, which the API layer has put there; queue lock held.
+	 * @plain: just now its control segment and first data segment were found to be
+	 * memory that may be touched without care.  post_send returns whether the
+	 * connection may have gone down.
+	 */
+	bool (*post_send)(struct vip_vi *vi, uint64_t n, bool plain);
+	void (*post_recv)(struct vip_vi *vi, uint64_t n, bool plain);
 	/*
 	 * Complete what is complete, by vip_complete(), in order; queue lock held.  It may
 	 * leave some for the next time, but for a careful queue; when it completes none, there is none.

@@ -50,14 +50,25 @@ void vip_wake_queue(struct vip_vi *vi, int queue)
 	vi->nic->ops->wake(vi->nic, vi->q[queue].word);
 }
 
-/* The control segment is what the NIC writes; the NIC itself looks at the others.  Returns as mem_check. */
-static int desc_check(struct vip_vi *vi, int queue, const VIP_DESCRIPTOR *d, uint32_t mem)
+/* What a small message comes through: once for each queue, with the queue's number in place of a variable. */
+#define SHORT static inline __attribute__((always_inline))
+/* And what it hardly ever comes to. */
+#define RARE static __attribute__((noinline, cold))
+
+/* May the descriptor's first @bytes be written?  Returns as vip_mem_check(). */
+SHORT int desc_check_bytes(struct vip_vi *vi, int queue, const VIP_DESCRIPTOR *d, uint32_t mem, size_t bytes)
 {
 	struct vip_queue *q = &vi->q[queue];
-	int how =
-		vip_mem_check(vi->nic, mem, (uintptr_t)d, sizeof(d->CS), vi->attr.tag, KA_R_WRITE, &q->kept);
+	int how = vip_mem_check(vi->nic, mem, (uintptr_t)d, bytes, vi->attr.tag, KA_R_WRITE, &q->kept);
 
 	return how == 0 && q->careful ? 1 : how;
+}
+
+/* The control segment is what the NIC writes; the NIC itself looks at the others. */
+static __attribute__((noinline)) int desc_check(struct vip_vi *vi, int queue, const VIP_DESCRIPTOR *d,
+						uint32_t mem)
+{
+	return desc_check_bytes(vi, queue, d, mem, sizeof(d->CS));
 }
 
 static bool misaligned(const VIP_DESCRIPTOR *d)
@@ -66,8 +77,8 @@ static bool misaligned(const VIP_DESCRIPTOR *d)
 }
 
 /* By the kernel, which may copy byte by byte: the one with DONE comes last, for a consumer may poll it. */
-static bool desc_complete_careful(struct vip_vi *vi, int queue, const struct vip_wqe *e,
-				  const struct nic_wc *wc)
+RARE bool desc_complete_careful(struct vip_vi *vi, int queue, const struct vip_wqe *e,
+				const struct nic_wc *wc)
 {
 	bool imm = queue == VIP_RQ && (wc->status & VIP_STATUS_IMMEDIATE), foreign = vi->q[queue].careful;
 	VIP_CONTROL_SEGMENT *cs = &e->desc->CS;
@@ -146,7 +157,7 @@ static const uint32_t own_fault[] = {
 };
 
 /* The next descriptor has been told. */
-static void completed(struct vip_vi *vi, int queue, uint32_t status)
+SHORT void completed(struct vip_vi *vi, int queue, uint32_t status)
 {
 	struct vip_queue *q = &vi->q[queue];
 
@@ -218,7 +229,7 @@ void vip_flush(struct vip_vi *vi, int queue)
 }
 
 /* A descriptor is missing from its queue: a reliable connection cannot go on.  No lock held. */
-static void break_reliable(struct vip_vi *vi, VIP_VI_HANDLE h)
+RARE void break_reliable(struct vip_vi *vi, VIP_VI_HANDLE h)
 {
 	pthread_mutex_lock(&vi->lock);
 	if (vip_obj_is(vi, h) && vi->state == VIP_STATE_CONNECTED && vi->attr.level != VIP_SERVICE_UNRELIABLE)
@@ -229,8 +240,8 @@ static void break_reliable(struct vip_vi *vi, VIP_VI_HANDLE h)
 /*
  * One descriptor too many: it takes no place.  Queue lock held, and released.
  */
-static VIP_RETURN overrun(struct vip_vi *vi, VIP_VI_HANDLE h, int queue, VIP_DESCRIPTOR *d, uint32_t mem,
-			  const char *call)
+RARE VIP_RETURN overrun(struct vip_vi *vi, VIP_VI_HANDLE h, int queue, VIP_DESCRIPTOR *d, uint32_t mem,
+			const char *call)
 {
 	struct vip_queue *q = &vi->q[queue];
 
@@ -247,14 +258,16 @@ static VIP_RETURN overrun(struct vip_vi *vi, VIP_VI_HANDLE h, int queue, VIP_DES
 	return VIP_SUCCESS;
 }
 
-/* Put it into the queue; queue lock held.  False: its place is bad. */
-static bool enqueue(struct vip_vi *vi, int queue, VIP_DESCRIPTOR *d, uint32_t mem)
+/* Put it into the queue; queue lock held.  False: its place is bad.  @plain: see nic.h. */
+SHORT bool enqueue(struct vip_vi *vi, int queue, VIP_DESCRIPTOR *d, uint32_t mem, bool *plain)
 {
 	const VIP_UINT32 none = 0;
 	struct vip_queue *q = &vi->q[queue];
-	int how;
+	int how = desc_check_bytes(vi, queue, d, mem, sizeof(d->CS) + sizeof(d->DS[0]));
 
-	how = desc_check(vi, queue, d, mem);
+	*plain = how == 0;
+	if (how < 0)
+		how = desc_check(vi, queue, d, mem);
 	if (misaligned(d) || how < 0 ||
 	    (how == 1 && !vip_mem_put(vi->nic, mem, &d->CS.Status, &none, sizeof(none), false)))
 		return false;
@@ -266,16 +279,15 @@ static bool enqueue(struct vip_vi *vi, int queue, VIP_DESCRIPTOR *d, uint32_t me
 }
 
 /* Descriptor @n was put there; queue lock held.  True: the connection may have ended. */
-static bool begin(struct vip_vi *vi, int queue, uint64_t n)
+SHORT bool begin(struct vip_vi *vi, int queue, uint64_t n, bool plain)
 {
 	switch (vi->state) {
 	case VIP_STATE_CONNECTED:
 		if (queue == VIP_RQ) {
-			vi->nic->ops->post_recv(vi, n);
+			vi->nic->ops->post_recv(vi, n, plain);
 			break;
 		}
-		vi->nic->ops->post_send(vi, n);
-		return vi->nic->ops->down(vi) != NIC_UP;
+		return vi->nic->ops->post_send(vi, n, plain) && vi->nic->ops->down(vi) != NIC_UP;
 	case VIP_STATE_IDLE:
 	case VIP_STATE_CONNECT_PENDING:
 		if (queue == VIP_RQ)
@@ -288,11 +300,11 @@ static bool begin(struct vip_vi *vi, int queue, uint64_t n)
 	return false;
 }
 
-static VIP_RETURN post(VIP_VI_HANDLE h, int queue, VIP_DESCRIPTOR *d, VIP_MEM_HANDLE mem, const char *call)
+SHORT VIP_RETURN post(VIP_VI_HANDLE h, int queue, VIP_DESCRIPTOR *d, VIP_MEM_HANDLE mem, const char *call)
 {
 	struct vip_vi *vi = vip_obj_find(h, VIP_T_VI);
 	struct vip_queue *q;
-	bool down = false, queued;
+	bool down = false, queued, plain;
 
 	if (!vi)
 		return vip_fail_at(VIP_LOG_INFO, call, VIP_INVALID_PARAMETER, "not a VI handle");
@@ -306,9 +318,9 @@ static VIP_RETURN post(VIP_VI_HANDLE h, int queue, VIP_DESCRIPTOR *d, VIP_MEM_HA
 	}
 	if (q->tail - q->head >= q->depth)
 		return overrun(vi, h, queue, d, mem, call);
-	queued = enqueue(vi, queue, d, mem);
+	queued = enqueue(vi, queue, d, mem, &plain);
 	if (queued)
-		down = begin(vi, queue, q->tail - 1);
+		down = begin(vi, queue, q->tail - 1, plain);
 	else /* docs/spec-choices.md K-4: the call succeeds, the error is asynchronous */
 		vip_async(vi->nic, vi, VIP_ERROR_POST_DESC, VIP_RESOURCE_DESCRIPTOR, d);
 	vip_unlock(&q->lock);
@@ -319,42 +331,48 @@ static VIP_RETURN post(VIP_VI_HANDLE h, int queue, VIP_DESCRIPTOR *d, VIP_MEM_HA
 	return VIP_SUCCESS;
 }
 
-/* The head of the queue; VIP_NOT_DONE is said without a cause, for it is no failure. */
-static VIP_RETURN done(struct vip_vi *vi, VIP_VI_HANDLE h, int queue, VIP_DESCRIPTOR **out)
+/* The head of the queue, once.  @down: the connection has gone. */
+SHORT VIP_RETURN take(struct vip_vi *vi, VIP_VI_HANDLE h, int queue, VIP_DESCRIPTOR **out, bool *down)
 {
 	struct vip_queue *q = &vi->q[queue];
 	VIP_RETURN r = VIP_NOT_DONE;
-	bool down = false;
-	int look;
+	const struct vip_wqe *e;
 
-	*out = NULL;
-	for (look = 0; look < 2 && r == VIP_NOT_DONE && (look == 0 || down); look++) {
-		if (down)
-			vip_vi_check(vi); /* flushes what is posted */
-		vip_queue_enter(q);
-		if (!vip_obj_is(vi, h)) {
-			r = VIP_INVALID_PARAMETER;
+	vip_queue_enter(q);
+	if (!vip_obj_is(vi, h)) {
+		r = VIP_INVALID_PARAMETER;
+	} else {
+		if (q->head == q->done && q->done < q->tail && vi->link)
+			vi->nic->ops->poll(vi, queue);
+		if (q->head < q->done) {
+			e = vip_wqe(q, q->head++);
+			*out = e->desc;
+			r = e->status & VIP_STATUS_ERROR_MASK ? VIP_DESCRIPTOR_ERROR : VIP_SUCCESS;
+		} else if (q->head == q->tail) {
+			r = VIP_DESCRIPTOR_ERROR;
 		} else {
-			if (q->head == q->done && q->done < q->tail && vi->link)
-				vi->nic->ops->poll(vi, queue);
-			if (q->head < q->done) {
-				const struct vip_wqe *e = vip_wqe(q, q->head);
-
-				*out = e->desc;
-				r = e->status & VIP_STATUS_ERROR_MASK ? VIP_DESCRIPTOR_ERROR : VIP_SUCCESS;
-				q->head++;
-			} else if (q->head == q->tail) {
-				r = VIP_DESCRIPTOR_ERROR;
-			} else {
-				down = vi->nic->ops->down(vi) != NIC_UP;
-			}
+			*down = vi->nic->ops->down(vi) != NIC_UP;
 		}
-		vip_queue_leave(q);
 	}
+	vip_queue_leave(q);
 	return r;
 }
 
-static VIP_RETURN done_call(VIP_VI_HANDLE h, int queue, VIP_DESCRIPTOR **out, const char *call)
+/* The head of the queue; VIP_NOT_DONE is said without a cause, for it is no failure. */
+SHORT VIP_RETURN done(struct vip_vi *vi, VIP_VI_HANDLE h, int queue, VIP_DESCRIPTOR **out)
+{
+	bool down = false;
+	VIP_RETURN r;
+
+	*out = NULL;
+	r = take(vi, h, queue, out, &down);
+	if (!down)
+		return r;
+	vip_vi_check(vi); /* flushes what is posted */
+	return take(vi, h, queue, out, &down);
+}
+
+SHORT VIP_RETURN done_call(VIP_VI_HANDLE h, int queue, VIP_DESCRIPTOR **out, const char *call)
 {
 	struct vip_vi *vi = vip_obj_find(h, VIP_T_VI);
 	VIP_RETURN r;

@@ -248,7 +248,7 @@ static pid_t pair(struct peer *p)
 int main(int argc, char **argv)
 {
 	struct sched_param priority = {.sched_priority = PRIORITY};
-	struct peer p = {.other = -1};
+	static struct peer p = {.other = -1}; /* what it points to stays until the process ends */
 	pid_t child = 0;
 	bool real_time;
 

@@ -88,10 +88,12 @@ static void make_memory(struct peer *p)
 {
 	size_t descriptors = (2 * RING + IDLE_RECEIVES * v.idles) * sizeof(VIP_DESCRIPTOR);
 
-	if (strcmp(p->kind, "segment") == 0)
-		p->to = segment(p->max_bytes);
-	else if (strcmp(p->kind, "memfd") == 0)
-		p->to = sealed_memfd(p->max_bytes);
+	bool segments = strcmp(p->kind, "segment") == 0;
+
+	if (segments || strcmp(p->kind, "memfd") == 0) {
+		free(p->to);
+		p->to = segments ? segment(p->max_bytes) : sealed_memfd(p->max_bytes);
+	}
 	memset(p->to, 1, p->max_bytes);
 	v.send = (void *)peer_memory(descriptors);
 	v.recv = v.send + RING;

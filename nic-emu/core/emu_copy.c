@@ -179,7 +179,7 @@ bool emu_take_held(struct emu_link *l, const struct emu_seg *seg, uint32_t nsegs
 			     .last_word_last = write};
 
 	p.nfrom = held_segs(&d->cell[l->rx_next % EMU_DEPTH], m->length, from);
-	if (!l->pulls || p.nfrom == 0) {
+	if (!ka_load_relaxed(&l->pulls) || p.nfrom == 0) {
 		*error = VIP_STATUS_TRANSPORT_ERROR;
 		return true;
 	}

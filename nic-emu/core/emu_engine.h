@@ -10,6 +10,7 @@
 #define EMU_ENGINE_H
 
 #include "nic-emu/core/emu_ring.h"
+#include "nic-emu/core/emu_stream.h"
 
 struct emu_link;
 
@@ -81,7 +82,7 @@ struct emu_link {
 	uint64_t small_most;   /* what is no larger may go the short way (emu_small.h) */
 	uint64_t cell_most;    /* what is no larger goes in the cell */
 	uint64_t pull_least;   /* what is no smaller is left for the peer to pull, if it can */
-	bool pulls;	       /* this end can read the peer's memory */
+	bool pulls;	       /* this end can read the peer's memory: either half may find out */
 
 	/* tx half */
 	uint64_t tx_next; /* number of the next message */
@@ -100,6 +101,8 @@ struct emu_link {
 	uint64_t tx_off;		     /* ... byte in it */
 	bool tx_direct;			     /* all of it may be touched without care */
 	bool source_gone;		     /* it went away while the message was under way */
+	struct emu_far far;		     /* how far away the peer is: */
+	bool tx_past;			     /* store past the caches */
 	struct ka_tpt_entry tx_own, tx_peer; /* what was checked last (ka_tpt_check_kept) */
 
 	/* rx half */

@@ -139,6 +139,7 @@ static void reap(struct emu_link *l, uint32_t error)
 	}
 	l->rx_msg.op = 0;
 	emu_taken(l);
+	ka_store_relaxed(&d->far.taken, l->rx_next);
 }
 
 bool emu_recv_take(struct emu_link *l, const struct emu_seg *seg, uint32_t nsegs, struct emu_recv *r,

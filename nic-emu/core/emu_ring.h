@@ -31,12 +31,14 @@
 
 #include "kagent/ka_shm.h"
 
-#define EMU_DEPTH     1024u	   /* descriptors of one queue: MaxDescriptorsPerQueue */
-#define EMU_MAX_SEGS  252u	   /* data segments of a descriptor: MaxSegmentsPerDesc */
-#define EMU_POST_SEGS 3u	   /* of these in the post entry itself */
-#define EMU_CELL      256u	   /* bytes of a completion cell */
-#define EMU_CELL_DATA 224u	   /* of these, payload */
-#define EMU_LAND      (256u << 10) /* bytes of the landing ring */
+#define EMU_DEPTH     1024u /* descriptors of one queue: MaxDescriptorsPerQueue */
+#define EMU_MAX_SEGS  252u  /* data segments of a descriptor: MaxSegmentsPerDesc */
+#define EMU_POST_SEGS 3u    /* of these in the post entry itself */
+#define EMU_CELL      256u  /* bytes of a completion cell */
+#define EMU_CELL_DATA 224u  /* of these, payload */
+/* The landing ring: larger than what a processor keeps for itself, for then the other one finds it in the
+ * cache that they share, if they do. */
+#define EMU_LAND (512u << 10)
 /* So much is told of at a time, so that the receiver copies it while the next is written. */
 #define EMU_LAND_PIECE	 (8u << 10)
 #define EMU_LAND_CAREFUL (32u << 10) /* and where each piece takes system calls */
@@ -109,6 +111,10 @@ struct emu_dir {
 		uint64_t lost;	    /* number + 1 of the last message whose source was not there any more */
 		uint8_t pad[24];
 	} rx;
+	struct {		/* a line that the receiver changes with each message, and ... */
+		uint64_t taken; /* ... the sender has not read since, when it looks how far away that is */
+		uint8_t pad[56];
+	} far;
 	struct emu_post post[EMU_DEPTH];
 	struct emu_cell cell[EMU_DEPTH];
 	struct emu_seg more[EMU_DEPTH][256]; /* segments from EMU_POST_SEGS on */

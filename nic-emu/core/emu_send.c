@@ -27,7 +27,6 @@
  * is touched through the host, which notices.
  */
 #include "nic-emu/core/emu_impl.h"
-#include "nic-emu/core/emu_stream.h"
 
 /* Where the message goes, as the sender saw it: segments of the peer, copied once. */
 struct target {
@@ -100,20 +99,11 @@ static uint32_t write_target(struct emu_link *l, const struct emu_dir *d, const 
 	return 0;
 }
 
-/* How gather() stores: what another processor reads next, or the place is used again soon. */
-static inline void store(bool in_place, uint8_t *to, const uint8_t *from, uint64_t n)
-{
-	if (in_place)
-		emu_stream(to, from, n);
-	else
-		MEMCPY(to, from, n);
-}
-
 /* Gather to a flat place: up to @n bytes from where the tx half stands; false: they have gone. */
-static bool gather(struct emu_link *l, uint8_t *to, uint64_t n, bool in_place)
+static bool gather(struct emu_link *l, uint8_t *to, uint64_t n)
 {
 	if (l->tx_flat) {
-		store(in_place, to, l->tx_flat + l->tx_off, n);
+		emu_stream(l->tx_past, to, l->tx_flat + l->tx_off, n);
 		l->tx_off += n;
 		return true;
 	}
@@ -122,7 +112,7 @@ static bool gather(struct emu_link *l, uint8_t *to, uint64_t n, bool in_place)
 		uint64_t part = min64(n, s->len - l->tx_off);
 
 		if (l->tx_direct)
-			store(in_place, to, own(s->addr) + l->tx_off, part);
+			emu_stream(l->tx_past, to, own(s->addr) + l->tx_off, part);
 		else if (!l->host->get(l, s, l->tx_off, to, part))
 			return false;
 		to += part;
@@ -194,7 +184,7 @@ static enum emu_sent put_piece(struct emu_link *l, uint8_t *to, uint64_t n, bool
 {
 	if (!direct)
 		return emu_fill(l, to, n);
-	return gather(l, to, n, true) ? EMU_SENT : EMU_SOURCE_GONE;
+	return gather(l, to, n) ? EMU_SENT : EMU_SOURCE_GONE;
 }
 
 /* Piece by piece: neither the peer nor this end waits longer than for one. */
@@ -220,7 +210,7 @@ static enum emu_sent put_segment(struct emu_link *l, const struct target *t, uin
 	}
 	if (!t->direct[i])
 		return emu_fill(l, to, last);
-	if (!gather(l, word, last, false))
+	if (!gather(l, word, last))
 		return EMU_SOURCE_GONE;
 	put_last(to, word, last);
 	return EMU_SENT;
@@ -280,7 +270,7 @@ enum emu_sent emu_send_more(struct emu_link *l)
 
 		/* in portions, so that the receiver copies one while we write the next */
 		part = min64(part, l->tx_direct ? EMU_LAND_PIECE : EMU_LAND_CAREFUL);
-		if (!l->source_gone && !gather(l, d->land + at, part, false))
+		if (!l->source_gone && !gather(l, d->land + at, part))
 			lose_source(l);
 		if (l->source_gone)
 			__builtin_memset(d->land + at, 0, part);
@@ -315,7 +305,7 @@ enum emu_sent emu_fetch(struct emu_link *l, const struct emu_send *s, uint8_t *t
 	load_source(l, s);
 	if (!source_ok(l))
 		return EMU_BAD_SOURCE;
-	return gather(l, to, s->total, false) ? EMU_SENT : EMU_SOURCE_GONE;
+	return gather(l, to, s->total) ? EMU_SENT : EMU_SOURCE_GONE;
 }
 
 /* Has the next message a cell, which the one EMU_DEPTH before it no longer needs? */
@@ -365,7 +355,7 @@ static bool may_hold(const struct emu_link *l, const struct emu_dir *d, const st
 	uint32_t i;
 
 	if (s->op == EMU_OP_REPLY || l->tx_flat || l->tx_nsegs > EMU_HELD_SEGS ||
-	    !ka_load_relaxed(&d->rx.pulls))
+	    !ka_load_acquire(&d->rx.pulls))
 		return false;
 	for (i = 0; i < l->tx_nsegs; i++) {
 		if (!ka_tpt_get(l->own_tpt, l->tx_seg[i].handle, &e) || !(e.rights & KA_R_DIRECT))
@@ -392,7 +382,7 @@ static enum emu_sent hand_over(struct emu_link *l, struct emu_dir *d, const stru
 
 	if (s->total >= l->pull_least && may_hold(l, d, s))
 		return hold(l, d, s);
-	if (cell && !gather(l, d->cell[l->tx_next % EMU_DEPTH].data, s->total, false))
+	if (cell && !gather(l, d->cell[l->tx_next % EMU_DEPTH].data, s->total))
 		return EMU_BAD_SOURCE; /* nobody has seen anything */
 	hand_on(l, s, cell ? EMU_IN_CELL : EMU_IN_LAND);
 	if (cell)
@@ -443,6 +433,8 @@ enum emu_sent emu_send_start(struct emu_link *l, const struct emu_send *s)
 	load_source(l, s);
 	if (!source_ok(l))
 		return EMU_BAD_SOURCE;
+	if (s->total >= EMU_STREAM_LEAST)
+		l->tx_past = emu_is_far(&l->far, &d->far.taken);
 	if (emu_down(l))
 		return EMU_IS_DOWN;
 	if (!emu_can_send(l))
@@ -469,7 +461,8 @@ int emu_read_check(struct emu_link *l, const struct emu_seg *target, struct emu_
 		base = l->host->map(l, &e, &place->direct);
 	place->at = NULL;
 	if (!base)
-		return (e.rights & KA_R_DIRECT) && l->pulls && target->len && may_overtake(l, true);
+		return (e.rights & KA_R_DIRECT) && ka_load_relaxed(&l->pulls) && target->len &&
+		       may_overtake(l, true);
 	place->at = base + (target->addr - e.start);
 	return 1;
 }

@@ -34,7 +34,7 @@ static void need_python(void)
 static void start(struct proc *p, const struct room *r, const char *out, const char *seconds)
 {
 	const char *argv[] = {"/usr/bin/env",  "python3", VIPL_BENCH "/perf.py", "--bin", VIPL_BINDIR,
-			      "--out",	       out,	  "--seconds",		seconds, "--only",
+			      "--out",	       out,	  "--seconds",		 seconds, "--only",
 			      "softvia,limit", NULL};
 
 	proc_start(p, r, NULL, argv);

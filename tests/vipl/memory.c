@@ -340,6 +340,20 @@ bool under_valgrind(void)
 	return preload && strstr(preload, "vgpreload");
 }
 
+uint32_t fewer(uint32_t n, uint32_t less, const char *what)
+{
+	const char *slow = UNDER_TSAN	      ? "ThreadSanitizer"
+			   : UNDER_ASAN	      ? "AddressSanitizer"
+			   : under_valgrind() ? "valgrind"
+					      : NULL;
+
+	if (!slow)
+		return n;
+	printf("REDUCED: %u %s instead of %u: %s\n", less, what, n, slow);
+	fflush(stdout); /* before children have a copy */
+	return less;
+}
+
 static void say(const char *fmt, va_list ap)
 {
 	printf("SKIP: ");

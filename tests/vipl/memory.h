@@ -28,6 +28,17 @@
 #define UNDER_TSAN 0
 #endif
 
+#if defined(__SANITIZE_ADDRESS__)
+#define UNDER_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define UNDER_ASAN 1
+#endif
+#endif
+#ifndef UNDER_ASAN
+#define UNDER_ASAN 0
+#endif
+
 /* Of /proc/self/status, KiB. */
 struct held {
 	unsigned long lck, pin, swap;
@@ -95,6 +106,8 @@ bool level_works(const char *level);
 /* Is registered memory watched here?  Prints why not. */
 bool watch_works(void);
 bool under_valgrind(void);
+/* @n of @what, or @less where each is slow: under a sanitizer or valgrind.  It says so. */
+uint32_t fewer(uint32_t n, uint32_t less, const char *what);
 
 /* In a child: say why this cannot be checked here, and end. */
 __attribute__((noreturn, format(printf, 1, 2))) void cannot(const char *fmt, ...);

@@ -374,10 +374,8 @@ static void test_wrong(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_post_returns),
-		cmocka_unit_test(test_calls_beside),
-		cmocka_unit_test(test_mixed),
-		cmocka_unit_test(test_many),
+		cmocka_unit_test(test_post_returns), cmocka_unit_test(test_calls_beside),
+		cmocka_unit_test(test_mixed),	     cmocka_unit_test(test_many),
 		cmocka_unit_test(test_wrong),
 	};
 

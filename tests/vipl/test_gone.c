@@ -5,7 +5,7 @@
  * other traffic of the same processes goes on.  Once with userfaultfd, once
  * without it.
  */
-#include "tests/vipl/pair.h"
+#include "tests/vipl/memory.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -20,8 +20,7 @@
 
 #include <cmocka.h>
 
-#define BYTES  (128u << 10) /* of the region */
-#define ROUNDS 15
+#define BYTES (128u << 10) /* of the region */
 
 enum way {
 	UNMAP_AND_MAP, /* and there is new memory at the same address */
@@ -40,6 +39,7 @@ enum way {
 };
 
 static bool watched, locked_level;
+static int rounds;
 static char what[64];
 
 /* A region, and what has come in its place. */
@@ -389,7 +389,7 @@ static void server(struct end *e)
 	end_connect(e);
 	start_traffic(e, &t);
 	locked = vm_lck_kib();
-	for (i = 0; i < ROUNDS; i++) {
+	for (i = 0; i < rounds; i++) {
 		for (way = 0; way < WAYS; way++) {
 			for (s = 0; s < nsizes; s++)
 				receive_once(e, (enum way)way, sizes[s], i % 2);
@@ -399,7 +399,7 @@ static void server(struct end *e)
 	end_post_recv(e, 1, end_data(e) + 131072, BYTES);
 	end_post_recv(e, 2, end_data(e) + 2 * 131072, BYTES);
 	end_sync(e);
-	for (i = 0; i < ROUNDS * WAYS; i++) {
+	for (i = 0; i < rounds * WAYS; i++) {
 		for (s = 0; s < nsizes; s++)
 			take_once(e, sizes[s]);
 	}
@@ -423,7 +423,7 @@ static void client(struct end *e)
 	end_connect(e);
 	start_traffic(e, &t);
 	locked = vm_lck_kib();
-	for (i = 0; i < ROUNDS * WAYS; i++) {
+	for (i = 0; i < rounds * WAYS; i++) {
 		for (s = 0; s < nsizes; s++) {
 			end_sync(e);
 			fill_pattern(end_data(e) + 65536, sizes[s], 3);
@@ -433,7 +433,7 @@ static void client(struct end *e)
 		}
 	}
 	end_sync(e);
-	for (i = 0; i < ROUNDS; i++) {
+	for (i = 0; i < rounds; i++) {
 		for (way = 0; way < WAYS; way++) {
 			for (s = 0; s < nsizes; s++)
 				send_once(e, (enum way)way, sizes[s], i % 2);
@@ -622,6 +622,7 @@ int main(void)
 		cmocka_unit_test(test_under_way),
 	};
 
+	rounds = (int)fewer(15, 4, "rounds of memory that goes away");
 	setenv("VIPL_LOG", "none", 1); /* each stale handle is worth a line */
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

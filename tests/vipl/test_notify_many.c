@@ -143,7 +143,7 @@ static void many_client(struct end *e)
 static void test_many(void **state)
 {
 	(void)state;
-	messages = under_valgrind() ? MESSAGES / 20 : MESSAGES;
+	messages = fewer(MESSAGES, MESSAGES / 20, "notifications");
 	run_pair(vi_many_server, many_client, VIP_SERVICE_RELIABLE_DELIVERY, 100);
 	run_pair(cq_many_server, many_client, VIP_SERVICE_RELIABLE_DELIVERY, 100);
 	run_pair(done_many_server, many_client, VIP_SERVICE_RELIABLE_DELIVERY, 100);
