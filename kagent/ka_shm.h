@@ -58,7 +58,7 @@ struct ka_tpt_entry {
 	uint64_t object;       /* shmid, inode (lmm.h); 0 for LMM_PRIVATE and LMM_MIXED */
 	uint64_t offset;       /* of `start` in the object, bytes */
 	uint64_t object_bytes; /* size of the object */
-	uint64_t seq;	       /* odd while the agent changes the entry: MEM_SET keeps the handle */
+	uint64_t seq;	       /* changes with the entry, odd meanwhile: MEM_SET keeps the handle */
 };
 _Static_assert(sizeof(struct ka_tpt_entry) == 64, "one cache line an entry");
 

@@ -182,9 +182,10 @@ static void poll_send(struct emu_vi *e)
 	e->polls++;
 	/*
 	 * The answers to reads come with what the peer sends; and while each end waits
-	 * for the other to take what it has sent, somebody has to.
+	 * for the other to take what it has sent, somebody has to.  What the engine's
+	 * thread has, its own half of the link among it, is not to be looked at.
 	 */
-	if ((emu_reads_out(e) || emu_holds(&e->l)) && vip_queue_try(&vi->q[VIP_RQ])) {
+	if ((emu_reads_out(e) || (!emu_is_engines(e) && emu_holds(&e->l))) && vip_queue_try(&vi->q[VIP_RQ])) {
 		emu_drain(e);
 		vip_queue_leave(&vi->q[VIP_RQ]);
 	}

@@ -21,6 +21,8 @@
 #include <signal.h>
 #include <string.h>
 
+#include "vipl/watch.h"
+
 /* Rounds of polling before the progress thread sleeps, and how long it does while work is left. */
 #define ROUNDS	      200
 #define BUSY_SLEEP_MS 10u
@@ -207,6 +209,7 @@ void *emu_progress(void *arg)
 		ka_store_release(&en->unreaped, 0);
 		t.takeover = __atomic_exchange_n(&en->takeover, 0, __ATOMIC_SEQ_CST) || round;
 		if (vip_now_ns() >= all_at) {
+			vip_watch_mend(&en->wake[KA_WAKE_REVOKING].word);
 			vip_obj_each(VIP_T_VI, turn_vi, &t);
 			all_at = vip_now_ns() + ALL_MS * MS;
 		}

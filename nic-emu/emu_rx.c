@@ -183,7 +183,8 @@ bool emu_drain(struct emu_vi *e)
 	if (!known)
 		give_up(e);
 	e->draining = !whole || n == EMU_DEPTH;
-	if (n == EMU_DEPTH)
+	/* nobody tells when what was put off can be had; the progress thread comes again by itself */
+	if (n == EMU_DEPTH || (!whole && !q->careful && emu_put_off(&e->l)))
 		emu_call_progress(e);
 	if (moved || (reaped && e->l.rx_next % CELLS_ASK < n))
 		emu_tell_of_room(e);

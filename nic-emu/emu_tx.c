@@ -114,7 +114,7 @@ static enum emu_sent send_start(struct emu_vi *e, const struct emu_send *s)
 		return emu_send_start(&e->l, s);
 	emu_engine_copies(e);
 	sent = emu_send_start(&e->l, s);
-	emu_engine_copied(e, true);
+	emu_engine_copied(e, sent != EMU_NOT_READY);
 	return sent;
 }
 
@@ -174,7 +174,7 @@ static enum emu_sent read_here(struct emu_vi *e, struct emu_sent_desc *d, const 
 		emu_engine_copies(e);
 	done = emu_read_here(&e->l, &r->target, place, r->seg, r->nsegs);
 	if (alone)
-		emu_engine_copied(e, true);
+		emu_engine_copied(e, done != EMU_NOT_READY);
 	if (done == EMU_SENT)
 		d->status = VIP_STATUS_DONE | VIP_STATUS_OP_RDMA_READ;
 	else if (done == EMU_BAD_SOURCE)

@@ -28,6 +28,9 @@
 
 #define PAGE 4096ull /* mappings end on one, as the bounds of an entry were checked against the owner's */
 
+/* Bytes that are pulled at a time where they cannot go straight to their place; on the stack. */
+#define PULLED (16u << 10)
+
 static uint64_t round_up(uint64_t n, uint64_t to)
 {
 	return (n + to - 1) & ~(to - 1);
@@ -231,21 +234,39 @@ static enum emu_copied pull_all(struct emu_vi *e, const struct emu_copy *c)
 	return EMU_PEER_GONE;
 }
 
+/*
+ * The same into own memory that may have gone.  A peer can let a call that reads
+ * its memory wait for ever (userfaultfd): nobody else must wait with it, neither
+ * for the lock of vip_touch_begin() nor for a piece of the engine's thread.
+ */
+static enum emu_copied pull_with_care(struct emu_link *l, const struct emu_copy *c)
+{
+	uint64_t at, off = (uintptr_t)c->to - c->own->addr, part;
+	enum emu_copied r = EMU_COPIED;
+	uint8_t room[PULLED];
+
+	for (at = 0; at < c->n && r == EMU_COPIED; at += part) {
+		struct emu_copy piece = {.to = room, .from = c->from + at, .way = EMU_FROM_PEER};
+
+		part = piece.n = min64(c->n - at, sizeof(room));
+		r = pull_all((struct emu_vi *)l, &piece);
+		if (r == EMU_COPIED && !put(l, c->own, off + at, room, part, true))
+			r = EMU_OWN_GONE;
+	}
+	return r;
+}
+
 static enum emu_copied copy_here(struct emu_vi *e, const struct emu_copy *c)
 {
 	const void *from = (const void *)(uintptr_t)c->from; /* NOLINT(performance-no-int-to-ptr) */
 	enum emu_copied r;
 	bool gone;
 
-	if (!c->own && c->way == EMU_FROM_PEER)
-		return pull_all(e, c);
 	if (!c->own)
 		vip_touch_begin();
 	else if (!vip_mem_begin(e->vi->nic, c->own->handle, c->way == EMU_TO_WINDOW ? from : c->to, c->n))
 		return EMU_OWN_GONE;
-	if (c->way == EMU_FROM_PEER)
-		r = pull_all(e, c);
-	else if (vip_touch_window((uintptr_t)c->to, from, c->n, &gone))
+	if (vip_touch_window((uintptr_t)c->to, from, c->n, &gone))
 		r = EMU_COPIED;
 	else
 		r = gone == (c->way == EMU_TO_WINDOW) ? EMU_OWN_GONE : EMU_PEER_GONE;
@@ -258,6 +279,8 @@ static enum emu_copied copy(struct emu_link *l, const struct emu_copy *c)
 	struct emu_vi *e = (struct emu_vi *)l;
 	enum emu_copied r = EMU_OWN_GONE;
 
+	if (c->way == EMU_FROM_PEER)
+		return c->own ? pull_with_care(l, c) : pull_all(e, c);
 	if (!c->own)
 		return copy_here(e, c);
 	if (emu_engine_touch(e->vi->nic, c->own->handle))

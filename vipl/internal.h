@@ -374,6 +374,8 @@ void vip_pages_free(void *p, size_t bytes);
 int vip_queue_init(struct vip_queue *q, uint32_t depth);
 void vip_flush(struct vip_vi *vi, int queue);
 void vip_wake_queue(struct vip_vi *vi, int queue);
+/* Return when whoever works on a queue of this NIC handle has left it, or looks at nic->idle after this. */
+void vip_queues_quiet(struct vip_nic *nic);
 /* Wait for a completion and take it, whatever is posted; VIP_INVALID_PARAMETER when the handle has gone. */
 VIP_RETURN vip_queue_next(struct vip_vi *vi, VIP_VI_HANDLE h, int queue, VIP_DESCRIPTOR **out);
 static inline bool vip_queue_idle(const struct vip_queue *q) /* nothing posted that is not complete */

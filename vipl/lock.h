@@ -19,9 +19,10 @@ struct vip_lock {
 /* Somebody has it: spin for a moment, then let others run, his thread among them. */
 void vip_lock_wait(struct vip_lock *l);
 
+/* A full barrier (on x86-64 any exchange is): vip_queues_quiet() looks who has it after a change. */
 static inline bool vip_trylock(struct vip_lock *l)
 {
-	return !__atomic_exchange_n(&l->held, 1, __ATOMIC_ACQUIRE);
+	return !__atomic_exchange_n(&l->held, 1, __ATOMIC_SEQ_CST);
 }
 
 static inline void vip_lock(struct vip_lock *l)

@@ -192,6 +192,26 @@ void vip_complete_seen(struct vip_vi *vi, int queue, const struct nic_wc *wc)
 	completed(vi, queue, wc->status);
 }
 
+static void quiet_vi(void *obj, void *arg)
+{
+	struct vip_vi *vi = obj;
+	int i;
+
+	if (ka_load_relaxed(&vi->nic) != arg)
+		return;
+	for (i = VIP_SQ; i <= VIP_RQ; i++) {
+		if (__atomic_load_n(&vi->q[i].lock.held, __ATOMIC_SEQ_CST)) {
+			vip_lock(&vi->q[i].lock);
+			vip_unlock(&vi->q[i].lock);
+		}
+	}
+}
+
+void vip_queues_quiet(struct vip_nic *nic)
+{
+	vip_obj_each(VIP_T_VI, quiet_vi, nic);
+}
+
 void vip_flush(struct vip_vi *vi, int queue)
 {
 	struct vip_queue *q = &vi->q[queue];

@@ -29,7 +29,8 @@ static void set_idle(struct vip_nic *nic, uint32_t handle, bool idle)
 
 	word = idle ? word | bit : word & ~bit;
 	ka_store_release(&nic->idle[i / 64], word);
-	/* the peers' next look at it comes after this, or mem_quiet() waits for them */
+	/* the next look at it, the peers' or our own threads', comes after this, or who has looked is waited
+	 * for */
 	__atomic_exchange_n(&nic->ops->cache(nic)->idle[i / 64], word, __ATOMIC_SEQ_CST);
 }
 
@@ -211,10 +212,13 @@ bool vip_cache_keep(struct vip_nic *nic, uint64_t start, VIP_MEM_HANDLE mem)
 	    e.kind == LMM_MIXED)
 		return false;
 	add(nic, r, &e);
-	/* a peer may be at it, through a mapping of its own or by way of our progress thread; or a thread is
+	/* a peer may be at it, through a mapping of its own or by way of our progress thread; or a thread is,
+	 * beside the queues' locks
 	 */
 	if (e.object || r->kept.rdma || nic->beside)
 		nic->ops->mem_quiet(nic);
+	else
+		vip_queues_quiet(nic);
 	shrink(nic);
 	tell(nic);
 	return true;

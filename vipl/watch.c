@@ -109,6 +109,14 @@ void vip_watch_nic_remove(const uint32_t *word)
 	pthread_mutex_unlock(&nics_lock);
 }
 
+void vip_watch_mend(uint32_t *word)
+{
+	if (!ka_load_relaxed(word) || pthread_mutex_trylock(&nics_lock))
+		return;
+	ka_store_release(word, 0); /* it is not 0 only while that lock is held */
+	pthread_mutex_unlock(&nics_lock);
+}
+
 void vip_watch_wait(void)
 {
 	static const struct timespec moment = {.tv_nsec = 50000};

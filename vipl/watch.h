@@ -51,5 +51,7 @@ static inline void vip_watch_settle(void)
  */
 bool vip_watch_nic_add(struct ka_agent *agent, uint32_t *word);
 void vip_watch_nic_remove(const uint32_t *word);
+/* A peer can set the word, too, and would stop the others: back to what it should be. */
+void vip_watch_mend(uint32_t *word);
 
 #endif

@@ -86,7 +86,9 @@ void tpt_clear(struct tpt *t, uint32_t handle)
 {
 	uint32_t i = tpt_index(handle);
 
-	ka_store_release(&t->table[i].handle, 0);
+	/* who has kept a copy of the entry looks at seq alone */
+	set_begin(&t->table[i]);
+	set_end(&t->table[i], 0);
 	t->generation[i] = (uint16_t)(t->generation[i] % GENERATIONS + 1);
 	t->used--;
 	t->free[(t->head + KA_TPT_ENTRIES - 1 - t->used) % KA_TPT_ENTRIES] = (uint16_t)i;

@@ -132,6 +132,8 @@ enum emu_pulled emu_pull(struct emu_link *l, const struct emu_pull *p)
 		if (n == 0 || room == 0)
 			return n ? EMU_NO_TARGET : EMU_NO_SOURCE;
 		n = min64(n, room);
+		if (emu_down(l))
+			return EMU_PULL_LATER; /* whoever ends the connection waits for one piece */
 		if (left > last) {
 			n = min64(n, left - last);
 			r = pull_piece(l, p, from.seg->addr + from.off, (uint8_t *)own(to.seg->addr) + to.off,

@@ -184,4 +184,10 @@ enum emu_pulled emu_pull(struct emu_link *l, const struct emu_pull *p);
  */
 bool emu_take_held(struct emu_link *l, const struct emu_seg *seg, uint32_t nsegs, uint32_t *error);
 
+/* Is a message that lies in the sender's memory being taken?  Then it was put off (EMU_PULL_LATER). */
+static inline bool emu_put_off(const struct emu_link *l)
+{
+	return l->rx_msg.op && (l->rx_msg.status & EMU_WHERE) == EMU_IN_SENDER;
+}
+
 #endif

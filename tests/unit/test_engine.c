@@ -806,7 +806,7 @@ static void begin_revoking(void)
 /* What was read while its region went away, or the connection ended, does not count. */
 static void test_held_goes(void **state)
 {
-	struct emu_seg to = seg(1, 0, 60000);
+	struct emu_seg to = seg(1, 0, 60000), pieces[2] = {seg(1, 0, 2500), seg(1, 2500, 2500)};
 	struct emu_recv r;
 	bool moved;
 
@@ -859,11 +859,14 @@ static void test_held_goes(void **state)
 	assert_int_equal(send_from(0, 0, 5000), EMU_SENT_UNREAPED);
 	assert_true(take(&to, &r, &moved));
 	s[0].tpt[0].rights |= KA_R_DIRECT;
-	/* the sender takes everything back */
-	emu_post_recv(&s[1].l, &to, 1, false);
+	/* the sender takes everything back, and waits for one piece */
+	emu_post_recv(&s[1].l, pieces, 2, false);
 	assert_int_equal(send_from(0, 0, 5000), EMU_SENT_HELD);
 	while_copying = end_it;
-	assert_false(take(&to, &r, &moved));
+	copies = 0;
+	assert_true(emu_recv_look(&s[1].l));
+	assert_false(emu_recv_take(&s[1].l, pieces, 2, &r, &moved));
+	assert_int_equal(copies, 1);
 	while_copying = NULL;
 	copies = 0;
 	assert_false(take(&to, &r, &moved));

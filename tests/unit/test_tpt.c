@@ -114,6 +114,28 @@ static void test_being_changed(void **state)
 	assert_true(may(h, 1000, 1, 5, 0));
 }
 
+/* What was found is not looked for again, but holds no longer than the entry stays as it is. */
+static void test_kept(void **state)
+{
+	static const uint64_t idle[KA_TPT_ENTRIES / 64];
+	uint32_t h = enter(1000, 100, 5, 0), none = 0;
+	struct ka_tpt_entry kept = {0};
+
+	(void)state;
+	assert_false(ka_tpt_check_kept(table, idle, none, 0, 0, 5, 0, &kept));
+	assert_true(ka_tpt_check_kept(table, idle, h, 1000, 100, 5, 0, &kept));
+	assert_int_equal(kept.handle, h);
+	assert_true(ka_tpt_check_kept(table, idle, h, 1099, 1, 5, 0, &kept));
+	assert_false(ka_tpt_check_kept(table, idle, h, 1099, 2, 5, 0, &kept));
+	assert_false(ka_tpt_check_kept(table, idle, h, 999, 1, 5, 0, &kept));
+	assert_false(ka_tpt_check_kept(table, idle, h, 0, UINT64_MAX, 5, 0, &kept));
+	tpt_set(&tpt, h, 6, 0);
+	assert_false(ka_tpt_check_kept(table, idle, h, 1000, 1, 5, 0, &kept));
+	assert_true(ka_tpt_check_kept(table, idle, h, 1000, 1, 6, 0, &kept));
+	tpt_clear(&tpt, h);
+	assert_false(ka_tpt_check_kept(table, idle, h, 1000, 1, 6, 0, &kept));
+}
+
 static void test_stale(void **state)
 {
 	uint32_t h = enter(1000, 100, 5, 0), next = 0, i;
@@ -182,6 +204,7 @@ int main(void)
 		cmocka_unit_test_setup(test_rights_and_tag, setup),
 		cmocka_unit_test_setup(test_gone, setup),
 		cmocka_unit_test_setup(test_being_changed, setup),
+		cmocka_unit_test_setup(test_kept, setup),
 		cmocka_unit_test_setup(test_stale, setup),
 		cmocka_unit_test_setup(test_nonsense_handles, setup),
 		cmocka_unit_test_setup(test_exhaustion, setup),

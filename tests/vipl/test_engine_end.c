@@ -2,7 +2,7 @@
 /*
  * test_engine_end.c - VIPL_EMU_ENGINE=thread: what ends in the middle of a copy.
  * Memory is deregistered, the VI is disconnected and destroyed, the NIC is closed,
- * the peer or the agent is killed.
+ * the peer or the agent is killed; and a peer that takes nothing.
  */
 #include "tests/vipl/engine.h"
 
@@ -11,6 +11,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 #include <cmocka.h>
@@ -281,13 +282,112 @@ static void test_killed_agent(void **state)
 		run_pair(no_agent_server, no_agent_client, VIP_SERVICE_RELIABLE_DELIVERY, 30);
 }
 
+/* ---- a peer that is stopped, when all cells are used ---- */
+
+#define CELLS	  1024 /* messages of a connection that the peer has not taken yet */
+#define LARGE_ONE (66u << 10)
+#define REST_MS	  400u
+#define SLEEP_MS  (UNDER_TSAN || under_valgrind() ? 50u : 5u) /* it does not work longer before it sleeps */
+
+static void stopped_server(struct end *e)
+{
+	const uint8_t *last;
+	int ms;
+
+	end_open(e);
+	last = end_data(e) + LARGE_ONE - 1;
+	end_tell(e, (uint64_t)getpid());
+	end_tell(e, (uintptr_t)end_data(e));
+	end_tell(e, e->mem);
+	end_connect(e);
+	end_sync(e);
+	for (ms = 0; __atomic_load_n(last, __ATOMIC_ACQUIRE) != 3 && ms < PATIENCE_MS; ms++)
+		usleep(1000); /* the progress threads do it */
+	end_tell(e, *last);
+	end_sync(e);
+	end_close(e);
+}
+
+static void post_write(struct end *e, int i, uint32_t len, uint64_t to, VIP_MEM_HANDLE mem)
+{
+	VIP_DESCRIPTOR *d = end_fill(e, i, end_data(e) + (size_t)i * LARGE_ONE, len, e->mem);
+
+	d->DS[1] = d->DS[0];
+	d->DS[0].Remote.Data.AddressBits = to;
+	d->DS[0].Remote.Handle = mem;
+	d->CS.SegCount = 2;
+	d->CS.Control = VIP_CONTROL_OP_RDMAWRITE;
+	CHECK_EQ(VipPostSend(e->vi, d, e->mem), VIP_SUCCESS);
+}
+
+/* ms of the processor's time, and how often a thread has slept. */
+static void used(uint64_t *ms, uint64_t *sleeps)
+{
+	struct rusage u;
+
+	CHECK_EQ(getrusage(RUSAGE_SELF, &u), 0);
+	*ms = (uint64_t)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) * 1000 +
+	      (uint64_t)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1000;
+	*sleeps = (uint64_t)u.ru_nvcsw;
+}
+
+/*
+ * The last write waits for a cell.  Meanwhile it is the progress thread's, which looks now and then and
+ * sleeps in between; the engine's own has nothing to do.
+ */
+static void waiting_client(struct end *e)
+{
+	VIP_MEM_HANDLE mem;
+	uint64_t to, ms[2], sleeps[2];
+	VIP_RETURN r;
+	pid_t pid;
+	int i;
+
+	end_open(e);
+	pid = (pid_t)end_hear(e);
+	to = end_hear(e);
+	mem = (VIP_MEM_HANDLE)end_hear(e);
+	end_connect(e);
+	end_sync(e);
+	CHECK_EQ(kill(pid, SIGSTOP), 0);
+	usleep(50000); /* all its threads have stopped */
+	for (i = 0; i < CELLS - 2; i++) {
+		post_write(e, 0, 8, to, mem);
+		end_sent(e, &r);
+		CHECK_EQ(r, VIP_SUCCESS);
+	}
+	for (i = 1; i <= 3; i++) {
+		memset(end_data(e) + (size_t)i * LARGE_ONE, i, LARGE_ONE);
+		post_write(e, i, LARGE_ONE, to, mem);
+	}
+	usleep(100000);
+	used(&ms[0], &sleeps[0]);
+	usleep(REST_MS * 1000);
+	used(&ms[1], &sleeps[1]);
+	CHECK_EQ(kill(pid, SIGCONT), 0);
+	CHECK_EQ(end_hear(e), 3);
+	for (i = 1; i <= 3; i++) {
+		end_sent(e, &r);
+		CHECK_EQ(r, VIP_SUCCESS);
+	}
+	CHECK(ms[1] - ms[0] < SLEEP_MS * (1 + sleeps[1] - sleeps[0]));
+	end_sync(e);
+	end_close(e);
+}
+
+static void test_no_cell(void **state)
+{
+	(void)state;
+	run_pair(stopped_server, waiting_client, VIP_SERVICE_RELIABLE_DELIVERY, 30);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_killed_agent), /* not last: the next agent removes what it left */
 		cmocka_unit_test(test_source),	     cmocka_unit_test(test_target),
 		cmocka_unit_test(test_disconnect),   cmocka_unit_test(test_close),
-		cmocka_unit_test(test_killed_peer),
+		cmocka_unit_test(test_killed_peer),  cmocka_unit_test(test_no_cell),
 	};
 
 	choose_engine();

@@ -291,6 +291,101 @@ static void test_receiver_dies(void **state)
 	}
 }
 
+/* ---- while memory of the sender's goes away, nothing is pulled ---- */
+
+#define TIMES 6
+
+/* The word that says so is the NIC handle's last; here of both ends, to which this one writes as any peer
+ * may. */
+static void set_revoking(uint32_t value)
+{
+	FILE *f = fopen("/proc/self/maps", "r");
+	unsigned long start;
+	char line[512];
+	int n = 0;
+
+	CHECK(f != NULL);
+	while (fgets(line, sizeof(line), f)) {
+		if (!strstr(line, "vipl-wake"))
+			continue;
+		CHECK_EQ(sscanf(line, "%lx-", &start), 1);
+		__atomic_store_n((uint32_t *)(start + 4095 * 64), value, __ATOMIC_SEQ_CST); /* NOLINT */
+		n++;
+	}
+	fclose(f);
+	CHECK_EQ(n, 2);
+}
+
+static void late_sender(struct end *e)
+{
+	VIP_RETURN r;
+	int i;
+
+	setenv("VIPL_EMU_WINDOW", "pull", 1);
+	end_open(e);
+	end_connect(e);
+	for (i = 0; i <= TIMES + 1; i++) {
+		end_sync(e);
+		end_post_send(e, 0, end_data(e), 100000);
+		end_sync(e);
+		if (i > 0 && i <= TIMES)
+			end_sync(e); /* a sender that polls would have the receiver look */
+		end_sent(e, &r);
+		CHECK_EQ(r, VIP_SUCCESS);
+	}
+	end_sync(e);
+	end_close(e);
+}
+
+/* Looks once, and then makes no call. */
+static unsigned int look_once(struct end *e)
+{
+	const VIP_DESCRIPTOR *d = end_desc(e, 0);
+	VIP_DESCRIPTOR *out;
+	unsigned int ms;
+
+	CHECK_EQ(VipRecvDone(e->vi, &out), VIP_NOT_DONE);
+	set_revoking(0);
+	for (ms = 0;
+	     !(__atomic_load_n(&d->CS.Status, __ATOMIC_ACQUIRE) & VIP_STATUS_DONE) && ms < PATIENCE_MS; ms++)
+		usleep(1000);
+	return ms;
+}
+
+static void late_receiver(struct end *e)
+{
+	unsigned int ms = 0;
+	VIP_RETURN r;
+	int i;
+
+	setenv("VIPL_EMU_WINDOW", "pull", 1);
+	end_open(e);
+	for (i = 0; i <= TIMES + 1; i++) {
+		end_post_recv(e, 0, end_data(e), 100000);
+		if (i == 0)
+			end_connect(e);
+		set_revoking(i > 0); /* with the first message it finds out that it can pull */
+		end_sync(e);
+		end_sync(e); /* it was sent */
+		if (i > 0 && i <= TIMES) {
+			ms += look_once(e);
+			end_sync(e);
+		}
+		end_recv(e, &r); /* the last time it stays so: the sender itself takes the word back */
+		CHECK_EQ(r, VIP_SUCCESS);
+	}
+	printf("pulled %u ms after it could be, on average\n", ms / TIMES);
+	CHECK(ms < TIMES * 150); /* not when the progress thread's second is over */
+	end_sync(e);
+	end_close(e);
+}
+
+static void test_put_off(void **state)
+{
+	(void)state;
+	run_pair(late_receiver, late_sender, VIP_SERVICE_RELIABLE_DELIVERY, 20);
+}
+
 static void wrong_child(void)
 {
 	VIP_NIC_HANDLE nic;
@@ -314,6 +409,7 @@ int main(void)
 		cmocka_unit_test(test_source_goes),
 		cmocka_unit_test(test_dies),
 		cmocka_unit_test(test_receiver_dies),
+		cmocka_unit_test(test_put_off),
 		cmocka_unit_test(test_wrong),
 		/* last: the agent that it starts has no capability, which should not serve others */
 		cmocka_unit_test(test_refused),
