@@ -193,7 +193,7 @@ bool emu_take_held(struct emu_link *l, const struct emu_seg *seg, uint32_t nsegs
 		break;
 	case EMU_NO_SOURCE:
 		*error = VIP_STATUS_PARTIAL_ERROR;
-		ka_store_relaxed(&d->rx.lost, l->rx_next + 1);
+		ka_store_relaxed(&d->lost[l->rx_next % EMU_DEPTH], l->rx_next + 1);
 		break;
 	case EMU_NO_TARGET:
 		l->rx_ok = false;

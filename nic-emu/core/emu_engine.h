@@ -235,10 +235,10 @@ static inline uint64_t emu_failed(const struct emu_link *l, uint32_t *error)
 	return n;
 }
 
-/* The last message whose source the peer did not find any more, + 1; 0: none. */
-static inline uint64_t emu_lost(const struct emu_link *l)
+/* Did the peer not find the source of the message any more up to which it has reaped @reap? */
+static inline bool emu_lost(const struct emu_link *l, uint64_t reap)
 {
-	return ka_load_relaxed(&l->region->to[1 - l->side].rx.lost);
+	return reap && ka_load_relaxed(&l->region->to[1 - l->side].lost[(reap - 1) % EMU_DEPTH]) == reap;
 }
 
 /* Does the peer still need the source of a message that was sent? */
