@@ -70,6 +70,7 @@ struct emu_link {
 	const uint32_t *peer_revoking; /* the peer's does: it looks for itself */
 	const uint64_t *own_idle;      /* ka_idle(): not the peer's to write; and ... */
 	const uint64_t *peer_idle;     /* ... as the peer says */
+	const uint32_t *peer_keeps;    /* and how often: struct ka_cache */
 	const bool *tx_careful;	       /* whoever works on this half touches own memory with care */
 	const bool *rx_careful;
 	uint32_t side; /* own: 0 or 1 */
