@@ -256,8 +256,11 @@ struct ka_cache {
 	uint64_t idle[KA_TPT_ENTRIES / 64]; /* ka_idle() */
 	struct ka_cache_counts n;	    /* for show */
 	uint8_t pad[4096 - KA_TPT_ENTRIES / 8 - sizeof(struct ka_cache_counts)];
+	uint32_t keeps[KA_TPT_ENTRIES]; /* how often the region with an index came in: its handle stays */
 };
-_Static_assert(sizeof(struct ka_cache) == 4096 && offsetof(struct ka_cache, n) % 64 == 0, "a page");
+_Static_assert(offsetof(struct ka_cache, keeps) == 4096 && offsetof(struct ka_cache, n) % 64 == 0 &&
+		       sizeof(struct ka_cache) % 4096 == 0,
+	       "pages");
 
 #define KA_WAKE_BYTES (KA_WAKE_WORDS * KA_WAKE_STRIDE + sizeof(struct ka_cache))
 

@@ -149,6 +149,7 @@ static int attach(struct vip_vi *vi, const struct ka_conn_info *info, const int 
 	e->l.peer_revoking = &e->peer_wake[KA_WAKE_REVOKING].word;
 	e->l.own_idle = vi->nic->idle;
 	e->l.peer_idle = ka_cache_of(e->peer_wake)->idle;
+	e->l.peer_keeps = ka_cache_of(e->peer_wake)->keeps;
 	e->l.tx_careful = &vi->q[VIP_SQ].careful;
 	e->l.rx_careful = &vi->q[VIP_RQ].careful;
 	e->l.side = info->side;

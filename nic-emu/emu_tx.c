@@ -440,7 +440,7 @@ static uint32_t settled(struct emu_vi *e, uint64_t n)
 		return status;
 	if (d->reap != EMU_NO_REAP && emu_reaped(&e->l) >= d->reap &&
 	    (!e->wire || e->wire->taken >= d->frame)) {
-		if (d->reap && emu_lost(&e->l) == d->reap) {
+		if (emu_lost(&e->l, d->reap)) {
 			emu_local_error(e, d, VIP_STATUS_PROTECTION_ERROR | VIP_STATUS_PARTIAL_ERROR);
 			return d->status;
 		}

@@ -26,12 +26,15 @@ static void set_idle(struct vip_nic *nic, uint32_t handle, bool idle)
 {
 	uint32_t i = handle % KA_TPT_ENTRIES;
 	uint64_t bit = 1ull << i % 64, word = nic->idle[i / 64];
+	struct ka_cache *told = nic->ops->cache(nic);
 
 	word = idle ? word | bit : word & ~bit;
 	ka_store_release(&nic->idle[i / 64], word);
 	/* the next look at it, the peers' or our own threads', comes after this, or who has looked is waited
 	 * for */
-	__atomic_exchange_n(&nic->ops->cache(nic)->idle[i / 64], word, __ATOMIC_SEQ_CST);
+	if (idle)
+		ka_store_relaxed(&told->keeps[i], told->keeps[i] + 1);
+	__atomic_exchange_n(&told->idle[i / 64], word, __ATOMIC_SEQ_CST);
 }
 
 static void tell(struct vip_nic *nic)

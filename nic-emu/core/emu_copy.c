@@ -48,8 +48,13 @@ enum emu_sent emu_fill(struct emu_link *l, uint8_t *to, uint64_t n)
 	return EMU_SENT;
 }
 
-/* Is all of the source still registered, and the connection up?  Asked before and after. */
-static enum emu_pulled source_look(const struct emu_link *l, const struct emu_pull *p)
+/*
+ * Is all of the source still registered, and the connection up?  Asked before
+ * and after; @keeps: of each segment, how often its region was deregistered and
+ * kept.  With the registration cache it may be registered again by then.
+ */
+static enum emu_pulled source_look(const struct emu_link *l, const struct emu_pull *p,
+				   uint32_t keeps[EMU_HELD_SEGS], bool after)
 {
 	struct ka_tpt_entry e;
 	uint32_t i;
@@ -58,6 +63,11 @@ static enum emu_pulled source_look(const struct emu_link *l, const struct emu_pu
 	if (emu_down(l) || ka_load_acquire(l->peer_revoking))
 		return EMU_PULL_LATER;
 	for (i = 0; i < p->nfrom; i++) {
+		uint32_t n = ka_load_acquire(&l->peer_keeps[p->from[i].handle % KA_TPT_ENTRIES]);
+
+		if (after && n != keeps[i])
+			return EMU_NO_SOURCE;
+		keeps[i] = n;
 		if (!ka_tpt_check(l->peer_tpt, l->peer_idle, p->from[i].handle, p->from[i].addr,
 				  p->from[i].len, l->peer_tag, p->from_rights, &e))
 			return EMU_NO_SOURCE;
@@ -123,7 +133,8 @@ enum emu_pulled emu_pull(struct emu_link *l, const struct emu_pull *p)
 {
 	struct at from = {p->from, p->from + p->nfrom, 0}, to = {p->to, p->to + p->nto, 0};
 	uint64_t last = p->last_word_last ? last_word(p->to->addr, p->total) : 0, left = p->total, n, room;
-	enum emu_pulled r = source_look(l, p);
+	uint32_t keeps[EMU_HELD_SEGS];
+	enum emu_pulled r = source_look(l, p, keeps, false);
 	uint8_t word[8];
 
 	while (left && r == EMU_PULLED) {
@@ -146,7 +157,7 @@ enum emu_pulled emu_pull(struct emu_link *l, const struct emu_pull *p)
 		left -= n;
 	}
 	if (r == EMU_PULLED)
-		r = source_look(l, p);
+		r = source_look(l, p, keeps, true);
 	return r == EMU_PULLED ? put_last_word(l, p, word, last) : r;
 }
 
@@ -193,7 +204,7 @@ bool emu_take_held(struct emu_link *l, const struct emu_seg *seg, uint32_t nsegs
 		break;
 	case EMU_NO_SOURCE:
 		*error = VIP_STATUS_PARTIAL_ERROR;
-		ka_store_relaxed(&d->rx.lost, l->rx_next + 1);
+		ka_store_relaxed(&d->lost[l->rx_next % EMU_DEPTH], l->rx_next + 1);
 		break;
 	case EMU_NO_TARGET:
 		l->rx_ok = false;

@@ -70,6 +70,7 @@ struct emu_link {
 	const uint32_t *peer_revoking; /* the peer's does: it looks for itself */
 	const uint64_t *own_idle;      /* ka_idle(): not the peer's to write; and ... */
 	const uint64_t *peer_idle;     /* ... as the peer says */
+	const uint32_t *peer_keeps;    /* and how often: struct ka_cache */
 	const bool *tx_careful;	       /* whoever works on this half touches own memory with care */
 	const bool *rx_careful;
 	uint32_t side; /* own: 0 or 1 */
@@ -235,10 +236,10 @@ static inline uint64_t emu_failed(const struct emu_link *l, uint32_t *error)
 	return n;
 }
 
-/* The last message whose source the peer did not find any more, + 1; 0: none. */
-static inline uint64_t emu_lost(const struct emu_link *l)
+/* Did the peer not find the source of the message any more up to which it has reaped @reap? */
+static inline bool emu_lost(const struct emu_link *l, uint64_t reap)
 {
-	return ka_load_relaxed(&l->region->to[1 - l->side].rx.lost);
+	return reap && ka_load_relaxed(&l->region->to[1 - l->side].lost[(reap - 1) % EMU_DEPTH]) == reap;
 }
 
 /* Does the peer still need the source of a message that was sent? */

@@ -160,7 +160,7 @@ enum emu_sent emu_fill(struct emu_link *l, uint8_t *to, uint64_t n);
 struct emu_pull {
 	const struct emu_seg *from; /* as long as all of @to that is used */
 	const struct emu_seg *to;
-	uint32_t nfrom, nto;
+	uint32_t nfrom, nto; /* no more than EMU_HELD_SEGS; any number */
 	uint32_t from_rights, to_rights;
 	struct ka_tpt_entry *kept; /* tx_own or rx_own */
 	uint64_t total;

@@ -108,8 +108,7 @@ struct emu_dir {
 		uint64_t failed;    /* number + 1 of the first message that the receiver could not take ... */
 		uint32_t error;	    /* ... and why: VIP_STATUS_REMOTE_DESC_ERROR or ..RDMA_PROT_ERROR */
 		uint32_t pulls;	    /* the receiver can read the sender's memory */
-		uint64_t lost;	    /* number + 1 of the last message whose source was not there any more */
-		uint8_t pad[24];
+		uint8_t pad[32];
 	} rx;
 	struct {		/* a line that the receiver changes with each message, and ... */
 		uint64_t taken; /* ... the sender has not read since, when it looks how far away that is */
@@ -118,6 +117,8 @@ struct emu_dir {
 	struct emu_post post[EMU_DEPTH];
 	struct emu_cell cell[EMU_DEPTH];
 	struct emu_seg more[EMU_DEPTH][256]; /* segments from EMU_POST_SEGS on */
+	uint64_t lost[EMU_DEPTH]; /* by the receiver: number + 1 of a message whose source was not there any
+				     more */
 	uint8_t land[EMU_LAND];
 };
 

@@ -46,6 +46,7 @@ static uint64_t alive;
 static unsigned int with_care, settled;
 static uint32_t revoking[2];
 static uint64_t idle[2][KA_TPT_ENTRIES / 64], told[2][KA_TPT_ENTRIES / 64]; /* and what the peer sees */
+static uint32_t keeps[2][KA_TPT_ENTRIES];				    /* as each says */
 static bool careful[2];
 
 static bool get(struct emu_link *l, const struct emu_seg *from, uint64_t off, void *to, uint64_t n)
@@ -140,6 +141,7 @@ static int setup(void **state)
 					   .peer_revoking = &revoking[1 - i],
 					   .own_idle = idle[i],
 					   .peer_idle = told[1 - i],
+					   .peer_keeps = keeps[1 - i],
 					   .tx_careful = &careful[i],
 					   .rx_careful = &careful[i],
 					   .side = (uint32_t)i,
@@ -793,6 +795,12 @@ static void take_out(void)
 	s[0].tpt[0].tag = 0;
 }
 
+/* Into the registration cache, and out of it. */
+static void keep_and_take(void)
+{
+	keeps[0][0]++;
+}
+
 static void end_it(void)
 {
 	emu_set_down(&s[0].l, KA_DOWN_DISCONNECT);
@@ -818,7 +826,7 @@ static void test_held_goes(void **state)
 	peer_alive = 100;
 	assert_true(take(&to, &r, &moved));
 	assert_int_equal(r.status & VIP_STATUS_ERROR_MASK, VIP_STATUS_PARTIAL_ERROR);
-	assert_int_equal(emu_lost(&s[0].l), s[0].l.tx_next);
+	assert_true(emu_lost(&s[0].l, s[0].l.tx_next));
 	assert_int_equal(region->to[1].rx.failed, 0);
 	peer_alive = BUF;
 	emu_post_recv(&s[1].l, &to, 1, false);
@@ -826,8 +834,19 @@ static void test_held_goes(void **state)
 	while_copying = take_out;
 	assert_true(take(&to, &r, &moved));
 	assert_int_equal(r.status & VIP_STATUS_ERROR_MASK, VIP_STATUS_PARTIAL_ERROR);
-	assert_int_equal(emu_lost(&s[0].l), s[0].l.tx_next);
+	assert_true(emu_lost(&s[0].l, s[0].l.tx_next));
+	/* also that the sender has not heard of yet */
+	assert_true(emu_lost(&s[0].l, s[0].l.tx_next - 1));
+	assert_false(emu_lost(&s[0].l, 0));
 	s[0].tpt[0].tag = TAG;
+	/* the handle is valid again, but not for this message */
+	emu_post_recv(&s[1].l, &to, 1, false);
+	assert_int_equal(send_from(0, 0, 5000), EMU_SENT_HELD);
+	while_copying = keep_and_take;
+	assert_true(take(&to, &r, &moved));
+	assert_int_equal(r.status & VIP_STATUS_ERROR_MASK, VIP_STATUS_PARTIAL_ERROR);
+	assert_true(emu_lost(&s[0].l, s[0].l.tx_next));
+	while_copying = take_out;
 	/* the last word of a write, which a program may watch, is not written then */
 	assert_int_equal(write_from(0, 0, 64, (uintptr_t)buf(1), false), EMU_SENT_HELD);
 	memset(buf(0), 0x77, 64);

@@ -197,6 +197,74 @@ static void test_source_goes(void **state)
 	run_pair(losing_receiver, losing_sender, VIP_SERVICE_UNRELIABLE, 60);
 }
 
+/* Two sources go before the sender looks at its queue: both sends are in error, the one between them is not.
+ */
+static void twice_losing_sender(struct end *e)
+{
+	VIP_RETURN r;
+	int i;
+
+	setenv("VIPL_EMU_WINDOW", "pull", 1);
+	end_open(e);
+	end_connect(e);
+	for (i = 0; i < 4; i++) { /* with the first the receiver finds out that it can */
+		uint8_t *p = map_aligned(LARGE, PAGE);
+		VIP_MEM_HANDLE mem;
+
+		CHECK_EQ(VipRegisterMem(e->nic, p, LARGE, NULL, &mem), VIP_SUCCESS);
+		if (i < 2)
+			end_sync(e);
+		CHECK_EQ(VipPostSend(e->vi, end_fill(e, i, p, LARGE, mem), e->mem), VIP_SUCCESS);
+		if (i == 0)
+			end_sent(e, &r);
+		else if (i != 2)
+			CHECK_EQ(VipDeregisterMem(e->nic, p, mem), VIP_SUCCESS);
+	}
+	end_sync(e);
+	end_sync(e); /* all were received */
+	for (i = 1; i < 4; i++) {
+		uint64_t want = end_hear(e);
+
+		CHECK(end_sent(e, &r) == end_desc(e, i));
+		CHECK_EQ(r, want);
+	}
+	end_sync(e);
+	end_close(e);
+}
+
+static void twice_receiver(struct end *e)
+{
+	VIP_RETURN r, got[4];
+	int i;
+
+	setenv("VIPL_EMU_WINDOW", "pull", 1);
+	end_open(e);
+	for (i = 0; i < 4; i++)
+		end_post_recv(e, i, end_data(e), LARGE);
+	end_connect(e);
+	end_sync(e);
+	end_recv(e, &r);
+	CHECK_EQ(r, VIP_SUCCESS);
+	end_sync(e);
+	end_sync(e); /* the sources have gone */
+	for (i = 1; i < 4; i++) {
+		CHECK(end_recv(e, &r) == end_desc(e, i));
+		CHECK(i != 2 || r == VIP_SUCCESS);
+		got[i] = r;
+	}
+	end_sync(e);
+	for (i = 1; i < 4; i++)
+		end_tell(e, got[i]);
+	end_sync(e);
+	end_close(e);
+}
+
+static void test_two_sources_go(void **state)
+{
+	(void)state;
+	run_pair(twice_receiver, twice_losing_sender, VIP_SERVICE_UNRELIABLE, 20);
+}
+
 /* Somebody dies in the middle: the other end has an error, and is told that the connection is lost. */
 static void dying_sender(struct end *e)
 {
@@ -411,6 +479,7 @@ int main(void)
 		cmocka_unit_test(test_source_goes),
 		cmocka_unit_test(test_dies),
 		cmocka_unit_test(test_receiver_dies),
+		cmocka_unit_test(test_two_sources_go),
 		cmocka_unit_test(test_put_off),
 		cmocka_unit_test(test_wrong),
 		/* last: the agent that it starts has no capability, which should not serve others */
