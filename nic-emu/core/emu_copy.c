@@ -156,8 +156,13 @@ enum emu_pulled emu_pull(struct emu_link *l, const struct emu_pull *p)
 		to.off += n;
 		left -= n;
 	}
-	if (r == EMU_PULLED)
-		r = source_look(l, p, keeps, true);
+	/* also where the target seems to be to blame: the source may have gone, and other memory be there */
+	if (r == EMU_PULLED || r == EMU_NO_TARGET) {
+		enum emu_pulled source = source_look(l, p, keeps, true);
+
+		if (source != EMU_PULLED)
+			r = source;
+	}
 	return r == EMU_PULLED ? put_last_word(l, p, word, last) : r;
 }
 
