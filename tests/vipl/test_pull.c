@@ -109,7 +109,7 @@ static void test_pulled(void **state)
 
 	(void)state;
 	refused = false;
-	for (i = 0; i < 3; i++) {
+	for (i = watch_works() ? 0 : 1; i < 3; i++) {
 		window = windows[i];
 		for (level = VIP_SERVICE_UNRELIABLE; level <= VIP_SERVICE_RELIABLE_DELIVERY; level <<= 1)
 			run_pair(pulling_receiver, pulled_sender, level, 20);
@@ -451,6 +451,8 @@ static void late_receiver(struct end *e)
 static void test_put_off(void **state)
 {
 	(void)state;
+	if (!watch_works()) /* only what is watched may be left to the receiver */
+		skip();
 	run_pair(late_receiver, late_sender, VIP_SERVICE_RELIABLE_DELIVERY, 20);
 }
 
