@@ -214,7 +214,7 @@ static void lose_peer(struct emu_vi *e)
 	emu_alarm_peer(e);
 }
 
-static enum emu_copied pull_all(struct emu_vi *e, const struct emu_copy *c)
+static enum emu_copied pull_once(struct emu_vi *e, const struct emu_copy *c)
 {
 	long got = pull(e, c->to, c->from, c->n);
 	uint64_t at, end = c->from + c->n;
@@ -232,6 +232,14 @@ static enum emu_copied pull_all(struct emu_vi *e, const struct emu_copy *c)
 		return EMU_OWN_GONE;
 	lose_peer(e);
 	return EMU_PEER_GONE;
+}
+
+/* A source that goes away and comes again between the two looks is not the own memory's fault. */
+static enum emu_copied pull_all(struct emu_vi *e, const struct emu_copy *c)
+{
+	enum emu_copied r = pull_once(e, c);
+
+	return r == EMU_OWN_GONE ? pull_once(e, c) : r;
 }
 
 /*
