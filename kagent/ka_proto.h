@@ -23,7 +23,7 @@
 #include "ka_types.h"
 
 #define KA_MAGIC   0x6b61736fu
-#define KA_VERSION 4u
+#define KA_VERSION 5u
 
 /* Limits that the agent keeps and the NIC advertises. */
 #define KA_MAX_CLIENTS	   512u	 /* processes */
