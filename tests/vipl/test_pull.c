@@ -262,6 +262,8 @@ static void twice_receiver(struct end *e)
 static void test_two_sources_go(void **state)
 {
 	(void)state;
+	if (!watch_works()) /* only what is watched may be left to the receiver */
+		skip();
 	run_pair(twice_receiver, twice_losing_sender, VIP_SERVICE_UNRELIABLE, 20);
 }
 
