@@ -58,11 +58,12 @@ static int query(struct vma_look *l, uint64_t addr, bool named, struct vma *v)
 {
 	struct procmap q = {.size = sizeof(q), .query_flags = QUERY_COVERING_OR_NEXT, .query_addr = addr};
 
+	l->name[0] = '\0';
 	if (named) {
+		memset(l->name, 0, sizeof(l->name)); /* valgrind does not know who writes there */
 		q.vma_name_addr = (uintptr_t)l->name;
 		q.vma_name_size = sizeof(l->name);
 	}
-	l->name[0] = '\0';
 	if (ioctl(l->fd, QUERY, &q) != 0)
 		/* A path that is too long to be told says no less than none. */
 		return named && errno == ENAMETOOLONG ? query(l, addr, false, v) : -errno;
