@@ -268,6 +268,12 @@ void set_level(const char *level)
 		unsetenv("VIPL_LOCK_LEVEL");
 }
 
+void not_for_ever(void)
+{
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	alarm(60 + PATIENCE_MS / 1000);
+}
+
 void run_child(const char *level, void (*fn)(void))
 {
 	int status;
@@ -276,8 +282,7 @@ void run_child(const char *level, void (*fn)(void))
 	fflush(NULL);
 	pid = fork();
 	if (pid == 0) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		alarm(60 + PATIENCE_MS / 1000);
+		not_for_ever();
 		set_level(level);
 		fn();
 		exit(0);

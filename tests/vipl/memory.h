@@ -96,6 +96,8 @@ uint8_t *map_aligned(size_t n, size_t align);
 bool write_text(const char *path, const char *text);
 long read_number(const char *path);
 
+/* In a child: it ends with its parent, and after some time in any case. */
+void not_for_ever(void);
 /* Run @fn in a child with this VIPL_LOCK_LEVEL, NULL: none; skips the cmocka test when the child does. */
 void run_child(const char *level, void (*fn)(void));
 /* VIPL_LOCK_LEVEL of this process. */

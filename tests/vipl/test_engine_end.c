@@ -197,6 +197,7 @@ static void killed_server(struct end *e)
 	if (pid == 0) {
 		struct place at;
 
+		not_for_ever();
 		end_open(e);
 		at = make_place(e, to_segment);
 		post_place(e, 1, 0, at, LARGE);
