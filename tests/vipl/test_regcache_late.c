@@ -144,9 +144,10 @@ static void sending(struct end *e)
 static void test_late(void **state)
 {
 	(void)state;
-	if (UNDER_TSAN) {
-		print_message("SKIP: ThreadSanitizer's run time chooses when a signal comes: never in the "
-			      "middle of a copy\n");
+	if (UNDER_TSAN || under_valgrind()) {
+		print_message("SKIP: the run time of %s chooses when a signal comes: never in the middle of "
+			      "a copy\n",
+			      UNDER_TSAN ? "ThreadSanitizer" : "valgrind");
 		skip();
 	}
 	run_pair(deregistering, sending, VIP_SERVICE_UNRELIABLE, 60);
