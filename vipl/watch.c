@@ -19,6 +19,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -302,6 +303,17 @@ static struct uffdio_range widened(uint64_t start, uint64_t length)
 	return (struct uffdio_range){from, to - from};
 }
 
+/*
+ * For that, the kernel has the same code; and beside it may lie what the watching
+ * thread itself unmaps, which would then wait for itself.
+ */
+static bool nothing_at(uint64_t start)
+{
+	unsigned char in_memory;
+
+	return mincore((void *)start, 1, &in_memory) != 0; /* NOLINT(performance-no-int-to-ptr) */
+}
+
 bool vip_watch_add(uint64_t start, uint64_t length)
 {
 	struct uffdio_register r = {.range = {start, length}, .mode = UFFDIO_REGISTER_MODE_WP};
@@ -312,8 +324,10 @@ bool vip_watch_add(uint64_t start, uint64_t length)
 		return true;
 	if (errno == EBUSY) /* the program watches it itself */
 		shared = true;
+	if (errno != EINVAL || nothing_at(start))
+		return false;
 	r.range = widened(start, length);
-	return errno == EINVAL && ioctl(uffd, UFFDIO_REGISTER, &r) == 0;
+	return ioctl(uffd, UFFDIO_REGISTER, &r) == 0;
 }
 
 void vip_watch_remove(uint64_t start, uint64_t length)

@@ -345,6 +345,18 @@ bool under_valgrind(void)
 	return preload && strstr(preload, "vgpreload");
 }
 
+const char *no_threads_in_child(void)
+{
+	if (UNDER_TSAN)
+		return "ThreadSanitizer's run time cannot start a thread in the child of a process with "
+		       "threads";
+	if (UNDER_ASAN)
+		return "AddressSanitizer's run time takes no lock of its allocator at fork: in the child of "
+		       "a "
+		       "process with threads it may be held for ever";
+	return NULL;
+}
+
 uint32_t fewer(uint32_t n, uint32_t less, const char *what)
 {
 	const char *slow = UNDER_TSAN	      ? "ThreadSanitizer"

@@ -16,7 +16,6 @@
 
 #define SKIPPED 77 /* exit status of a child that cannot check here, and has said why */
 
-/* ThreadSanitizer's run time cannot start a thread in the child of a process with threads. */
 #if defined(__SANITIZE_THREAD__)
 #define UNDER_TSAN 1
 #elif defined(__has_feature)
@@ -38,6 +37,9 @@
 #ifndef UNDER_ASAN
 #define UNDER_ASAN 0
 #endif
+
+/* Why the child of a process with threads cannot open a NIC, which starts threads; or NULL. */
+const char *no_threads_in_child(void);
 
 /* Of /proc/self/status, KiB. */
 struct held {

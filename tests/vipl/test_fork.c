@@ -506,9 +506,8 @@ static const char *obstacle(bool pinned)
 	struct rlimit lim;
 
 	assert_int_equal(getrlimit(RLIMIT_MEMLOCK, &lim), 0);
-	if (UNDER_TSAN)
-		return "ThreadSanitizer's run time cannot start a thread in the child of a process with "
-		       "threads";
+	if (no_threads_in_child())
+		return no_threads_in_child();
 	if (pinned && under_valgrind())
 		return "valgrind does not know that a child has not its parent's rings";
 	if (pinned && !unlimited() && lim.rlim_cur < 8 * BLOCK)

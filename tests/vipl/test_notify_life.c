@@ -38,7 +38,7 @@ static void on_fork(VIP_PVOID c, VIP_NIC_HANDLE nic, VIP_VI_HANDLE vi, VIP_DESCR
 		await(&n, 1);
 		CHECK_EQ(VipCloseNic(own.nic), VIP_SUCCESS);
 		/* they would miss what the child has lost: the first thread's stack */
-		if (UNDER_ASAN || under_valgrind())
+		if (under_valgrind())
 			_exit(0);
 		return; /* the child's only thread ends here, and so the child */
 	}
@@ -56,9 +56,8 @@ static void test_fork(void **state)
 	struct world w;
 
 	(void)state;
-	if (UNDER_TSAN) {
-		fprintf(stderr,
-			"not tried: fork, for under ThreadSanitizer the child cannot start a thread\n");
+	if (no_threads_in_child()) {
+		print_message("SKIP: %s\n", no_threads_in_child());
 		skip();
 	}
 	w = open_world();
