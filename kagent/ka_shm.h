@@ -21,6 +21,18 @@
 #include "include/lmm.h"
 #include "ka_types.h"
 
+/* ---- what each NIC takes ---- */
+
+#define KA_DEPTH    1024u /* descriptors of one queue: MaxDescriptorsPerQueue */
+#define KA_MAX_SEGS 252u  /* data segments of a descriptor: MaxSegmentsPerDesc */
+
+/* A data segment, or the address segment of an RDMA operation: registered memory. */
+struct ka_seg {
+	uint64_t addr;
+	uint32_t handle;
+	uint32_t len; /* bytes */
+};
+
 /* ---- the TPT ---- */
 
 #define KA_TPT_ENTRIES 4096u /* registrations of one NIC handle: MaxRegisterRegions */

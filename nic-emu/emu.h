@@ -3,7 +3,7 @@
  * emu.h - the software NIC in a process: what its files share.
  *
  *   emu_nic.c   the NIC handle: tables, attributes
- *   emu_wake.c  wake words and news
+ *   emu_wake.c  waking progress threads
  *   emu_progress.c  the thread that works while the consumer does not
  *   emu_peer.c  the tables of the NIC handles at the other end
  *   emu_conn.c  connections, by way of the agent
@@ -23,6 +23,7 @@
 #include "nic-emu/core/emu_engine.h"
 #include "nic-emu/core/emu_wire.h"
 #include "vipl/internal.h"
+#include "vipl/request.h"
 
 #define EMU_MAPS  16u /* objects of the peer that a connection keeps mapped */
 #define EMU_READS 16u /* RDMA reads of one end that the other one has not answered yet */
@@ -41,21 +42,9 @@ struct emu_map {
 	uint64_t used; /* number of the last message that used it, from 1 */
 };
 
-/* A descriptor, copied: it is the consumer's memory, each field of which is read once. */
-struct emu_request {
-	struct emu_seg seg[EMU_MAX_SEGS];
-	struct emu_seg target; /* RDMA: the peer's memory */
-	uint32_t nsegs;
-	uint32_t op;	/* VIP_CONTROL_OP_* */
-	uint64_t total; /* bytes */
-	uint16_t control;
-	uint32_t imm;
-	uint32_t error; /* VIP_STATUS_*_ERROR, or 0 */
-};
-
-/* The same of the common kind. */
+/* A descriptor of the common kind, copied (vipl/request.h: any). */
 struct emu_plain {
-	struct emu_seg seg;
+	struct ka_seg seg;
 	uint32_t imm_flag; /* VIP_STATUS_IMMEDIATE or 0 */
 	uint32_t imm;
 	uint32_t length; /* as the control segment says */
@@ -64,7 +53,7 @@ struct emu_plain {
 /* A posted receive as it went into the ring, which the peer could write: it is not read back. */
 struct emu_posted {
 	uint32_t nsegs; /* more than EMU_POST_SEGS: they are only in the descriptor */
-	struct emu_seg seg[EMU_POST_SEGS];
+	struct ka_seg seg[EMU_POST_SEGS];
 };
 
 /* What became of a send queue's descriptor that was started. */
@@ -81,7 +70,7 @@ struct emu_sent_desc {
 struct emu_read {
 	uint64_t n; /* of the descriptor */
 	uint32_t nsegs;
-	struct emu_seg seg[EMU_MAX_SEGS];
+	struct ka_seg seg[KA_MAX_SEGS];
 };
 
 /* Who goes on with a VI's send queue: under its lock. */
@@ -94,12 +83,8 @@ enum emu_hand {
 };
 
 struct emu_nic {
-	struct ka_tpt_entry *tpt;
-	struct ka_wake *wake;
-	pthread_mutex_t word_lock;
-	uint8_t word_used[KA_WAKE_WORDS];
-	uint32_t word_hint;
-	pthread_t thread; /* progress */
+	struct ka_wake *wake; /* the handle's, which the peers share */
+	pthread_t thread;     /* progress */
 	uint32_t quit;
 	pthread_mutex_t peers_lock;
 	struct emu_peer *peers;
@@ -107,7 +92,6 @@ struct emu_nic {
 	uint32_t work;		       /* a send is unfinished */
 	uint32_t unreaped;	       /* a send waits for the peer to reap it */
 	uint32_t takeover;	       /* and its owner sleeps: do not leave it to the owner's polling */
-	bool barrier;		       /* the process has the barrier of emu_notice() */
 	enum emu_window window;
 	bool modelled; /* there is a model of the link: */
 	struct emu_link_model model;
@@ -121,7 +105,7 @@ struct emu_vi {
 	struct ka_wake *peer_wake; /* the peer's */
 	uint32_t peer_send_word, peer_recv_word;
 	/* under the receive queue's lock */
-	struct emu_posted *posted; /* by descriptor, EMU_DEPTH */
+	struct emu_posted *posted; /* by descriptor, KA_DEPTH */
 	bool draining;		   /* data are under way, or there is more to take */
 	bool gave_up;		   /* this end has ended the connection: it takes nothing more */
 
@@ -137,7 +121,7 @@ struct emu_vi {
 	uint32_t unfinished;	       /* posted sends are not all on their way; read without the lock */
 	uint32_t polls;		       /* the consumer's looks at the queue ... */
 	uint32_t polls_seen;	       /* ... as the progress thread last saw them */
-	struct emu_sent_desc *sent;    /* by descriptor, EMU_DEPTH */
+	struct emu_sent_desc *sent;    /* by descriptor, KA_DEPTH */
 	struct emu_sent_desc unseen;   /* stands for one that was complete before its message arrived */
 	uint32_t ending;	       /* KA_DOWN_*: the connection ends once the peer has reaped ... */
 	uint64_t ending_at;	       /* ... this many */
@@ -152,7 +136,7 @@ struct emu_vi {
 	struct emu_read *read; /* EMU_READS, made when the first is asked for */
 	uint64_t reads_asked, reads_answered;
 	/* and the peer's: come under the receive queue's lock, answered under the send queue's */
-	struct emu_seg wanted[EMU_READS];
+	struct ka_seg wanted[EMU_READS];
 	uint64_t wants, wants_answered;
 
 	/* the model of the link, under the send queue's lock; NULL, as a rule */
@@ -202,31 +186,9 @@ static inline bool emu_has_sleeper(const struct vip_queue *q)
 	return q->cq ? ka_load_relaxed(&q->cq->sleepers) : q->sleepers;
 }
 
-/* emu_wake.c: bit 0 of the word was set: somebody sleeps on it, or looks there for news. */
-void emu_wake_or_tell(struct ka_wake *wake, uint32_t word);
-/* Wake who sleeps on the word, or tell who looks after its queue, if they want to be told. */
-static inline void emu_wake_word(struct ka_wake *wake, uint32_t word)
-{
-	if (ka_load_relaxed(&wake[word].word) & 1)
-		emu_wake_or_tell(wake, word);
-}
 /* Wake the progress thread, in any case; _for: to look at the VI with this word. */
 void emu_kick(struct ka_wake *wake);
 void emu_kick_for(struct ka_wake *wake, uint32_t word);
-void emu_sleep(uint32_t *word, uint32_t value, uint64_t ns);
-/* Register for the barrier of emu_notice(); false: it cannot be had. */
-bool emu_barrier_open(void);
-
-int emu_word_get(struct vip_nic *nic, uint32_t *word);
-void emu_word_put(struct vip_nic *nic, uint32_t word);
-uint32_t emu_arm(struct vip_nic *nic, uint32_t word);
-void emu_sleep_word(struct vip_nic *nic, uint32_t word, uint32_t armed, uint32_t ms);
-void emu_wake_own(struct vip_nic *nic, uint32_t word);
-void emu_lead(struct vip_nic *nic, uint32_t word, uint32_t to);
-void emu_ask(struct vip_nic *nic, const uint32_t *word, uint32_t n);
-void emu_hush(struct vip_nic *nic, uint32_t word);
-uint64_t emu_news(struct vip_nic *nic, uint32_t reader, const uint64_t *mine, uint32_t *group);
-
 /* emu_peer.c: NULL: it cannot be mapped. */
 void *emu_map_shared(int fd, size_t bytes, int prot);
 /* The TPT and wake words of a NIC handle, by the descriptors that the agent gave; 0 or negative errno. */
@@ -239,6 +201,7 @@ struct ka_wake *emu_peer_wake(const struct emu_peer *peer);
 void *emu_progress(void *arg);
 /* Somebody sleeps, or is about to: what is under way is the progress thread's. */
 void emu_take_over(struct emu_nic *en);
+void emu_asleep(struct vip_nic *nic);
 /* The VI has something left to do or to wait for: a turn of the progress thread looks at it ... */
 void emu_leave(struct emu_vi *e);
 /* ... and here is one, for a send is unfinished. */
@@ -262,18 +225,19 @@ void emu_engine_touched(void);
 void emu_engine_quiet(struct emu_nic *en);
 
 /* emu_conn.c */
-extern const struct ka_agent_ops emu_agent_ops;
+void emu_event(const struct ka_event *ev, const int fds[KA_MAX_FDS]);
+void emu_agent_dead(struct ka_agent *agent);
 void emu_forked(void);
 int emu_vi_new(struct vip_vi *vi);
 void emu_vi_free(struct vip_vi *vi);
-int emu_conn_wait(struct vip_nic *nic, const struct ka_addr *local, uint32_t timeout,
+int emu_conn_wait(struct vip_nic *nic, const struct nic_addr *local, uint32_t timeout,
 		  struct nic_request *req);
 int emu_conn_accept(struct vip_vi *vi, uint64_t id);
 int emu_conn_reject(struct vip_nic *nic, uint64_t id);
-int emu_conn_request(struct vip_vi *vi, const struct ka_addr *local, const struct ka_addr *remote,
+int emu_conn_request(struct vip_vi *vi, const struct nic_addr *local, const struct nic_addr *remote,
 		     uint32_t timeout, struct ka_vi_attr *attr);
-int emu_conn_peer(struct vip_vi *vi, uint64_t cookie, const struct ka_addr *local,
-		  const struct ka_addr *remote, uint32_t timeout);
+int emu_conn_peer(struct vip_vi *vi, uint64_t cookie, const struct nic_addr *local,
+		  const struct nic_addr *remote, uint32_t timeout);
 void emu_ready(struct vip_vi *vi);
 void emu_sever(struct vip_vi *vi);
 /* Return when a write that the peer has under way now is finished; not for ever. */
@@ -299,16 +263,14 @@ static inline bool emu_read_plain(const VIP_DESCRIPTOR *d, struct emu_plain *p)
 
 	if (ka_load_relaxed(&d->CS.SegCount) != 1 || (control & ~(uint32_t)VIP_CONTROL_IMMEDIATE))
 		return false;
-	p->seg = (struct emu_seg){ka_load_relaxed(&d->DS[0].Local.Data.AddressBits),
-				  ka_load_relaxed(&d->DS[0].Local.Handle),
-				  ka_load_relaxed(&d->DS[0].Local.Length)};
+	p->seg = (struct ka_seg){ka_load_relaxed(&d->DS[0].Local.Data.AddressBits),
+				 ka_load_relaxed(&d->DS[0].Local.Handle),
+				 ka_load_relaxed(&d->DS[0].Local.Length)};
 	p->imm_flag = control ? VIP_STATUS_IMMEDIATE : 0;
 	p->imm = ka_load_relaxed(&d->CS.ImmediateData);
 	p->length = ka_load_relaxed(&d->CS.Length);
 	return true;
 }
-/* Read descriptor number @n of the queue, whose lock is held. */
-void emu_read_request(struct vip_vi *vi, int queue, uint64_t n, struct emu_request *r);
 /* After something was published for the peer: wake who sleeps on its @word. */
 void emu_notice(struct emu_vi *e, uint32_t word);
 

@@ -82,8 +82,8 @@ static int pending_end(struct pending *p, bool wait)
 
 /* By descriptor.  Most VIs use few of their pages. */
 struct rings {
-	struct emu_sent_desc sent[EMU_DEPTH];
-	struct emu_posted posted[EMU_DEPTH];
+	struct emu_sent_desc sent[KA_DEPTH];
+	struct emu_posted posted[KA_DEPTH];
 };
 
 /* What points to memory of malloc's is in such memory itself, where a leak checker looks for pointers. */
@@ -140,7 +140,7 @@ static int attach(struct vip_vi *vi, const struct ka_conn_info *info, const int 
 	vip_lock(&vi->q[VIP_RQ].lock);
 	memset(&e->l, 0, sizeof(e->l));
 	e->l.region = region;
-	e->l.own_tpt = en->tpt;
+	e->l.own_tpt = vi->nic->tpt;
 	e->peer = peer;
 	e->peer_wake = emu_peer_wake(peer);
 	e->l.peer_tpt = emu_peer_tpt(peer);
@@ -220,7 +220,7 @@ static void peer_ended(struct vip_vi *vi, const struct ka_event *ev, const int f
 	vip_peer_end(vi, err, &ev->info.peer);
 }
 
-static void event(const struct ka_event *ev, const int fds[KA_MAX_FDS])
+void emu_event(const struct ka_event *ev, const int fds[KA_MAX_FDS])
 {
 	struct vi_search s = {ev, NULL};
 	struct pending *p;
@@ -251,30 +251,13 @@ static void event(const struct ka_event *ev, const int fds[KA_MAX_FDS])
 	pthread_mutex_unlock(&pending_lock);
 }
 
-static void nic_of_agent_dead(void *obj, void *arg)
-{
-	struct vip_nic *nic = obj;
-	void *handle = vip_obj_handle(nic);
-
-	/* not one that has taken the place of another which is just being closed */
-	pthread_mutex_lock(&nic->lock);
-	if (handle && vip_obj_is(nic, handle) && nic->agent == arg)
-		vip_nic_dead(nic);
-	pthread_mutex_unlock(&nic->lock);
-}
-
-static void agent_dead(struct ka_agent *agent)
+void emu_agent_dead(struct ka_agent *agent)
 {
 	pthread_mutex_lock(&pending_lock);
 	pthread_cond_broadcast(&pending_cond);
 	pthread_mutex_unlock(&pending_lock);
-	vip_obj_each(VIP_T_NIC, nic_of_agent_dead, agent);
+	(void)agent;
 }
-
-const struct ka_agent_ops emu_agent_ops = {
-	.event = event,
-	.dead = agent_dead,
-};
 
 void emu_forked(void)
 {
@@ -283,9 +266,20 @@ void emu_forked(void)
 	pending_list = NULL;
 }
 
-int emu_conn_wait(struct vip_nic *nic, const struct ka_addr *local, uint32_t timeout, struct nic_request *out)
+/* As the agent has it.  What is longer than its addresses is refused by vip_get_addr() before. */
+static struct ka_addr to_agent(const struct nic_addr *a)
 {
-	struct ka_req req = {.op = KA_OP_CONN_WAIT, .u.wait = {.timeout_ms = timeout, .local = *local}};
+	struct ka_addr to = {.host_len = a->host_len, .disc_len = a->disc_len};
+
+	memcpy(to.bytes, a->bytes, (size_t)a->host_len + a->disc_len);
+	return to;
+}
+
+int emu_conn_wait(struct vip_nic *nic, const struct nic_addr *local, uint32_t timeout,
+		  struct nic_request *out)
+{
+	struct ka_req req = {.op = KA_OP_CONN_WAIT,
+			     .u.wait = {.timeout_ms = timeout, .local = to_agent(local)}};
 	struct pending p;
 	struct ka_rep rep;
 	int err;
@@ -301,10 +295,12 @@ int emu_conn_wait(struct vip_nic *nic, const struct ka_addr *local, uint32_t tim
 	if (err)
 		return err;
 	out->id = p.ev.conn;
-	out->remote = p.ev.remote;
 	out->attr = p.ev.info.peer;
-	if (out->remote.host_len > 8 || out->remote.disc_len > KA_MAX_DISC)
+	out->remote.host_len = p.ev.remote.host_len;
+	out->remote.disc_len = p.ev.remote.disc_len;
+	if (p.ev.remote.host_len > KA_NIC_ADDR_LEN || p.ev.remote.disc_len > KA_MAX_DISC)
 		return -EPROTO;
+	memcpy(out->remote.bytes, p.ev.remote.bytes, (size_t)out->remote.host_len + out->remote.disc_len);
 	return 0;
 }
 
@@ -331,15 +327,15 @@ int emu_conn_reject(struct vip_nic *nic, uint64_t id)
 	return vip_call(nic, &req, &rep, NULL);
 }
 
-int emu_conn_request(struct vip_vi *vi, const struct ka_addr *local, const struct ka_addr *remote,
+int emu_conn_request(struct vip_vi *vi, const struct nic_addr *local, const struct nic_addr *remote,
 		     uint32_t timeout, struct ka_vi_attr *attr)
 {
 	struct ka_req req = {.op = KA_OP_CONN_REQUEST,
 			     .u.request = {.vi = vi->id,
 					   .timeout_ms = timeout,
 					   .grace_ms = vip_choices()->grace_ms,
-					   .local = *local,
-					   .remote = *remote}};
+					   .local = to_agent(local),
+					   .remote = to_agent(remote)}};
 	struct pending p;
 	struct ka_rep rep;
 	int err;
@@ -364,15 +360,15 @@ int emu_conn_request(struct vip_vi *vi, const struct ka_addr *local, const struc
 	return err;
 }
 
-int emu_conn_peer(struct vip_vi *vi, uint64_t cookie, const struct ka_addr *local,
-		  const struct ka_addr *remote, uint32_t timeout)
+int emu_conn_peer(struct vip_vi *vi, uint64_t cookie, const struct nic_addr *local,
+		  const struct nic_addr *remote, uint32_t timeout)
 {
 	struct ka_req req = {.op = KA_OP_CONN_PEER,
 			     .u.request = {.cookie = cookie,
 					   .vi = vi->id,
 					   .timeout_ms = timeout,
-					   .local = *local,
-					   .remote = *remote}};
+					   .local = to_agent(local),
+					   .remote = to_agent(remote)}};
 	struct ka_rep rep;
 
 	return vip_call(vi->nic, &req, &rep, NULL);
@@ -385,7 +381,7 @@ void emu_ready(struct vip_vi *vi)
 	if (ka_load_acquire(&e->l.region->ctl.side[1 - e->l.side].ready))
 		emu_probe(e);
 	ka_store_release(&e->l.region->ctl.side[e->l.side].ready,
-			 KA_READY | (emu_nic(vi->nic)->barrier ? KA_READY_BARRIER : 0));
+			 KA_READY | (vi->nic->words.barrier ? KA_READY_BARRIER : 0));
 	emu_kick_peer(e); /* it may have sends that waited for this */
 	/* it may have gone before it could kick us */
 	emu_kick_for(emu_nic(vi->nic)->wake, vi->q[VIP_RQ].word);

@@ -8,95 +8,9 @@
 
 #include <string.h>
 
-#include "vipl/choices.h"
-
 /* How long a reception is polled for in vain before the receiver's progress thread is asked to reap it. */
 #define VAIN_NS	   1000000u
 #define VAIN_POLLS 16u /* of these one looks at the clock */
-
-/* ---- descriptors ---- */
-
-/*
- * Bytes [off, off + n) of the descriptor: where they are, or their copy in @room; NULL: it is not registered
- * memory any more.
- */
-static const void *fetch(struct vip_vi *vi, int queue, const struct vip_wqe *w, void *room, size_t off,
-			 size_t n)
-{
-	const uint8_t *from = (const uint8_t *)w->desc + off;
-	struct vip_queue *q = &vi->q[queue];
-	int how = vip_mem_check(vi->nic, w->mem, (uintptr_t)w->desc, off + n, vi->attr.tag, KA_R_WRITE,
-				&q->kept);
-
-	if (how == 0 && !q->careful)
-		return from;
-	return how >= 0 && vip_mem_get(vi->nic, w->mem, room, from, n, q->careful) ? room : NULL;
-}
-
-/* What the control segment says of the operation, for its queue; 0 or VIP_STATUS_FORMAT_ERROR. */
-static uint32_t check_control(const struct vip_vi *vi, int queue, const VIP_CONTROL_SEGMENT *cs)
-{
-	static const uint32_t known = VIP_CONTROL_OP_MASK | VIP_CONTROL_IMMEDIATE | VIP_CONTROL_QFENCE;
-	uint32_t op = cs->Control & VIP_CONTROL_OP_MASK;
-	bool rdma = op == VIP_CONTROL_OP_RDMAWRITE || op == VIP_CONTROL_OP_RDMAREAD;
-
-	if ((cs->Control & ~known) || op == VIP_CONTROL_OP_RESERVED || (rdma && cs->SegCount == 0) ||
-	    cs->SegCount > EMU_MAX_SEGS + rdma)
-		return VIP_STATUS_FORMAT_ERROR;
-	/* the immediate bit is ignored, for one pool may serve both queues; an operation is not */
-	if (queue == VIP_RQ)
-		return rdma ? VIP_STATUS_FORMAT_ERROR : 0;
-	if (op == VIP_CONTROL_OP_RDMAREAD &&
-	    ((cs->Control & VIP_CONTROL_IMMEDIATE) || vi->attr.level == VIP_SERVICE_UNRELIABLE))
-		return VIP_STATUS_FORMAT_ERROR;
-	return 0;
-}
-
-void emu_read_request(struct vip_vi *vi, int queue, uint64_t n, struct emu_request *r)
-{
-	const struct vip_wqe *w = vip_wqe(&vi->q[queue], n);
-	VIP_DESCRIPTOR_SEGMENT room[EMU_MAX_SEGS + 1];
-	const VIP_DESCRIPTOR_SEGMENT *s;
-	const VIP_CONTROL_SEGMENT *there;
-	VIP_CONTROL_SEGMENT cs;
-	uint32_t i, first;
-
-	r->nsegs = r->control = 0;
-	r->op = VIP_CONTROL_OP_SENDRECV;
-	r->imm = 0;
-	r->total = 0;
-	r->error = VIP_STATUS_PROTECTION_ERROR;
-	/* the consumer may have deregistered the descriptor, and unmapped it, since it was posted */
-	there = fetch(vi, queue, w, &cs, 0, sizeof(cs));
-	if (!there)
-		return;
-	cs = *there;
-	r->control = cs.Control;
-	r->op = cs.Control & VIP_CONTROL_OP_MASK;
-	r->imm = cs.ImmediateData;
-	r->error = check_control(vi, queue, &cs);
-	if (r->error)
-		return;
-	s = fetch(vi, queue, w, room, sizeof(cs), cs.SegCount * sizeof(s[0]));
-	if (!s) {
-		r->error = VIP_STATUS_PROTECTION_ERROR;
-		return;
-	}
-	first = r->op != VIP_CONTROL_OP_SENDRECV;
-	if (first)
-		r->target = (struct emu_seg){s[0].Remote.Data.AddressBits, s[0].Remote.Handle, 0};
-	for (i = first; i < cs.SegCount; i++) {
-		const struct emu_seg *seg = &r->seg[r->nsegs];
-
-		r->seg[r->nsegs++] = (struct emu_seg){ka_load_relaxed(&s[i].Local.Data.AddressBits),
-						      ka_load_relaxed(&s[i].Local.Handle),
-						      ka_load_relaxed(&s[i].Local.Length)};
-		r->total += seg->len;
-	}
-	if (queue == VIP_SQ && cs.Length != r->total && !vip_choices()->any_length)
-		r->error = VIP_STATUS_FORMAT_ERROR;
-	r->target.len = (uint32_t)r->total;
-}
 
 /* ---- telling the peer ---- */
 
@@ -107,14 +21,14 @@ void emu_read_request(struct vip_vi *vi, int queue, uint64_t n, struct emu_reque
  */
 void emu_notice(struct emu_vi *e, uint32_t word)
 {
-	bool light = emu_nic(e->vi->nic)->barrier &&
+	bool light = e->vi->nic->words.barrier &&
 		     (ka_load_relaxed(&e->l.region->ctl.side[1 - e->l.side].ready) & KA_READY_BARRIER);
 
 	if (light)
 		__atomic_signal_fence(__ATOMIC_SEQ_CST);
 	else
 		__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	emu_wake_word(e->peer_wake, word);
+	vip_word_wake(e->peer_wake, word);
 }
 
 void emu_alarm_peer(struct emu_vi *e)
@@ -146,8 +60,8 @@ bool emu_do_post_send(struct vip_vi *vi, uint64_t n, bool plain)
 void emu_do_post_recv(struct vip_vi *vi, uint64_t n, bool plain)
 {
 	struct emu_vi *e = vi->link;
-	struct emu_posted *kept = &e->posted[n % EMU_DEPTH];
-	struct emu_request r;
+	struct emu_posted *kept = &e->posted[n % KA_DEPTH];
+	struct vip_request r;
 	struct emu_plain p;
 
 	if (plain && emu_read_plain(vip_wqe(&vi->q[VIP_RQ], n)->desc, &p)) {
@@ -156,7 +70,7 @@ void emu_do_post_recv(struct vip_vi *vi, uint64_t n, bool plain)
 		emu_post_recv(&e->l, &p.seg, 1, false);
 		return;
 	}
-	emu_read_request(vi, VIP_RQ, n, &r);
+	vip_read_request(vi, VIP_RQ, n, &r);
 	kept->nsegs = r.nsegs;
 	if (r.nsegs <= EMU_POST_SEGS)
 		memcpy(kept->seg, r.seg, r.nsegs * sizeof(r.seg[0]));

@@ -283,7 +283,7 @@ static void *engine(void *arg)
 			g->stalled = !g->fresh;
 			pthread_mutex_unlock(&g->lock);
 			if (g->stalled)
-				emu_sleep(kicks, before, SLEEP_NS);
+				vip_futex_sleep(kicks, before, SLEEP_NS);
 			pthread_mutex_lock(&g->lock);
 			g->stalled = false;
 		}

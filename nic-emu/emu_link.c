@@ -20,12 +20,12 @@ struct head {
 	uint32_t imm;
 	uint32_t error;
 	uint64_t total; /* bytes that are asked for; else those of the frame */
-	struct emu_seg target;
+	struct ka_seg target;
 	uint32_t desc; /* of a send or write at Reliable Reception: where its descriptor is */
 };
 _Static_assert(sizeof(struct head) <= EMU_WIRE_HEAD, "a frame has room for it");
 
-#define NO_DESC EMU_DEPTH
+#define NO_DESC KA_DEPTH
 
 static void *get_memory(uint64_t bytes)
 {

@@ -9,8 +9,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include "nic-emu/emu_link_env.h"
 #include "vipl/env.h"
@@ -42,12 +40,11 @@ static int emu_open(struct vip_nic *nic)
 {
 	struct emu_nic *en = calloc(1, sizeof(*en));
 	char why[320];
-	int err, i, how;
+	int err, how;
 
 	if (!en) {
 		vip_why("no memory for a NIC handle");
-		err = -ENOMEM;
-		goto close_fds;
+		return -ENOMEM;
 	}
 	how = emu_link_parse(vip_env_text(VIP_ENV_EMU_LINK), &en->model, why, sizeof(why));
 	if (how < 0) {
@@ -63,34 +60,15 @@ static int emu_open(struct vip_nic *nic)
 		goto free_en;
 	}
 	en->window = (enum emu_window)how;
-	pthread_mutex_init(&en->word_lock, NULL);
 	pthread_mutex_init(&en->peers_lock, NULL);
-	en->tpt = mmap(NULL, KA_TPT_BYTES, PROT_READ, MAP_SHARED, nic->fds[0], 0);
-	en->wake = mmap(NULL, KA_WAKE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, nic->fds[1], 0);
-	if (en->tpt == MAP_FAILED || en->wake == MAP_FAILED) {
-		err = -errno;
-		vip_why("cannot map the agent's tables: %s", strerror(-err));
-		goto unmap;
-	}
-	en->barrier = emu_barrier_open();
+	en->wake = nic->words.wake;
 	nic->priv = en;
-	nic->tpt = en->tpt;
 	err = start_threads(nic);
 	if (!err)
-		goto close_fds;
+		return 0;
 
-unmap:
-	if (en->tpt != MAP_FAILED)
-		munmap(en->tpt, KA_TPT_BYTES);
-	if (en->wake != MAP_FAILED)
-		munmap(en->wake, KA_WAKE_BYTES);
 free_en:
 	free(en);
-close_fds:
-	for (i = 0; i < KA_MAX_FDS; i++) {
-		if (nic->fds[i] >= 0)
-			close(nic->fds[i]);
-	}
 	return err;
 }
 
@@ -102,9 +80,6 @@ static void emu_close(struct vip_nic *nic)
 	emu_kick(en->wake);
 	pthread_join(en->thread, NULL);
 	emu_engine_close(en);
-	munmap(en->tpt, KA_TPT_BYTES);
-	munmap(en->wake, KA_WAKE_BYTES);
-	pthread_mutex_destroy(&en->word_lock);
 	pthread_mutex_destroy(&en->peers_lock);
 	free(en);
 	nic->priv = NULL;
@@ -126,8 +101,8 @@ static void emu_query(struct vip_nic *nic, VIP_NIC_ATTRIBUTES *a)
 	a->MaxRegisterRegions = KA_TPT_ENTRIES;
 	a->MaxRegisterBlockBytes = KA_MAX_BLOCK_BYTES;
 	a->MaxVI = KA_MAX_VIS;
-	a->MaxDescriptorsPerQueue = EMU_DEPTH;
-	a->MaxSegmentsPerDesc = EMU_MAX_SEGS;
+	a->MaxDescriptorsPerQueue = KA_DEPTH;
+	a->MaxSegmentsPerDesc = KA_MAX_SEGS;
 	a->MaxCQ = 1024;
 	a->MaxCQEntries = 65536;
 	a->MaxTransferSize = 4u << 20;
@@ -136,11 +111,6 @@ static void emu_query(struct vip_nic *nic, VIP_NIC_ATTRIBUTES *a)
 	a->ReliabilityLevelSupport =
 		VIP_SERVICE_UNRELIABLE | VIP_SERVICE_RELIABLE_DELIVERY | VIP_SERVICE_RELIABLE_RECEPTION;
 	a->RDMAReadSupport = VIP_SERVICE_RELIABLE_DELIVERY | VIP_SERVICE_RELIABLE_RECEPTION;
-}
-
-static bool mem_find(const struct vip_nic *nic, uint32_t handle, struct ka_tpt_entry *e)
-{
-	return ka_tpt_get(emu_nic(nic)->tpt, handle, e);
 }
 
 static void quiet_vi(void *obj, void *arg)
@@ -164,28 +134,16 @@ static void mem_quiet(struct vip_nic *nic)
 	emu_engine_quiet(emu_nic(nic));
 }
 
-static uint32_t *revoking(struct vip_nic *nic)
-{
-	return &emu_nic(nic)->wake[KA_WAKE_REVOKING].word;
-}
-
-static struct ka_cache *cache(struct vip_nic *nic)
-{
-	return ka_cache_of(emu_nic(nic)->wake);
-}
-
 const struct nic_ops nic_emu_ops = {
-	.agent_ops = &emu_agent_ops,
+	.event = emu_event,
+	.agent_dead = emu_agent_dead,
 	.forked = emu_forked,
 	.open = emu_open,
 	.close = emu_close,
 	.query = emu_query,
 	.vi_new = emu_vi_new,
 	.vi_free = emu_vi_free,
-	.mem_find = mem_find,
 	.mem_quiet = mem_quiet,
-	.revoking = revoking,
-	.cache = cache,
 	.conn_wait = emu_conn_wait,
 	.conn_accept = emu_conn_accept,
 	.conn_reject = emu_conn_reject,
@@ -199,13 +157,5 @@ const struct nic_ops nic_emu_ops = {
 	.post_recv = emu_do_post_recv,
 	.poll = emu_poll,
 	.down = emu_vi_down,
-	.word_get = emu_word_get,
-	.word_put = emu_word_put,
-	.arm = emu_arm,
-	.sleep = emu_sleep_word,
-	.wake = emu_wake_own,
-	.lead = emu_lead,
-	.ask = emu_ask,
-	.hush = emu_hush,
-	.news = emu_news,
+	.asleep = emu_asleep,
 };

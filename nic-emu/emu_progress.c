@@ -67,6 +67,11 @@ void emu_take_over(struct emu_nic *en)
 		emu_kick(en->wake);
 }
 
+void emu_asleep(struct vip_nic *nic)
+{
+	emu_take_over(emu_nic(nic));
+}
+
 /* The receive queue's half; true when the send queue has something to do. */
 static bool turn_recv(struct vip_vi *vi, struct turn *t, bool *dropped, bool *down)
 {
@@ -221,13 +226,13 @@ void *emu_progress(void *arg)
 			round = 0; /* somebody went to sleep meanwhile */
 		} else if (t.polled && !t.busy) {
 			round = 0;
-			emu_sleep(word, before, LOOK_MS * MS);
+			vip_futex_sleep(word, before, LOOK_MS * MS);
 		} else if (!t.busy) {
 			round = 0;
-			emu_sleep(word, before, until(all_at, ALL_MS * MS));
+			vip_futex_sleep(word, before, until(all_at, ALL_MS * MS));
 		} else if (t.last) {
 			round = 0;
-			emu_sleep(word, before, until(t.due, BUSY_SLEEP_MS * MS));
+			vip_futex_sleep(word, before, until(t.due, BUSY_SLEEP_MS * MS));
 		} else {
 			round++;
 			sched_yield();

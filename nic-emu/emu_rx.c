@@ -10,7 +10,7 @@
 #include "nic-emu/emu.h"
 
 #define CELLS_ASK \
-	(EMU_DEPTH / 8) /* how many messages are taken before one looks whether a sender wants cells */
+	(KA_DEPTH / 8) /* how many messages are taken before one looks whether a sender wants cells */
 
 /* ... and how many bytes of the landing ring, as the bit that changes then. */
 #define LAND_ASK (EMU_LAND / 4)
@@ -36,9 +36,9 @@ void emu_rdma_error(struct emu_vi *e, int queue, VIP_ERROR_CODE code)
 /* A message for a receive of many segments; none when its descriptor has gone. */
 static bool take_long_receive(struct emu_vi *e, struct emu_recv *got, bool *moved)
 {
-	struct emu_request r;
+	struct vip_request r;
 
-	emu_read_request(e->vi, VIP_RQ, e->vi->q[VIP_RQ].done, &r);
+	vip_read_request(e->vi, VIP_RQ, e->vi->q[VIP_RQ].done, &r);
 	return emu_recv_take(&e->l, r.seg, r.nsegs, got, moved);
 }
 
@@ -47,7 +47,7 @@ static bool take_receive(struct emu_vi *e, bool *moved)
 {
 	struct vip_queue *q = &e->vi->q[VIP_RQ];
 	uint32_t op = e->l.rx_msg.op == EMU_OP_SEND ? VIP_STATUS_OP_RECEIVE : VIP_STATUS_OP_REMOTE_RDMA_WRITE;
-	const struct emu_posted *kept = &e->posted[q->done % EMU_DEPTH];
+	const struct emu_posted *kept = &e->posted[q->done % KA_DEPTH];
 	struct emu_recv got;
 	struct nic_wc wc;
 
@@ -91,7 +91,7 @@ static bool take_write(struct emu_vi *e, bool *moved)
  * many. */
 static bool take_want(struct emu_vi *e, bool *moved)
 {
-	struct emu_seg target = e->l.rx_msg.target;
+	struct ka_seg target = e->l.rx_msg.target;
 	struct emu_recv got;
 
 	if (e->wants - ka_load_acquire(&e->wants_answered) >= EMU_READS || !emu_reliable(e))
@@ -111,7 +111,7 @@ static bool take_want(struct emu_vi *e, bool *moved)
 static bool take_answer(struct emu_vi *e, bool *moved)
 {
 	struct emu_read *read = &e->read[e->reads_answered % EMU_READS];
-	struct emu_sent_desc *d = &e->sent[read->n % EMU_DEPTH];
+	struct emu_sent_desc *d = &e->sent[read->n % KA_DEPTH];
 	struct emu_recv got;
 
 	if (!emu_recv_take(&e->l, read->seg, read->nsegs, &got, moved))
@@ -136,7 +136,7 @@ void emu_tell_of_room(struct emu_vi *e)
 bool emu_take_small(struct emu_vi *e)
 {
 	const struct vip_queue *q = &e->vi->q[VIP_RQ];
-	const struct emu_posted *kept = &e->posted[q->done % EMU_DEPTH];
+	const struct emu_posted *kept = &e->posted[q->done % KA_DEPTH];
 	uint64_t landed = e->l.land_tail;
 	struct emu_recv got;
 	struct nic_wc wc;
@@ -160,7 +160,7 @@ bool emu_drain(struct emu_vi *e)
 	bool moved = false, reaped = false, reads = false, known = true, whole = true;
 	uint32_t n = 0;
 
-	while (known && whole && !e->gave_up && n < EMU_DEPTH && emu_recv_look(&e->l)) {
+	while (known && whole && !e->gave_up && n < KA_DEPTH && emu_recv_look(&e->l)) {
 		uint32_t op = e->l.rx_msg.op;
 
 		n++; /* a peer may send as fast as this end takes */
@@ -182,9 +182,9 @@ bool emu_drain(struct emu_vi *e)
 	}
 	if (!known)
 		give_up(e);
-	e->draining = !whole || n == EMU_DEPTH;
+	e->draining = !whole || n == KA_DEPTH;
 	/* nobody tells when what was put off can be had; the progress thread comes again by itself */
-	if (n == EMU_DEPTH || (!whole && !q->careful && emu_put_off(&e->l)))
+	if (n == KA_DEPTH || (!whole && !q->careful && emu_put_off(&e->l)))
 		emu_call_progress(e);
 	if (moved || (reaped && e->l.rx_next % CELLS_ASK < n))
 		emu_tell_of_room(e);

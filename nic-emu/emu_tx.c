@@ -18,7 +18,7 @@
 
 static struct emu_sent_desc *sent_desc(struct emu_vi *e, uint64_t n)
 {
-	return &e->sent[n % EMU_DEPTH];
+	return &e->sent[n % KA_DEPTH];
 }
 
 static void try_to_end(struct emu_vi *e)
@@ -130,7 +130,7 @@ static bool may_ask(struct emu_vi *e)
 }
 
 /* The own segments are to be written by the peer's answer. */
-static bool scatter_ok(struct emu_vi *e, const struct emu_request *r)
+static bool scatter_ok(struct emu_vi *e, const struct vip_request *r)
 {
 	struct vip_vi *vi = e->vi;
 	uint32_t i;
@@ -144,7 +144,7 @@ static bool scatter_ok(struct emu_vi *e, const struct emu_request *r)
 }
 
 /* Ask the peer; with @error only tell it of what was refused.  False: try again later. */
-static bool ask(struct emu_vi *e, struct emu_sent_desc *d, const struct emu_request *r, uint32_t error)
+static bool ask(struct emu_vi *e, struct emu_sent_desc *d, const struct vip_request *r, uint32_t error)
 {
 	const struct emu_send s = {.op = EMU_OP_READ, .total = r->total, .target = r->target, .error = error};
 
@@ -158,13 +158,13 @@ static bool ask(struct emu_vi *e, struct emu_sent_desc *d, const struct emu_requ
 
 /* Where is what is to be read?  As emu_read_check(); by way of the model of a link it is the peer who
  * decides. */
-static int read_check(struct emu_vi *e, const struct emu_seg *target, struct emu_place *place)
+static int read_check(struct emu_vi *e, const struct ka_seg *target, struct emu_place *place)
 {
 	return e->wire ? 0 : emu_read_check(&e->l, target, place);
 }
 
 /* As emu_read_here(); the descriptor is told what is final. */
-static enum emu_sent read_here(struct emu_vi *e, struct emu_sent_desc *d, const struct emu_request *r,
+static enum emu_sent read_here(struct emu_vi *e, struct emu_sent_desc *d, const struct vip_request *r,
 			       const struct emu_place *place)
 {
 	bool alone = r->total > e->inline_max;
@@ -182,7 +182,7 @@ static enum emu_sent read_here(struct emu_vi *e, struct emu_sent_desc *d, const 
 	return done;
 }
 
-static bool start_read(struct emu_vi *e, uint64_t n, const struct emu_request *r)
+static bool start_read(struct emu_vi *e, uint64_t n, const struct vip_request *r)
 {
 	struct emu_sent_desc *d = sent_desc(e, n);
 	struct emu_place place;
@@ -262,7 +262,7 @@ static bool answer(struct emu_vi *e)
 	struct vip_vi *vi = e->vi;
 	enum emu_sent sent = EMU_BAD_SOURCE;
 	struct emu_send reply = {.op = EMU_OP_REPLY, .nsegs = 1};
-	struct emu_seg s;
+	struct ka_seg s;
 
 	s = e->wanted[e->wants_answered % EMU_READS];
 	if (for_engine(e, s.len))
@@ -350,7 +350,7 @@ bool emu_started(struct emu_vi *e, struct emu_sent_desc *d, enum emu_sent sent, 
 }
 
 /* A send or an RDMA write; false when it must wait. */
-static bool start_send(struct emu_vi *e, struct emu_sent_desc *d, const struct emu_request *r)
+static bool start_send(struct emu_vi *e, struct emu_sent_desc *d, const struct vip_request *r)
 {
 	const struct emu_send s = {.op = r->op == VIP_CONTROL_OP_RDMAWRITE ? EMU_OP_WRITE : EMU_OP_SEND,
 				   .seg = r->seg,
@@ -372,9 +372,9 @@ static bool start_send(struct emu_vi *e, struct emu_sent_desc *d, const struct e
 static bool start(struct emu_vi *e, uint64_t n)
 {
 	struct emu_sent_desc *d = sent_desc(e, n);
-	struct emu_request r;
+	struct vip_request r;
 
-	emu_read_request(e->vi, VIP_SQ, n, &r);
+	vip_read_request(e->vi, VIP_SQ, n, &r);
 	d->op = vip_op_status(r.op);
 	d->length = (uint32_t)r.total;
 	if (!r.error && r.total > e->l.max_transfer)

@@ -157,7 +157,7 @@ void emu_unmap_all(struct emu_vi *e)
 
 /* ---- the own memory ---- */
 
-static bool get(struct emu_link *l, const struct emu_seg *s, uint64_t off, void *to, uint64_t n)
+static bool get(struct emu_link *l, const struct ka_seg *s, uint64_t off, void *to, uint64_t n)
 {
 	const struct emu_vi *e = (const struct emu_vi *)l;
 	const void *from = (const void *)(uintptr_t)(s->addr + off); /* NOLINT */
@@ -169,7 +169,7 @@ static bool get(struct emu_link *l, const struct emu_seg *s, uint64_t off, void 
 	return ok;
 }
 
-static bool put(struct emu_link *l, const struct emu_seg *s, uint64_t off, const void *from, uint64_t n,
+static bool put(struct emu_link *l, const struct ka_seg *s, uint64_t off, const void *from, uint64_t n,
 		bool careful)
 {
 	const struct emu_vi *e = (const struct emu_vi *)l;

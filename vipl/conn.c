@@ -10,7 +10,7 @@
 #include <string.h>
 
 /* What is too long for any address is refused. */
-VIP_RETURN vip_get_addr(const struct vip_nic *nic, const VIP_NET_ADDRESS *a, struct ka_addr *out)
+VIP_RETURN vip_get_addr(const struct vip_nic *nic, const VIP_NET_ADDRESS *a, struct nic_addr *out)
 {
 	memset(out, 0, sizeof(*out));
 	if (!a)
@@ -31,7 +31,7 @@ VIP_RETURN vip_get_addr(const struct vip_nic *nic, const VIP_NET_ADDRESS *a, str
 }
 
 /* Exactly 4 + host + discriminator bytes: docs/spec-choices.md K-23. */
-static void put_addr(VIP_NET_ADDRESS *to, const struct ka_addr *a)
+static void put_addr(VIP_NET_ADDRESS *to, const struct nic_addr *a)
 {
 	to->HostAddressLen = a->host_len;
 	to->DiscriminatorLen = a->disc_len;
@@ -93,7 +93,7 @@ static VIP_RETURN wait_entered(struct vip_nic *nic, const VIP_NET_ADDRESS *local
 {
 	struct nic_request req;
 	struct vip_conn *conn;
-	struct ka_addr addr;
+	struct nic_addr addr;
 	VIP_RETURN r;
 	bool fresh;
 	int err;
@@ -192,7 +192,7 @@ VIP_EXPORT VIP_RETURN VipConnectRequest(VIP_VI_HANDLE h, VIP_NET_ADDRESS *local,
 					VIP_ULONG timeout, VIP_VI_ATTRIBUTES *attr)
 {
 	struct vip_vi *vi = vip_obj_find(h, VIP_T_VI);
-	struct ka_addr from, to;
+	struct nic_addr from, to;
 	struct ka_vi_attr peer;
 	VIP_RETURN r;
 	int err;

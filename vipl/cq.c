@@ -56,7 +56,7 @@ void vip_cq_push(struct vip_queue *q)
 		ka_store_relaxed(&cq->owed, cq->owed + 1);
 	}
 	if (cq->sleepers)
-		cq->nic->ops->wake(cq->nic, cq->word);
+		vip_word_wake(cq->nic->words.wake, cq->word);
 	vip_unlock(&cq->lock);
 }
 
@@ -201,7 +201,7 @@ VIP_EXPORT VIP_RETURN VipCreateCQ(VIP_NIC_HANDLE nh, VIP_ULONG entries, VIP_CQ_H
 	ka_store_relaxed(&cq->tail, 0);
 	cq->all_at = 0;
 	cq->e = room(entries, &cq->mask);
-	err = cq->e ? nic->ops->word_get(nic, &cq->word) : -ENOMEM;
+	err = cq->e ? vip_word_get(nic, &cq->word) : -ENOMEM;
 	if (err) {
 		free(cq->e);
 		vip_obj_free(cq);
@@ -229,10 +229,10 @@ void vip_cq_teardown(struct vip_cq *cq, struct vip_caller **ending)
 	ka_store_relaxed(&cq->head, 0);
 	ka_store_relaxed(&cq->tail, 0);
 	vip_notify_end(&cq->notifier, ending);
-	nic->ops->wake(nic, cq->word);
+	vip_word_wake(nic->words.wake, cq->word);
 	vip_unlock(&cq->lock);
 	vip_unlock(&cq->attach_lock);
-	nic->ops->word_put(nic, cq->word);
+	vip_word_put(nic, cq->word);
 	nic->ncq--;
 	vip_obj_free(cq);
 }

@@ -72,7 +72,7 @@ static void cool(struct vip_cq *cq, uint32_t i)
 
 	cq->hot[i] = cq->hot[--cq->nhot];
 	q->streak = 0;
-	cq->nic->ops->ask(cq->nic, &q->word, 1);
+	vip_word_ask(cq->nic, &q->word, 1);
 	poll(q, true);
 }
 
@@ -82,7 +82,7 @@ static void cool_all(struct vip_cq *cq)
 
 	for (i = 0; i < cq->nhot; i++)
 		word[i] = cq->hot[i].q->word;
-	cq->nic->ops->ask(cq->nic, word, cq->nhot);
+	vip_word_ask(cq->nic, word, cq->nhot);
 	for (i = 0; i < cq->nhot; i++) {
 		cq->hot[i].q->streak = 0;
 		poll(cq->hot[i].q, true);
@@ -115,7 +115,7 @@ static void heat(struct vip_cq *cq, struct vip_queue *q)
 	if (cq->nhot == VIP_HOT)
 		cool(cq, coolest);
 	cq->hot[cq->nhot++] = (struct vip_hot){.q = q};
-	cq->nic->ops->hush(cq->nic, q->word);
+	vip_word_hush(cq->nic, q->word);
 }
 
 static void poll_hot(struct vip_cq *cq)
@@ -151,7 +151,7 @@ static void poll_told(struct vip_cq *cq, struct vip_queue *q)
 /* True: there was some. */
 static bool poll_news(struct vip_cq *cq)
 {
-	uint64_t bits = cq->nic->ops->news(cq->nic, cq->word, cq->mine, &cq->group);
+	uint64_t bits = vip_word_news(cq->nic, cq->word, cq->mine, &cq->group);
 	bool some = bits;
 
 	for (; bits; bits &= bits - 1) {
@@ -212,7 +212,7 @@ static void poll_all(struct vip_cq *cq)
 			if (is_recv(p) && !is_hot(cq, p))
 				word[n++] = p->word;
 		}
-		cq->nic->ops->ask(cq->nic, word, n); /* a peer may have made it forget */
+		vip_word_ask(cq->nic, word, n); /* a peer may have made it forget */
 		for (; q != p; q = q->cq_next)
 			poll(q, true);
 	}
@@ -248,8 +248,8 @@ void vip_cq_watch(struct vip_cq *cq, struct vip_queue *q)
 	if (!is_recv(q))
 		return;
 	cq->mine[q->word / 64] |= 1ull << q->word % 64;
-	nic->ops->lead(nic, q->word, cq->word);
-	nic->ops->ask(nic, &q->word, 1);
+	vip_word_lead(nic, q->word, cq->word);
+	vip_word_ask(nic, &q->word, 1);
 }
 
 void vip_cq_unwatch(struct vip_cq *cq, struct vip_queue *q)
@@ -263,5 +263,5 @@ void vip_cq_unwatch(struct vip_cq *cq, struct vip_queue *q)
 			cq->hot[i] = cq->hot[--cq->nhot];
 	}
 	cq->mine[q->word / 64] &= ~(1ull << q->word % 64);
-	cq->nic->ops->lead(cq->nic, q->word, 0);
+	vip_word_lead(cq->nic, q->word, 0);
 }

@@ -76,7 +76,7 @@ static bool begin(const struct vip_nic *nic, uint32_t handle)
 		vip_touch_end();
 		vip_watch_wait();
 	}
-	return nic->ops->mem_find(nic, handle, &e) && e.tag != 0;
+	return ka_tpt_get(nic->tpt, handle, &e) && e.tag != 0;
 }
 
 /*

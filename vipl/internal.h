@@ -24,6 +24,7 @@
 #include "vipl/regcache.h"
 #include "vipl/touch.h"
 #include "vipl/watch.h"
+#include "vipl/words.h"
 #include "vipl_ext.h"
 
 #define VIP_EXPORT __attribute__((visibility("default")))
@@ -250,14 +251,16 @@ struct vip_region {
 };
 
 #define VIP_DEAD_FLUSHED 2u
+#define VIP_DEVICE_NAME	 64u /* bytes, with the NUL: as VIP_NIC_ATTRIBUTES has */
 
 struct vip_nic {
 	struct vip_obj obj;
 	pthread_mutex_t lock; /* creation, destruction and closing */
 	const struct nic_ops *ops;
-	const char *device;
+	char device[VIP_DEVICE_NAME]; /* its own name, not an alias */
 	struct ka_agent *agent;
-	const struct ka_tpt_entry *tpt;
+	struct ka_tpt_entry *tpt; /* KA_TPT_BYTES, read-only */
+	struct vip_words words;
 	uint32_t id;	      /* the agent's number */
 	uint32_t default_tag; /* what a NULL protection tag means */
 	VIP_NIC_ATTRIBUTES attr;
@@ -272,7 +275,6 @@ struct vip_nic {
 	uint32_t sleepers; /* threads that use the wake words */
 	bool beside;	   /* a thread of the NIC reads registered memory without a queue's lock */
 	void *priv;	   /* the NIC's */
-	int fds[KA_MAX_FDS];
 
 	pthread_mutex_t errors_lock;
 	struct vip_errors *errors; /* the asynchronous ones; NULL when closed */
@@ -280,7 +282,7 @@ struct vip_nic {
 	VIP_NET_ADDRESS *discovered[1]; /* VipQuerySystemManagementInfo's, ... */
 	union {
 		VIP_NET_ADDRESS a;
-		uint8_t room[4 + 8];
+		uint8_t room[4 + NIC_MAX_HOST];
 	} own_address; /* ... without a discriminator */
 };
 
@@ -311,6 +313,12 @@ void vip_notify_end(struct vip_notifier **at, struct vip_caller **ending);
 /* nic.c */
 struct vip_nic *vip_nic_find(VIP_NIC_HANDLE h);
 
+/* A word that the peers look at before they write, for watch.h. */
+static inline uint32_t *vip_nic_revoking(const struct vip_nic *nic)
+{
+	return &nic->words.wake[KA_WAKE_REVOKING].word;
+}
+
 /* vi.c: take the VI out, whatever its state; nic->lock held.  Who must be ended goes into the list. */
 void vip_vi_teardown(struct vip_vi *vi, struct vip_caller **ending);
 /* vi.c: end the connection, flush, go to @state. */
@@ -319,7 +327,7 @@ void vip_vi_end(struct vip_vi *vi, VIP_VI_STATE state);
 void vip_vi_state(struct vip_vi *vi, VIP_VI_STATE state);
 
 /* conn.c: a consumer's address by value, and a remote VI's attributes for the consumer. */
-VIP_RETURN vip_get_addr(const struct vip_nic *nic, const VIP_NET_ADDRESS *a, struct ka_addr *out);
+VIP_RETURN vip_get_addr(const struct vip_nic *nic, const VIP_NET_ADDRESS *a, struct nic_addr *out);
 void vip_put_attr(VIP_VI_ATTRIBUTES *to, const struct ka_vi_attr *a);
 /*
  * conn.c: the NIC has a connection for the VI: to Connected, with the receives

@@ -140,6 +140,8 @@ static void set_look(struct vip_nic *nic, const struct vip_region *r, bool look)
 
 static void drop_region(struct vip_nic *nic, struct vip_region *r)
 {
+	if (nic->ops->mem_drop && r->handle)
+		nic->ops->mem_drop(nic, r->handle);
 	vip_hold_unpin(r->pin);
 	set_look(nic, r, false);
 	ka_store_release(&r->handle, 0);
@@ -290,7 +292,12 @@ static VIP_RETURN enter(struct vip_nic *nic, struct ka_req *req, uint64_t start,
 	*out = rep.u.mem.handle;
 	if (rep.u.mem.verdict == LMM_MLOCK_LOCK)
 		lock_segment(nic, req->u.reg.start, *out, &rep.u.mem.seg, &r);
-	nic->ops->mem_find(nic, *out, &e);
+	ka_tpt_get(nic->tpt, *out, &e);
+	if (nic->ops->mem_add && nic->ops->mem_add(nic, &e, start, r.length)) {
+		vip_mem_leave(nic, req->u.reg.start, *out);
+		vip_hold_unpin(r.pin);
+		return VIP_ERROR_RESOURCE;
+	}
 	r.watched = req->u.reg.watched;
 	vip_gone_see(&e, req->u.reg.watched, &r);
 	*vip_region_of(nic, *out) = r;

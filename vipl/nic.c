@@ -4,6 +4,7 @@
  * of the agent, and fork.
  */
 #include "vipl/caller.h"
+#include "vipl/device.h"
 #include "vipl/env.h"
 #include "vipl/internal.h"
 #include "vipl/watch.h"
@@ -12,20 +13,8 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
-
-static const struct {
-	const char *name;
-	const struct nic_ops *ops;
-} devices[] = {
-	{"emu0", &nic_emu_ops},
-	/* names of the VIA era: M-VIA, cLAN, VI-GM, Windows */
-	{"/dev/via_lo", &nic_emu_ops},
-	{"/dev/via_eth0", &nic_emu_ops},
-	{"/dev/clanvi0", &nic_emu_ops},
-	{"VINIC", &nic_emu_ops},
-	{"VINIC0", &nic_emu_ops},
-	{"nic0", &nic_emu_ops},
-};
+#include <sys/mman.h>
+#include <unistd.h>
 
 struct vip_nic *vip_nic_find(VIP_NIC_HANDLE h)
 {
@@ -58,11 +47,11 @@ static void cq_dead(void *obj, void *arg)
 
 	vip_lock(&cq->lock);
 	if (ka_load_relaxed(&cq->nic) == arg && vip_obj_handle(cq))
-		cq->nic->ops->wake(cq->nic, cq->word);
+		vip_word_wake(cq->nic->words.wake, cq->word);
 	vip_unlock(&cq->lock);
 }
 
-void vip_nic_dead(struct vip_nic *nic)
+static void nic_dead(struct vip_nic *nic)
 {
 	ka_store_relaxed(&nic->dead, 1);
 	vip_log(VIP_LOG_WARN, "the kernel agent has died: all its NIC handles are lost");
@@ -72,17 +61,40 @@ void vip_nic_dead(struct vip_nic *nic)
 	vip_async(nic, NULL, VIP_ERROR_CATASTROPHIC, VIP_RESOURCE_NIC, NULL);
 }
 
+static void nic_of_agent_dead(void *obj, void *arg)
+{
+	struct vip_nic *nic = obj;
+	void *handle = vip_obj_handle(nic);
+
+	/* not one that has taken the place of another which is just being closed */
+	pthread_mutex_lock(&nic->lock);
+	if (handle && vip_obj_is(nic, handle) && nic->agent == arg)
+		nic_dead(nic);
+	pthread_mutex_unlock(&nic->lock);
+}
+
+/* Of the NICs here the software NIC alone has its connections made by the agent. */
+static void agent_event(const struct ka_event *ev, const int fds[KA_MAX_FDS])
+{
+	nic_emu_ops.event(ev, fds);
+}
+
+static void agent_dead(struct ka_agent *agent)
+{
+	nic_emu_ops.agent_dead(agent);
+	vip_obj_each(VIP_T_NIC, nic_of_agent_dead, agent);
+}
+
+static const struct ka_agent_ops agent_ops = {.event = agent_event, .dead = agent_dead};
+
 /* A child has none of its parent's handles: its memory is not locked, its connections are not its own. */
 static void forked(void)
 {
-	size_t i;
-
 	vip_env_forked();
 	vip_obj_forked();
 	vip_callers_forked();
 	vip_mem_forked();
-	for (i = 0; i < sizeof(devices) / sizeof(devices[0]); i++)
-		devices[i].ops->forked(); /* an alias's a second time: no harm */
+	vip_devices_forked();
 	ka_agent_forked();
 }
 
@@ -149,6 +161,31 @@ static struct vip_nic *nic_new(void)
 	return nic;
 }
 
+/* The TPT and the wake words; closes the descriptors. */
+static int map_tables(struct vip_nic *nic, const int fds[KA_MAX_FDS])
+{
+	int err = 0, i;
+
+	nic->tpt = mmap(NULL, KA_TPT_BYTES, PROT_READ, MAP_SHARED, fds[0], 0);
+	if (nic->tpt == MAP_FAILED)
+		err = -errno;
+	else
+		err = vip_words_open(&nic->words, fds[1]);
+	if (err && nic->tpt != MAP_FAILED)
+		munmap(nic->tpt, KA_TPT_BYTES);
+	for (i = 0; i < KA_MAX_FDS; i++) {
+		if (fds[i] >= 0)
+			close(fds[i]);
+	}
+	return err;
+}
+
+static void unmap_tables(struct vip_nic *nic)
+{
+	munmap(nic->tpt, KA_TPT_BYTES);
+	vip_words_close(&nic->words);
+}
+
 VIP_EXPORT VIP_RETURN VipOpenNic(const VIP_CHAR *name, VIP_NIC_HANDLE *out)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -157,26 +194,23 @@ VIP_EXPORT VIP_RETURN VipOpenNic(const VIP_CHAR *name, VIP_NIC_HANDLE *out)
 	struct vip_nic *nic;
 	struct ka_rep rep;
 	char why[320];
+	char device[VIP_DEVICE_NAME];
+	const struct nic_ops *ops;
 	VIP_RETURN r;
-	size_t i;
-	int err;
+	int fds[KA_MAX_FDS], err;
 
 	if (!name || !out)
 		return vip_bad("no device name, or no place for the handle");
-	for (i = 0; i < sizeof(devices) / sizeof(devices[0]); i++) {
-		if (strcmp(devices[i].name, name) == 0)
-			break;
-	}
-	if (i == sizeof(devices) / sizeof(devices[0]))
-		return vip_quiet(VIP_INVALID_PARAMETER, "there is no device '%.64s': emu0 is always there",
-				 name);
+	ops = vip_device(name, device);
+	if (!ops)
+		return vip_quiet(VIP_INVALID_PARAMETER, NULL);
 	pthread_once(&once, at_fork);
 	vip_env_check();
 	nic = nic_new();
 	if (!nic)
 		return vip_fail(VIP_ERROR_RESOURCE, "no memory for a NIC handle");
-	nic->ops = devices[i].ops;
-	nic->device = devices[0].name;
+	nic->ops = ops;
+	memcpy(nic->device, device, sizeof(nic->device));
 	nic->ncq = nic->ns_ready = 0;
 	ka_store_relaxed(&nic->dead, 0);
 	err = vip_mem_open(nic);
@@ -185,28 +219,33 @@ VIP_EXPORT VIP_RETURN VipOpenNic(const VIP_CHAR *name, VIP_NIC_HANDLE *out)
 		goto free_nic;
 	}
 	vip_watch_open();
-	err = ka_agent_get(&at, nic->ops->agent_ops, &nic->agent, why, sizeof(why));
+	err = ka_agent_get(&at, &agent_ops, &nic->agent, why, sizeof(why));
 	if (err) {
 		r = vip_fail(VIP_ERROR_RESOURCE, "%s", why);
 		goto close_watch;
 	}
 	/* HELLO, OPEN: the agent's own number of the handle comes back */
-	if (ka_agent_call(nic->agent, &req, &rep, nic->fds, NULL, 0)) {
+	if (ka_agent_call(nic->agent, &req, &rep, fds, NULL, 0)) {
 		r = vip_fail(VIP_ERROR_RESOURCE, "%s", rep.text);
 		goto put_agent;
 	}
 	ka_store_relaxed(&nic->id, rep.u.open.nic);
 	nic->default_tag = rep.u.open.tag;
+	err = map_tables(nic, fds);
+	if (err) {
+		r = vip_fail(VIP_ERROR_RESOURCE, "cannot map the agent's tables: %s", strerror(-err));
+		goto close_nic;
+	}
 	if (!vip_async_open(nic)) {
 		r = vip_fail(VIP_ERROR_RESOURCE, "no memory for a NIC handle");
-		goto close_nic;
+		goto unmap;
 	}
 	err = nic->ops->open(nic);
 	if (err) {
 		r = vip_fail(VIP_ERROR_RESOURCE, NULL);
 		goto close_errors;
 	}
-	if (!vip_watch_nic_add(nic->agent, nic->ops->revoking(nic))) {
+	if (!vip_watch_nic_add(nic->agent, vip_nic_revoking(nic))) {
 		r = vip_fail(VIP_ERROR_RESOURCE, "too many NIC handles: close those whose agent has died");
 		nic->ops->close(nic);
 		goto close_errors;
@@ -219,6 +258,8 @@ VIP_EXPORT VIP_RETURN VipOpenNic(const VIP_CHAR *name, VIP_NIC_HANDLE *out)
 
 close_errors:
 	vip_callers_end(vip_async_close(nic));
+unmap:
+	unmap_tables(nic);
 close_nic:
 	req.op = KA_OP_CLOSE;
 	vip_call(nic, &req, &rep, NULL);
@@ -292,12 +333,13 @@ VIP_EXPORT VIP_RETURN VipCloseNic(VIP_NIC_HANDLE h)
 	while (__atomic_load_n(&nic->sleepers, __ATOMIC_SEQ_CST))
 		sched_yield();
 	vip_obj_each(VIP_T_CONN, close_conn, nic);
-	vip_watch_nic_remove(nic->ops->revoking(nic));
+	vip_watch_nic_remove(vip_nic_revoking(nic));
 	nic->ops->close(nic);
 	pthread_mutex_unlock(&nic->lock);
 	/* no handler is called after this; those that run may be in calls that need nic->lock */
 	vip_callers_end(c.callers);
 	vip_callers_end(vip_async_close(nic));
+	unmap_tables(nic);
 	ka_agent_put(nic->agent);
 	vip_watch_close();
 	vip_obj_free(nic);

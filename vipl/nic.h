@@ -29,20 +29,32 @@ enum nic_down {
 	NIC_DEAD	 /* the NIC as a whole */
 };
 
+#define NIC_MAX_HOST 16u /* bytes of a host address: an IPv6 one */
+
+/* A VIP_NET_ADDRESS by value. */
+struct nic_addr {
+	uint16_t host_len;
+	uint16_t disc_len;
+	uint8_t bytes[NIC_MAX_HOST + KA_MAX_DISC]; /* host address, then discriminator */
+};
+
 /* A request that VipConnectWait got. */
 struct nic_request {
 	uint64_t id;
-	struct ka_addr remote;
+	struct nic_addr remote;
 	struct ka_vi_attr attr;
 };
 
 struct nic_ops {
-	/* Who hears of the agent's events, when the NIC's handle is the first to want the agent. */
-	const struct ka_agent_ops *agent_ops;
+	/* The agent's events for the NIC's connections; the callee owns the descriptors.  NULL: there are
+	 * none. */
+	void (*event)(const struct ka_event *ev, const int fds[KA_MAX_FDS]);
+	/* The agent has died: whoever waits for an event of it waits no more. */
+	void (*agent_dead)(struct ka_agent *agent);
 	/* In the child after a fork: what the NIC keeps for the process starts anew. */
 	void (*forked)(void);
 
-	/* The NIC handle: nic->agent is there; open sets nic->tpt.  close: no VI is left. */
+	/* The NIC handle: the agent, its tables and the wake words are there.  close: no VI is left. */
 	int (*open)(struct vip_nic *nic);
 	void (*close)(struct vip_nic *nic);
 	void (*query)(struct vip_nic *nic, VIP_NIC_ATTRIBUTES *attr);
@@ -51,28 +63,30 @@ struct nic_ops {
 	int (*vi_new)(struct vip_vi *vi);
 	void (*vi_free)(struct vip_vi *vi);
 
-	/* The region behind @handle; false: it is none.  Waits for nothing (touch.h). */
-	bool (*mem_find)(const struct vip_nic *nic, uint32_t handle, struct ka_tpt_entry *e);
 	/* After a region was taken out: return when no peer is writing there any more. */
 	void (*mem_quiet)(struct vip_nic *nic);
-	/* A word that the peers look at before they write, for watch.h. */
-	uint32_t *(*revoking)(struct vip_nic *nic);
-	/* What the peers and the agent can see of the handle's registration cache. */
-	struct ka_cache *(*cache)(struct vip_nic *nic);
+	/*
+	 * Memory that was registered, under vip_mem_lock: @e is its TPT entry, [start, start +
+	 * length) its whole pages.  0 or negative errno: it is not registered then.  NULL: nothing is to be
+	 * done.
+	 */
+	int (*mem_add)(struct vip_nic *nic, const struct ka_tpt_entry *e, uint64_t start, uint64_t length);
+	/* It is out of the TPT, and mem_quiet has returned. */
+	void (*mem_drop)(struct vip_nic *nic, uint32_t handle);
 
 	/* Connections; they block as VIPL's calls do.  timeout in ms, KA_INFINITE. */
-	int (*conn_wait)(struct vip_nic *nic, const struct ka_addr *local, uint32_t timeout,
+	int (*conn_wait)(struct vip_nic *nic, const struct nic_addr *local, uint32_t timeout,
 			 struct nic_request *req);
 	int (*conn_accept)(struct vip_vi *vi, uint64_t id);
 	int (*conn_reject)(struct vip_nic *nic, uint64_t id);
-	int (*conn_request)(struct vip_vi *vi, const struct ka_addr *local, const struct ka_addr *remote,
+	int (*conn_request)(struct vip_vi *vi, const struct nic_addr *local, const struct nic_addr *remote,
 			    uint32_t timeout, struct ka_vi_attr *attr);
 	/*
 	 * Start a peer-to-peer request; vi->lock is held, and nothing is waited
 	 * for.  How it ends is told once, by vip_peer_take() with its @cookie.
 	 */
-	int (*conn_peer)(struct vip_vi *vi, uint64_t cookie, const struct ka_addr *local,
-			 const struct ka_addr *remote, uint32_t timeout);
+	int (*conn_peer)(struct vip_vi *vi, uint64_t cookie, const struct nic_addr *local,
+			 const struct nic_addr *remote, uint32_t timeout);
 	/*
 	 * connected: both queue locks are held, the state is still what it was;
 	 * post_recv follows for every receive that is posted, then ready.
@@ -101,30 +115,8 @@ struct nic_ops {
 	/* Is the connection still up?  Cheap; vi->lock or a queue lock held. */
 	enum nic_down (*down)(struct vip_vi *vi);
 
-	/* Sleeping: arm, look once more, sleep on what arm returned.  @word from word_get. */
-	int (*word_get)(struct vip_nic *nic, uint32_t *word);
-	void (*word_put)(struct vip_nic *nic, uint32_t word);
-	uint32_t (*arm)(struct vip_nic *nic, uint32_t word);
-	void (*sleep)(struct vip_nic *nic, uint32_t word, uint32_t armed, uint32_t ms);
-	void (*wake)(struct vip_nic *nic, uint32_t word);
-
-	/*
-	 * News, so that a completion queue need not poll every queue: of receive
-	 * queues alone.  After lead, what is complete on the queue of @word is news
-	 * for the reader, @to, the word of a completion queue (0: for nobody), while
-	 * it is asked for.
-	 * ask: from now on; what was published before it is found by a poll.
-	 * hush: no more; the queue is polled without.
-	 * news: takes the news of up to 64 of the words that @mine has a bit for:
-	 * word 64 * *group + n for each bit n returned; 0: there is none.  It is found
-	 * from *group on.  A poll finds what each is about.  Neither is certain: some
-	 * are of nothing, and some may be lost for the sake of a hostile peer.
-	 */
-	void (*lead)(struct vip_nic *nic, uint32_t word, uint32_t to);
-	void (*ask)(struct vip_nic *nic, const uint32_t *word, uint32_t n);
-	void (*hush)(struct vip_nic *nic, uint32_t word);
-	uint64_t (*news)(struct vip_nic *nic, uint32_t reader, const uint64_t mine[KA_WAKE_GROUPS],
-			 uint32_t *group);
+	/* A thread is about to sleep on a wake word (words.h): it leaves what is under way to the NIC. */
+	void (*asleep)(struct vip_nic *nic);
 };
 
 extern const struct nic_ops nic_emu_ops;
@@ -160,8 +152,5 @@ void vip_peer_end(struct vip_vi *vi, int err, const struct ka_vi_attr *peer);
 /* An asynchronous error; any lock may be held, no handler runs inside. */
 void vip_async(struct vip_nic *nic, struct vip_vi *vi, VIP_ERROR_CODE code, VIP_RESOURCE_CODE res,
 	       VIP_DESCRIPTOR *desc);
-
-/* The agent of @nic died. */
-void vip_nic_dead(struct vip_nic *nic);
 
 #endif

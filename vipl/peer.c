@@ -55,7 +55,7 @@ static VIP_RETURN start(struct vip_vi *vi, const VIP_NET_ADDRESS *local, const V
 			uint32_t timeout)
 {
 	uint64_t cookie = vip_obj_cookie(vi);
-	struct ka_addr from, to;
+	struct nic_addr from, to;
 	VIP_RETURN r;
 	int err;
 

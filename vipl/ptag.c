@@ -153,7 +153,7 @@ VIP_EXPORT VIP_RETURN VipQueryMem(VIP_NIC_HANDLE h, VIP_PVOID addr, VIP_MEM_HAND
 		return vip_bad("no place for the attributes");
 	vip_watch_settle();
 	pthread_mutex_lock(&nic->lock);
-	if (!vip_obj_is(nic, h) || ka_idle(nic->idle, mem) || !nic->ops->mem_find(nic, mem, &e) ||
+	if (!vip_obj_is(nic, h) || ka_idle(nic->idle, mem) || !ka_tpt_get(nic->tpt, mem, &e) ||
 	    (uintptr_t)addr < e.start || (uintptr_t)addr - e.start >= e.length) {
 		r = vip_bad("the address is not in a region with this handle");
 	} else if (!e.tag) {

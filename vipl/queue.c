@@ -47,7 +47,7 @@ int vip_queue_init(struct vip_queue *q, uint32_t depth)
 
 void vip_wake_queue(struct vip_vi *vi, int queue)
 {
-	vi->nic->ops->wake(vi->nic, vi->q[queue].word);
+	vip_word_wake(vi->nic->words.wake, vi->q[queue].word);
 }
 
 /* What a small message comes through: once for each queue, with the queue's number in place of a variable. */

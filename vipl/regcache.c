@@ -26,7 +26,7 @@ static void set_idle(struct vip_nic *nic, uint32_t handle, bool idle)
 {
 	uint32_t i = handle % KA_TPT_ENTRIES;
 	uint64_t bit = 1ull << i % 64, word = nic->idle[i / 64];
-	struct ka_cache *told = nic->ops->cache(nic);
+	struct ka_cache *told = ka_cache_of(nic->words.wake);
 
 	word = idle ? word | bit : word & ~bit;
 	ka_store_release(&nic->idle[i / 64], word);
@@ -39,7 +39,7 @@ static void set_idle(struct vip_nic *nic, uint32_t handle, bool idle)
 
 static void tell(struct vip_nic *nic)
 {
-	struct ka_cache_counts *to = &nic->ops->cache(nic)->n;
+	struct ka_cache_counts *to = &ka_cache_of(nic->words.wake)->n;
 	const struct ka_cache_counts *n = &nic->cache.n;
 
 	ka_store_relaxed(&to->limit, n->limit);
@@ -134,7 +134,7 @@ static bool still_there(struct vip_nic *nic, const struct vip_region *r)
 {
 	struct ka_tpt_entry e;
 
-	return nic->ops->mem_find(nic, r->handle, &e) && e.tag == r->kept.tag &&
+	return ka_tpt_get(nic->tpt, r->handle, &e) && e.tag == r->kept.tag &&
 	       (!e.object || (same_object(r, &e) && vip_touch_same(r->start, r->length, &r->seen)));
 }
 
@@ -153,7 +153,7 @@ static void clear_losses(struct vip_nic *nic)
 	c->losses = losses;
 	for (r = TAILQ_FIRST(&c->ages); r; r = next) {
 		next = TAILQ_NEXT(r, kept.by_age);
-		if (!nic->ops->mem_find(nic, r->handle, &e) || !e.tag)
+		if (!ka_tpt_get(nic->tpt, r->handle, &e) || !e.tag)
 			invalidate(nic, r);
 	}
 }
@@ -211,7 +211,7 @@ bool vip_cache_keep(struct vip_nic *nic, uint64_t start, VIP_MEM_HANDLE mem)
 		return false;
 	clear_losses(nic);
 	/* memory that may be read only might be writable when it is registered again */
-	if (!nic->ops->mem_find(nic, mem, &e) || e.start != start || !e.tag || !(e.rights & KA_R_WRITE) ||
+	if (!ka_tpt_get(nic->tpt, mem, &e) || e.start != start || !e.tag || !(e.rights & KA_R_WRITE) ||
 	    e.kind == LMM_MIXED)
 		return false;
 	add(nic, r, &e);

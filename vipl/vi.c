@@ -67,15 +67,15 @@ static int get_words(struct vip_nic *nic, struct vip_vi *vi, struct vip_cq *send
 
 	ka_store_relaxed(&vi->q[VIP_SQ].cq, NULL);
 	ka_store_relaxed(&vi->q[VIP_RQ].cq, NULL);
-	err = nic->ops->word_get(nic, &vi->q[VIP_RQ].word);
+	err = vip_word_get(nic, &vi->q[VIP_RQ].word);
 	if (err)
 		return err;
 	if (send_cq)
 		vi->q[VIP_SQ].word = send_cq->word;
 	else
-		err = nic->ops->word_get(nic, &vi->q[VIP_SQ].word);
+		err = vip_word_get(nic, &vi->q[VIP_SQ].word);
 	if (err)
-		nic->ops->word_put(nic, vi->q[VIP_RQ].word);
+		vip_word_put(nic, vi->q[VIP_RQ].word);
 	else
 		ka_store_release(&nic->by_word[vi->q[VIP_RQ].word], vi);
 	return err;
@@ -86,9 +86,9 @@ static void put_words(struct vip_vi *vi, const struct vip_cq *send_cq)
 	struct vip_nic *nic = vi->nic;
 
 	ka_store_release(&nic->by_word[vi->q[VIP_RQ].word], NULL);
-	nic->ops->word_put(nic, vi->q[VIP_RQ].word);
+	vip_word_put(nic, vi->q[VIP_RQ].word);
 	if (!send_cq)
-		nic->ops->word_put(nic, vi->q[VIP_SQ].word);
+		vip_word_put(nic, vi->q[VIP_SQ].word);
 }
 
 static struct vip_vi *vi_new(struct vip_nic *nic)

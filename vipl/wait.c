@@ -53,14 +53,14 @@ static VIP_RETURN asleep(struct vip_waiter *w, uint64_t end)
 	if (!nic)
 		return VIP_INVALID_PARAMETER;
 	for (;;) {
-		uint32_t armed = nic->ops->arm(nic, word);
+		uint32_t armed = vip_word_arm(nic, word);
 
 		__atomic_thread_fence(__ATOMIC_SEQ_CST);
 		ms = left(end); /* before the look: what comes until the end is found */
 		r = w->look(w);
 		if (r != VIP_NOT_DONE || !ms)
 			break;
-		nic->ops->sleep(nic, word, armed, ms);
+		vip_word_sleep(nic, word, armed, ms);
 	}
 	leave(w, nic);
 	return r;

@@ -17,7 +17,7 @@
 enum emu_sent emu_fill(struct emu_link *l, uint8_t *to, uint64_t n)
 {
 	while (n) {
-		const struct emu_seg *s = &l->tx_seg[l->tx_at];
+		const struct ka_seg *s = &l->tx_seg[l->tx_at];
 		uint64_t part = min64(n, MOST);
 		struct emu_copy c = {.to = to, .way = EMU_TO_WINDOW};
 
@@ -76,7 +76,7 @@ static enum emu_pulled source_look(const struct emu_link *l, const struct emu_pu
 }
 
 static enum emu_pulled pull_piece(struct emu_link *l, const struct emu_pull *p, uint64_t from, void *to,
-				  uint64_t n, const struct emu_seg *own_seg)
+				  uint64_t n, const struct ka_seg *own_seg)
 {
 	struct emu_copy c = {.to = to, .from = from + p->shift, .n = n, .own = own_seg, .way = p->way};
 	bool direct = !p->careful;
@@ -98,7 +98,7 @@ static enum emu_pulled pull_piece(struct emu_link *l, const struct emu_pull *p, 
 
 /* Where the copy stands: segment, and byte in it. */
 struct at {
-	const struct emu_seg *seg, *end;
+	const struct ka_seg *seg, *end;
 	uint64_t off;
 };
 
@@ -115,7 +115,7 @@ static uint64_t ahead(struct at *a)
 static enum emu_pulled put_last_word(struct emu_link *l, const struct emu_pull *p, const uint8_t *word,
 				     uint64_t n)
 {
-	const struct emu_seg *s = p->to;
+	const struct ka_seg *s = p->to;
 	bool direct = !p->careful;
 
 	if (n == 0)
@@ -167,7 +167,7 @@ enum emu_pulled emu_pull(struct emu_link *l, const struct emu_pull *p)
 }
 
 /* The segments that a cell names, read once; how many, 0: it is none that an engine would write. */
-static uint32_t held_segs(const struct emu_cell *c, uint64_t length, struct emu_seg *seg)
+static uint32_t held_segs(const struct emu_cell *c, uint64_t length, struct ka_seg *seg)
 {
 	uint64_t sum = 0;
 	uint32_t n;
@@ -179,12 +179,12 @@ static uint32_t held_segs(const struct emu_cell *c, uint64_t length, struct emu_
 	return sum == length ? n : 0;
 }
 
-bool emu_take_held(struct emu_link *l, const struct emu_seg *seg, uint32_t nsegs, uint32_t *error)
+bool emu_take_held(struct emu_link *l, const struct ka_seg *seg, uint32_t nsegs, uint32_t *error)
 {
 	struct emu_dir *d = &l->region->to[l->side];
 	const struct emu_msg *m = &l->rx_msg;
 	bool write = m->op == EMU_OP_WRITE || m->op == EMU_OP_WRITE_IMM;
-	struct emu_seg from[EMU_HELD_SEGS];
+	struct ka_seg from[EMU_HELD_SEGS];
 	struct emu_pull p = {.from = from,
 			     .to = write ? &m->target : seg,
 			     .nto = write ? 1 : nsegs,
@@ -196,7 +196,7 @@ bool emu_take_held(struct emu_link *l, const struct emu_seg *seg, uint32_t nsegs
 			     .careful = *l->rx_careful,
 			     .last_word_last = write};
 
-	p.nfrom = held_segs(&d->cell[l->rx_next % EMU_DEPTH], m->length, from);
+	p.nfrom = held_segs(&d->cell[l->rx_next % KA_DEPTH], m->length, from);
 	if (!ka_load_relaxed(&l->pulls) || p.nfrom == 0) {
 		*error = VIP_STATUS_TRANSPORT_ERROR;
 		return true;
@@ -209,7 +209,7 @@ bool emu_take_held(struct emu_link *l, const struct emu_seg *seg, uint32_t nsegs
 		break;
 	case EMU_NO_SOURCE:
 		*error = VIP_STATUS_PARTIAL_ERROR;
-		ka_store_relaxed(&d->lost[l->rx_next % EMU_DEPTH], l->rx_next + 1);
+		ka_store_relaxed(&d->lost[l->rx_next % KA_DEPTH], l->rx_next + 1);
 		break;
 	case EMU_NO_TARGET:
 		l->rx_ok = false;

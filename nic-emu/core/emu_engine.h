@@ -27,7 +27,7 @@ struct emu_copy {
 	void *to;
 	uint64_t from;
 	uint64_t n;
-	const struct emu_seg *own; /* the own segment, which may have gone; NULL: see to it no further */
+	const struct ka_seg *own; /* the own segment, which may have gone; NULL: see to it no further */
 	enum emu_way way;
 };
 enum emu_copied { EMU_COPIED, EMU_OWN_GONE, EMU_PEER_GONE };
@@ -43,9 +43,9 @@ struct emu_host {
 	 * Copy between @to / @from and bytes [off, off + n) of own memory that may
 	 * have gone (no KA_R_DIRECT, or @careful): false: it has.
 	 */
-	bool (*get)(struct emu_link *link, const struct emu_seg *s, uint64_t off, void *to, uint64_t n);
-	bool (*put)(struct emu_link *link, const struct emu_seg *s, uint64_t off, const void *from,
-		    uint64_t n, bool careful);
+	bool (*get)(struct emu_link *link, const struct ka_seg *s, uint64_t off, void *to, uint64_t n);
+	bool (*put)(struct emu_link *link, const struct ka_seg *s, uint64_t off, const void *from, uint64_t n,
+		    bool careful);
 	enum emu_copied (*copy)(struct emu_link *link, const struct emu_copy *c);
 	/* Return when *revoking is 0: the TPT says what has gone. */
 	void (*settle)(void);
@@ -57,7 +57,7 @@ struct emu_msg {
 	uint32_t status;
 	uint32_t length;
 	uint32_t imm;
-	struct emu_seg target; /* of an RDMA operation, in own memory */
+	struct ka_seg target; /* of an RDMA operation, in own memory */
 };
 
 /* One end of a connection, in the end's private memory. */
@@ -95,7 +95,7 @@ struct emu_link {
 	uint64_t land_head;
 	uint64_t land_seen;   /* of the peer's land_tail: to look again takes the line away from him */
 	uint64_t stream_left; /* bytes of the current message still to go through the landing ring */
-	struct emu_seg tx_seg[EMU_MAX_SEGS]; /* its source */
+	struct ka_seg tx_seg[KA_MAX_SEGS];   /* its source */
 	const uint8_t *tx_flat;		     /* or this, which stays as it is */
 	uint32_t tx_nsegs, tx_at;	     /* where it stands: segment, and ... */
 	uint32_t tx_rights;		     /* what the source must allow */
@@ -119,15 +119,15 @@ struct emu_link {
 };
 
 struct emu_send {
-	enum emu_op op;		   /* EMU_OP_WRITE also with immediate data */
-	const struct emu_seg *seg; /* own memory, read once */
-	const uint8_t *flat;	   /* or memory of the NIC's, which stays until the message is sent */
+	enum emu_op op;		  /* EMU_OP_WRITE also with immediate data */
+	const struct ka_seg *seg; /* own memory, read once */
+	const uint8_t *flat;	  /* or memory of the NIC's, which stays until the message is sent */
 	uint32_t nsegs;
 	uint64_t total; /* bytes: the sum */
 	uint32_t imm;
 	bool has_imm;
-	struct emu_seg target; /* RDMA: in the peer's memory; its len is not used */
-	uint32_t error;	       /* EMU_OP_REPLY, EMU_OP_READ: VIP_STATUS_*_ERROR instead of data */
+	struct ka_seg target; /* RDMA: in the peer's memory; its len is not used */
+	uint32_t error;	      /* EMU_OP_REPLY, EMU_OP_READ: VIP_STATUS_*_ERROR instead of data */
 };
 
 enum emu_sent {
@@ -175,23 +175,23 @@ struct emu_place {
  * emu_read_check - may this end read @target (len: bytes) of the peer?
  * Returns 0: by asking the peer; 1: at @place; or -1: it may not.
  */
-int emu_read_check(struct emu_link *l, const struct emu_seg *target, struct emu_place *place);
+int emu_read_check(struct emu_link *l, const struct ka_seg *target, struct emu_place *place);
 
 /*
  * emu_read_here - read what emu_read_check() has found at @place into own segments.
  * EMU_SENT; EMU_BAD_SOURCE: they may not be written; EMU_BAD_TARGET: it was deregistered meanwhile;
  * EMU_NOT_READY: it is not there, the peer has to be asked; EMU_IS_DOWN.
  */
-enum emu_sent emu_read_here(struct emu_link *l, const struct emu_seg *target, const struct emu_place *place,
-			    const struct emu_seg *seg, uint32_t nsegs);
+enum emu_sent emu_read_here(struct emu_link *l, const struct ka_seg *target, const struct emu_place *place,
+			    const struct ka_seg *seg, uint32_t nsegs);
 
 /* Scatter @n bytes that are bytes [at, at + n) of a message into own segments, which are checked; @kept:
  * tx_own or rx_own, whichever half this is. */
-bool emu_scatter(struct emu_link *l, bool careful, struct ka_tpt_entry *kept, const struct emu_seg *seg,
+bool emu_scatter(struct emu_link *l, bool careful, struct ka_tpt_entry *kept, const struct ka_seg *seg,
 		 uint32_t nsegs, uint64_t at, const uint8_t *from, uint64_t n);
 
 /* emu_post_recv - publish receive number rx_posted; @bad: its format is wrong. */
-void emu_post_recv(struct emu_link *l, const struct emu_seg *seg, uint32_t nsegs, bool bad);
+void emu_post_recv(struct emu_link *l, const struct ka_seg *seg, uint32_t nsegs, bool bad);
 
 /*
  * emu_recv_look - the message that is to be taken next: @l->rx_msg has it;
@@ -218,7 +218,7 @@ struct emu_recv {
  * are still under way.  @moved: landing bytes were taken, a sender may wait for
  * the room.
  */
-bool emu_recv_take(struct emu_link *l, const struct emu_seg *seg, uint32_t nsegs, struct emu_recv *r,
+bool emu_recv_take(struct emu_link *l, const struct ka_seg *seg, uint32_t nsegs, struct emu_recv *r,
 		   bool *moved);
 
 /* How many messages of this end has the peer reaped? */
@@ -239,7 +239,7 @@ static inline uint64_t emu_failed(const struct emu_link *l, uint32_t *error)
 /* Did the peer not find the source of the message any more up to which it has reaped @reap? */
 static inline bool emu_lost(const struct emu_link *l, uint64_t reap)
 {
-	return reap && ka_load_relaxed(&l->region->to[1 - l->side].lost[(reap - 1) % EMU_DEPTH]) == reap;
+	return reap && ka_load_relaxed(&l->region->to[1 - l->side].lost[(reap - 1) % KA_DEPTH]) == reap;
 }
 
 /* Does the peer still need the source of a message that was sent? */

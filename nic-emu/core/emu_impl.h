@@ -36,7 +36,7 @@ static inline void *own(uint64_t addr)
 }
 
 /* @direct: cleared when the segment must be touched with care.  The range of 0 bytes is not looked at. */
-static inline bool own_ok(const struct emu_link *l, struct ka_tpt_entry *kept, const struct emu_seg *s,
+static inline bool own_ok(const struct emu_link *l, struct ka_tpt_entry *kept, const struct ka_seg *s,
 			  uint32_t rights, bool *direct)
 {
 	if (ka_load_acquire(l->revoking))
@@ -102,10 +102,10 @@ static inline void emu_count(struct emu_link *l, uint64_t bytes)
 
 /* Message tx_next is whole: the peer may see it. */
 static inline void emu_publish(struct emu_link *l, enum emu_op op, uint32_t status, uint32_t length,
-			       uint32_t imm, const struct emu_seg *target)
+			       uint32_t imm, const struct ka_seg *target)
 {
 	struct emu_dir *d = &l->region->to[1 - l->side];
-	struct emu_cell *c = &d->cell[l->tx_next % EMU_DEPTH];
+	struct emu_cell *c = &d->cell[l->tx_next % KA_DEPTH];
 
 	ka_store_relaxed(&c->status, status);
 	ka_store_relaxed(&c->length, length);
@@ -115,16 +115,16 @@ static inline void emu_publish(struct emu_link *l, enum emu_op op, uint32_t stat
 	ka_store_relaxed(&c->op, (uint32_t)op);
 	ka_store_release(&c->seq, emu_seq(l->tx_next));
 	l->tx_next++;
-	c = &d->cell[(l->tx_next + EMU_AHEAD) % EMU_DEPTH];
+	c = &d->cell[(l->tx_next + EMU_AHEAD) % KA_DEPTH];
 	prefetch_own(c);
 	prefetch_own((const uint8_t *)c + 64);
-	__builtin_prefetch(&d->post[(l->tx_recv + EMU_AHEAD) % EMU_DEPTH]);
+	__builtin_prefetch(&d->post[(l->tx_recv + EMU_AHEAD) % KA_DEPTH]);
 }
 
 /* Is there a message to take?  The streak tells whether they come faster than they are taken. */
 static inline bool emu_arrived(struct emu_link *l)
 {
-	const struct emu_cell *c = &l->region->to[l->side].cell[l->rx_next % EMU_DEPTH];
+	const struct emu_cell *c = &l->region->to[l->side].cell[l->rx_next % KA_DEPTH];
 	bool there;
 
 	/* so that both lines of a message of 64 bytes come at the same time */
@@ -151,15 +151,15 @@ static inline void emu_taken(struct emu_link *l)
 	ka_store_release(&d->rx.reaped, l->rx_next);
 	/* a cell that the sender has not yet written would only be taken away from him */
 	if (l->rx_streak++ > EMU_AHEAD)
-		__builtin_prefetch(&d->cell[(l->rx_next + EMU_AHEAD) % EMU_DEPTH]);
+		__builtin_prefetch(&d->cell[(l->rx_next + EMU_AHEAD) % KA_DEPTH]);
 }
 /* emu_copy.c: gather @n bytes to a window that may shrink: EMU_SENT, EMU_SOURCE_GONE or EMU_BAD_TARGET. */
 enum emu_sent emu_fill(struct emu_link *l, uint8_t *to, uint64_t n);
 
 /* emu_copy.c: bytes from the peer's memory to own segments. */
 struct emu_pull {
-	const struct emu_seg *from; /* as long as all of @to that is used */
-	const struct emu_seg *to;
+	const struct ka_seg *from; /* as long as all of @to that is used */
+	const struct ka_seg *to;
 	uint32_t nfrom, nto; /* no more than EMU_HELD_SEGS; any number */
 	uint32_t from_rights, to_rights;
 	struct ka_tpt_entry *kept; /* tx_own or rx_own */
@@ -182,7 +182,7 @@ enum emu_pulled emu_pull(struct emu_link *l, const struct emu_pull *p);
  * own segments or to the target of an RDMA write.  True: that is done, @error
  * is 0 or VIP_STATUS_*_ERROR.
  */
-bool emu_take_held(struct emu_link *l, const struct emu_seg *seg, uint32_t nsegs, uint32_t *error);
+bool emu_take_held(struct emu_link *l, const struct ka_seg *seg, uint32_t nsegs, uint32_t *error);
 
 /* Is a message that lies in the sender's memory being taken?  Then it was put off (EMU_PULL_LATER). */
 static inline bool emu_put_off(const struct emu_link *l)

@@ -4,17 +4,17 @@
  */
 #include "nic-emu/core/emu_impl.h"
 
-void emu_post_recv(struct emu_link *l, const struct emu_seg *seg, uint32_t nsegs, bool bad)
+void emu_post_recv(struct emu_link *l, const struct ka_seg *seg, uint32_t nsegs, bool bad)
 {
 	struct emu_dir *d = &l->region->to[l->side];
-	struct emu_post *p = &d->post[l->rx_posted % EMU_DEPTH];
-	struct emu_seg *more = d->more[l->rx_posted % EMU_DEPTH];
+	struct emu_post *p = &d->post[l->rx_posted % KA_DEPTH];
+	struct ka_seg *more = d->more[l->rx_posted % KA_DEPTH];
 	uint32_t i;
 
 	ka_store_relaxed(&p->nsegs, (uint16_t)nsegs);
 	ka_store_relaxed(&p->flags, (uint16_t)(bad ? EMU_POST_BAD : 0));
 	for (i = 0; i < nsegs; i++) {
-		struct emu_seg *to = i < EMU_POST_SEGS ? &p->seg[i] : &more[i - EMU_POST_SEGS];
+		struct ka_seg *to = i < EMU_POST_SEGS ? &p->seg[i] : &more[i - EMU_POST_SEGS];
 
 		ka_store_relaxed(&to->addr, seg[i].addr);
 		ka_store_relaxed(&to->handle, seg[i].handle);
@@ -22,11 +22,11 @@ void emu_post_recv(struct emu_link *l, const struct emu_seg *seg, uint32_t nsegs
 	}
 	ka_store_release(&p->seq, emu_seq(l->rx_posted));
 	l->rx_posted++;
-	prefetch_own(&d->post[(l->rx_posted + EMU_AHEAD) % EMU_DEPTH]);
+	prefetch_own(&d->post[(l->rx_posted + EMU_AHEAD) % KA_DEPTH]);
 }
 
 /* One piece into one own segment, from byte @off on; @rights: what the segment must allow. */
-static bool put_piece(struct emu_link *l, bool careful, struct ka_tpt_entry *kept, const struct emu_seg *s,
+static bool put_piece(struct emu_link *l, bool careful, struct ka_tpt_entry *kept, const struct ka_seg *s,
 		      uint32_t rights, uint64_t off, const uint8_t *from, uint64_t n)
 {
 	bool direct = !careful, write = rights & KA_R_RDMA_WRITE;
@@ -46,7 +46,7 @@ static bool put_piece(struct emu_link *l, bool careful, struct ka_tpt_entry *kep
 	       (last == 0 || l->host->put(l, s, off + n - last, from + n - last, last, careful));
 }
 
-bool emu_scatter(struct emu_link *l, bool careful, struct ka_tpt_entry *kept, const struct emu_seg *seg,
+bool emu_scatter(struct emu_link *l, bool careful, struct ka_tpt_entry *kept, const struct ka_seg *seg,
 		 uint32_t nsegs, uint64_t at, const uint8_t *from, uint64_t n)
 {
 	uint32_t i;
@@ -70,8 +70,7 @@ bool emu_scatter(struct emu_link *l, bool careful, struct ka_tpt_entry *kept, co
 
 /* A piece of the current message, to where it belongs.  All is checked again: the owner may have deregistered
  * it. */
-static bool put(struct emu_link *l, const struct emu_seg *seg, uint32_t nsegs, const uint8_t *from,
-		uint64_t n)
+static bool put(struct emu_link *l, const struct ka_seg *seg, uint32_t nsegs, const uint8_t *from, uint64_t n)
 {
 	if (l->rx_msg.op == EMU_OP_WRITE || l->rx_msg.op == EMU_OP_WRITE_IMM)
 		return (l->own_rdma & KA_R_RDMA_WRITE) &&
@@ -81,7 +80,7 @@ static bool put(struct emu_link *l, const struct emu_seg *seg, uint32_t nsegs, c
 }
 
 /* Take what is there of the current message, and what comes meanwhile; true when it is whole. */
-static bool take_landed(struct emu_link *l, const struct emu_seg *seg, uint32_t nsegs, bool *moved)
+static bool take_landed(struct emu_link *l, const struct ka_seg *seg, uint32_t nsegs, bool *moved)
 {
 	struct emu_dir *d = &l->region->to[l->side];
 	uint64_t length = l->rx_msg.length;
@@ -107,7 +106,7 @@ static bool take_landed(struct emu_link *l, const struct emu_seg *seg, uint32_t 
 
 bool emu_recv_look(struct emu_link *l)
 {
-	const struct emu_cell *c = &l->region->to[l->side].cell[l->rx_next % EMU_DEPTH];
+	const struct emu_cell *c = &l->region->to[l->side].cell[l->rx_next % KA_DEPTH];
 	struct emu_msg *m = &l->rx_msg;
 
 	if (m->op)
@@ -120,7 +119,7 @@ bool emu_recv_look(struct emu_link *l)
 	m->status = ka_load_relaxed(&c->status);
 	m->length = ka_load_relaxed(&c->length);
 	m->imm = ka_load_relaxed(&c->imm);
-	m->target = (struct emu_seg){ka_load_relaxed(&c->addr), ka_load_relaxed(&c->handle), m->length};
+	m->target = (struct ka_seg){ka_load_relaxed(&c->addr), ka_load_relaxed(&c->handle), m->length};
 	l->rx_got = 0;
 	l->rx_ok = true;
 	return true;
@@ -142,11 +141,11 @@ static void reap(struct emu_link *l, uint32_t error)
 	ka_store_relaxed(&d->far.taken, l->rx_next);
 }
 
-bool emu_recv_take(struct emu_link *l, const struct emu_seg *seg, uint32_t nsegs, struct emu_recv *r,
+bool emu_recv_take(struct emu_link *l, const struct ka_seg *seg, uint32_t nsegs, struct emu_recv *r,
 		   bool *moved)
 {
 	struct emu_dir *d = &l->region->to[l->side];
-	const struct emu_cell *c = &d->cell[l->rx_next % EMU_DEPTH];
+	const struct emu_cell *c = &d->cell[l->rx_next % KA_DEPTH];
 	const struct emu_msg *m = &l->rx_msg;
 	uint32_t where = m->status & EMU_WHERE, error = m->status & VIP_STATUS_ERROR_MASK, late, i;
 	bool data = m->op != EMU_OP_READ, remote = m->op == EMU_OP_WRITE || m->op == EMU_OP_WRITE_IMM;

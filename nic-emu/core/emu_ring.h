@@ -14,12 +14,12 @@
  *   cell, land, tx line the sender's engine
  *   rx line             the receiver's owner, when it reaps
  *
- * Ordering.  Entry n of a ring lies at n % EMU_DEPTH and is valid when its seq
+ * Ordering.  Entry n of a ring lies at n % KA_DEPTH and is valid when its seq
  * is n + 1 (mod 2^32), stored with release after everything else of the entry
  * and loaded with acquire before it: who sees the seq sees the entry.  A slot
- * is used again only EMU_DEPTH entries later: the receiver posts receive
- * n + EMU_DEPTH after receive n is complete, and the sender writes cell
- * n + EMU_DEPTH after cell n was reaped.  In the landing ring land_head (sender) and land_tail
+ * is used again only KA_DEPTH entries later: the receiver posts receive
+ * n + KA_DEPTH after receive n is complete, and the sender writes cell
+ * n + KA_DEPTH after cell n was reaped.  In the landing ring land_head (sender) and land_tail
  * (receiver) count bytes; data lies before land_head's release, and room is
  * free after land_tail's.
  *
@@ -31,11 +31,9 @@
 
 #include "kagent/ka_shm.h"
 
-#define EMU_DEPTH     1024u /* descriptors of one queue: MaxDescriptorsPerQueue */
-#define EMU_MAX_SEGS  252u  /* data segments of a descriptor: MaxSegmentsPerDesc */
-#define EMU_POST_SEGS 3u    /* of these in the post entry itself */
-#define EMU_CELL      256u  /* bytes of a completion cell */
-#define EMU_CELL_DATA 224u  /* of these, payload */
+#define EMU_POST_SEGS 3u   /* of these in the post entry itself */
+#define EMU_CELL      256u /* bytes of a completion cell */
+#define EMU_CELL_DATA 224u /* of these, payload */
 /* The landing ring: larger than what a processor keeps for itself, for then the other one finds it in the
  * cache that they share, if they do. */
 #define EMU_LAND (512u << 10)
@@ -45,12 +43,6 @@
 #define EMU_LAND_ALIGN	 64u
 #define EMU_HELD_SEGS	 14u /* segments of a message that stays in the sender's memory: a cell names them */
 
-struct emu_seg {
-	uint64_t addr;
-	uint32_t handle;
-	uint32_t len;
-};
-
 #define EMU_POST_BAD 1u /* the receive descriptor's format is wrong */
 
 struct emu_post {
@@ -58,7 +50,7 @@ struct emu_post {
 	uint16_t nsegs;
 	uint16_t flags;
 	uint64_t pad;
-	struct emu_seg seg[EMU_POST_SEGS];
+	struct ka_seg seg[EMU_POST_SEGS];
 };
 _Static_assert(sizeof(struct emu_post) == 64, "a posted receive is one cache line");
 
@@ -91,7 +83,7 @@ struct emu_cell {
 	uint8_t data[EMU_CELL_DATA];
 };
 _Static_assert(sizeof(struct emu_cell) == EMU_CELL, "a message and its payload");
-_Static_assert(EMU_HELD_SEGS * sizeof(struct emu_seg) == EMU_CELL_DATA, "as many segments as fit");
+_Static_assert(EMU_HELD_SEGS * sizeof(struct ka_seg) == EMU_CELL_DATA, "as many segments as fit");
 
 struct emu_dir {
 	struct {		    /* tx line */
@@ -114,10 +106,10 @@ struct emu_dir {
 		uint64_t taken; /* ... the sender has not read since, when it looks how far away that is */
 		uint8_t pad[56];
 	} far;
-	struct emu_post post[EMU_DEPTH];
-	struct emu_cell cell[EMU_DEPTH];
-	struct emu_seg more[EMU_DEPTH][256]; /* segments from EMU_POST_SEGS on */
-	uint64_t lost[EMU_DEPTH]; /* by the receiver: number + 1 of a message whose source was not there any
+	struct emu_post post[KA_DEPTH];
+	struct emu_cell cell[KA_DEPTH];
+	struct ka_seg more[KA_DEPTH][256]; /* segments from EMU_POST_SEGS on */
+	uint64_t lost[KA_DEPTH]; /* by the receiver: number + 1 of a message whose source was not there any
 				     more */
 	uint8_t land[EMU_LAND];
 };

@@ -30,17 +30,17 @@
 
 /* Where the message goes, as the sender saw it: segments of the peer, copied once. */
 struct target {
-	struct emu_seg seg[EMU_MAX_SEGS];
-	void *place[EMU_MAX_SEGS]; /* this process's view, when all are in place, ... */
-	bool direct[EMU_MAX_SEGS]; /* ... which may be touched */
-	uint32_t used;		   /* segments that the message fills, wholly or partly */
+	struct ka_seg seg[KA_MAX_SEGS];
+	void *place[KA_MAX_SEGS]; /* this process's view, when all are in place, ... */
+	bool direct[KA_MAX_SEGS]; /* ... which may be touched */
+	uint32_t used;		  /* segments that the message fills, wholly or partly */
 	uint32_t rights;
 	bool in_place;
 	bool last_word_last;
 };
 
 /* Add a segment of the peer's to the target; false: it may not be written. */
-static bool add_target(struct emu_link *l, struct target *t, struct emu_seg s)
+static bool add_target(struct emu_link *l, struct target *t, struct ka_seg s)
 {
 	const struct ka_tpt_entry *e = &l->tx_peer;
 	uint8_t *base;
@@ -64,19 +64,19 @@ static bool add_target(struct emu_link *l, struct target *t, struct emu_seg s)
 /* Read the posted receive once and check it; returns 0 or the receive's error status. */
 static uint32_t receive_target(struct emu_link *l, const struct emu_dir *d, uint64_t total, struct target *t)
 {
-	const struct emu_post *p = &d->post[l->tx_recv % EMU_DEPTH];
-	const struct emu_seg *more = d->more[l->tx_recv % EMU_DEPTH];
+	const struct emu_post *p = &d->post[l->tx_recv % KA_DEPTH];
+	const struct ka_seg *more = d->more[l->tx_recv % KA_DEPTH];
 	uint32_t i, nsegs = ka_load_relaxed(&p->nsegs), flags = ka_load_relaxed(&p->flags);
 	uint64_t room = 0;
 
-	if ((flags & EMU_POST_BAD) || nsegs > EMU_MAX_SEGS)
+	if ((flags & EMU_POST_BAD) || nsegs > KA_MAX_SEGS)
 		return VIP_STATUS_FORMAT_ERROR;
 	t->rights = KA_R_WRITE;
 	for (i = 0; i < nsegs && room < total; i++) {
-		const struct emu_seg *from = i < EMU_POST_SEGS ? &p->seg[i] : &more[i - EMU_POST_SEGS];
-		struct emu_seg s = {.addr = ka_load_relaxed(&from->addr),
-				    .handle = ka_load_relaxed(&from->handle),
-				    .len = ka_load_relaxed(&from->len)};
+		const struct ka_seg *from = i < EMU_POST_SEGS ? &p->seg[i] : &more[i - EMU_POST_SEGS];
+		struct ka_seg s = {.addr = ka_load_relaxed(&from->addr),
+				   .handle = ka_load_relaxed(&from->handle),
+				   .len = ka_load_relaxed(&from->len)};
 
 		if (s.len && !add_target(l, t, s))
 			return VIP_STATUS_PROTECTION_ERROR;
@@ -89,12 +89,12 @@ static uint32_t receive_target(struct emu_link *l, const struct emu_dir *d, uint
 static uint32_t write_target(struct emu_link *l, const struct emu_dir *d, const struct emu_send *s,
 			     struct target *t)
 {
-	if (s->has_imm && (ka_load_relaxed(&d->post[l->tx_recv % EMU_DEPTH].flags) & EMU_POST_BAD))
+	if (s->has_imm && (ka_load_relaxed(&d->post[l->tx_recv % KA_DEPTH].flags) & EMU_POST_BAD))
 		return VIP_STATUS_FORMAT_ERROR;
 	t->rights = KA_R_WRITE | KA_R_RDMA_WRITE;
 	t->last_word_last = true;
 	if (!(l->peer_rdma & KA_R_RDMA_WRITE) ||
-	    !add_target(l, t, (struct emu_seg){s->target.addr, s->target.handle, (uint32_t)s->total}))
+	    !add_target(l, t, (struct ka_seg){s->target.addr, s->target.handle, (uint32_t)s->total}))
 		return VIP_STATUS_RDMA_PROT_ERROR;
 	return 0;
 }
@@ -108,7 +108,7 @@ static bool gather(struct emu_link *l, uint8_t *to, uint64_t n)
 		return true;
 	}
 	while (n) {
-		const struct emu_seg *s = &l->tx_seg[l->tx_at];
+		const struct ka_seg *s = &l->tx_seg[l->tx_at];
 		uint64_t part = min64(n, s->len - l->tx_off);
 
 		if (l->tx_direct)
@@ -250,7 +250,7 @@ static void publish(struct emu_link *l, const struct emu_send *s, uint32_t statu
 /* The rest goes as zeros, so that the stream stays in step, and the receiver is told. */
 static void lose_source(struct emu_link *l)
 {
-	struct emu_cell *c = &l->region->to[1 - l->side].cell[(l->tx_next - 1) % EMU_DEPTH];
+	struct emu_cell *c = &l->region->to[1 - l->side].cell[(l->tx_next - 1) % KA_DEPTH];
 
 	l->source_gone = true;
 	ka_store_relaxed(&c->status, ka_load_relaxed(&c->status) | VIP_STATUS_PARTIAL_ERROR);
@@ -308,7 +308,7 @@ enum emu_sent emu_fetch(struct emu_link *l, const struct emu_send *s, uint8_t *t
 	return gather(l, to, s->total) ? EMU_SENT : EMU_SOURCE_GONE;
 }
 
-/* Has the next message a cell, which the one EMU_DEPTH before it no longer needs? */
+/* Has the next message a cell, which the one KA_DEPTH before it no longer needs? */
 static bool has_cell(struct emu_link *l)
 {
 	uint64_t reaped;
@@ -318,7 +318,7 @@ static bool has_cell(struct emu_link *l)
 	reaped = emu_reaped(l);
 	if (reaped > l->tx_next) /* made up */
 		return false;
-	l->tx_room = reaped + EMU_DEPTH;
+	l->tx_room = reaped + KA_DEPTH;
 	return l->tx_next < l->tx_room;
 }
 
@@ -367,7 +367,7 @@ static bool may_hold(const struct emu_link *l, const struct emu_dir *d, const st
 /* Its owner shall copy from the source. */
 static enum emu_sent hold(struct emu_link *l, struct emu_dir *d, const struct emu_send *s)
 {
-	uint8_t *to = d->cell[l->tx_next % EMU_DEPTH].data;
+	uint8_t *to = d->cell[l->tx_next % KA_DEPTH].data;
 
 	MEMCPY(to, l->tx_seg, l->tx_nsegs * sizeof(l->tx_seg[0]));
 	hand_on(l, s, EMU_IN_SENDER);
@@ -382,7 +382,7 @@ static enum emu_sent hand_over(struct emu_link *l, struct emu_dir *d, const stru
 
 	if (s->total >= l->pull_least && may_hold(l, d, s))
 		return hold(l, d, s);
-	if (cell && !gather(l, d->cell[l->tx_next % EMU_DEPTH].data, s->total))
+	if (cell && !gather(l, d->cell[l->tx_next % KA_DEPTH].data, s->total))
 		return EMU_BAD_SOURCE; /* nobody has seen anything */
 	hand_on(l, s, cell ? EMU_IN_CELL : EMU_IN_LAND);
 	if (cell)
@@ -399,7 +399,7 @@ static enum emu_sent transfer(struct emu_link *l, struct emu_dir *d, const struc
 	struct target t;
 	uint32_t bad;
 
-	if (takes && ka_load_acquire(&d->post[l->tx_recv % EMU_DEPTH].seq) != emu_seq(l->tx_recv))
+	if (takes && ka_load_acquire(&d->post[l->tx_recv % KA_DEPTH].seq) != emu_seq(l->tx_recv))
 		return EMU_NO_RECEIVE;
 	t.used = 0;
 	t.last_word_last = false;
@@ -448,7 +448,7 @@ enum emu_sent emu_send_start(struct emu_link *l, const struct emu_send *s)
 	return EMU_SENT_UNREAPED;
 }
 
-int emu_read_check(struct emu_link *l, const struct emu_seg *target, struct emu_place *place)
+int emu_read_check(struct emu_link *l, const struct ka_seg *target, struct emu_place *place)
 {
 	struct ka_tpt_entry e;
 	const uint8_t *base = NULL;
@@ -468,8 +468,8 @@ int emu_read_check(struct emu_link *l, const struct emu_seg *target, struct emu_
 }
 
 /* Let the host copy: from a window that may shrink, or from the peer's process. */
-static enum emu_sent read_by_host(struct emu_link *l, const struct emu_seg *target,
-				  const struct emu_place *place, const struct emu_seg *seg, uint32_t nsegs)
+static enum emu_sent read_by_host(struct emu_link *l, const struct ka_seg *target,
+				  const struct emu_place *place, const struct ka_seg *seg, uint32_t nsegs)
 {
 	const struct emu_pull p = {.from = target,
 				   .to = seg,
@@ -495,8 +495,8 @@ static enum emu_sent read_by_host(struct emu_link *l, const struct emu_seg *targ
 	return EMU_SENT;
 }
 
-enum emu_sent emu_read_here(struct emu_link *l, const struct emu_seg *target, const struct emu_place *place,
-			    const struct emu_seg *seg, uint32_t nsegs)
+enum emu_sent emu_read_here(struct emu_link *l, const struct ka_seg *target, const struct emu_place *place,
+			    const struct ka_seg *seg, uint32_t nsegs)
 {
 	enum emu_sent r = EMU_SENT;
 	struct ka_tpt_entry e;

@@ -49,7 +49,7 @@ static inline void copy_small(uint8_t *to, const uint8_t *from, uint32_t n)
 	}
 }
 
-static inline bool own_direct(const struct emu_link *l, struct ka_tpt_entry *kept, const struct emu_seg *s,
+static inline bool own_direct(const struct emu_link *l, struct ka_tpt_entry *kept, const struct ka_seg *s,
 			      uint32_t rights)
 {
 	bool direct = true;
@@ -58,32 +58,31 @@ static inline bool own_direct(const struct emu_link *l, struct ka_tpt_entry *kep
 }
 
 /* A send of @s; @imm_flag: VIP_STATUS_IMMEDIATE or 0. */
-static inline bool emu_send_small(struct emu_link *l, const struct emu_seg *s, uint32_t imm_flag,
-				  uint32_t imm)
+static inline bool emu_send_small(struct emu_link *l, const struct ka_seg *s, uint32_t imm_flag, uint32_t imm)
 {
 	struct emu_dir *d = &l->region->to[1 - l->side];
-	const struct emu_post *p = &d->post[l->tx_recv % EMU_DEPTH];
+	const struct emu_post *p = &d->post[l->tx_recv % KA_DEPTH];
 	bool cell = s->len <= EMU_CELL_DATA;
-	const struct emu_seg none = {0};
-	struct emu_seg to;
+	const struct ka_seg none = {0};
+	struct ka_seg to;
 
 	/* the receiver looks there all the time */
-	prefetch_own(&d->cell[l->tx_next % EMU_DEPTH]);
+	prefetch_own(&d->cell[l->tx_next % KA_DEPTH]);
 	if (cell && s->len > 64 - offsetof(struct emu_cell, data))
-		prefetch_own((const uint8_t *)&d->cell[l->tx_next % EMU_DEPTH] + 64);
+		prefetch_own((const uint8_t *)&d->cell[l->tx_next % KA_DEPTH] + 64);
 	if (s->len > l->small_most || l->tx_next >= l->tx_room || emu_down(l) ||
 	    ka_load_acquire(&p->seq) != emu_seq(l->tx_recv) || ka_load_relaxed(&p->nsegs) != 1 ||
 	    ka_load_relaxed(&p->flags) != 0)
 		return false;
-	to = (struct emu_seg){ka_load_relaxed(&p->seg[0].addr), ka_load_relaxed(&p->seg[0].handle),
-			      ka_load_relaxed(&p->seg[0].len)};
+	to = (struct ka_seg){ka_load_relaxed(&p->seg[0].addr), ka_load_relaxed(&p->seg[0].handle),
+			     ka_load_relaxed(&p->seg[0].len)};
 	if (s->len > to.len ||
 	    !ka_tpt_check_kept(l->peer_tpt, l->peer_idle, to.handle, to.addr, to.len, l->peer_tag, KA_R_WRITE,
 			       &l->tx_peer) ||
 	    l->tx_peer.object || !own_direct(l, &l->tx_own, s, 0) || (!cell && !land_room(l, s->len)))
 		return false;
 	if (cell) {
-		copy_small(d->cell[l->tx_next % EMU_DEPTH].data, (const uint8_t *)own(s->addr), s->len);
+		copy_small(d->cell[l->tx_next % KA_DEPTH].data, (const uint8_t *)own(s->addr), s->len);
 	} else {
 		MEMCPY(d->land + l->land_head % EMU_LAND, own(s->addr), s->len);
 		l->land_head = emu_land_align(l->land_head + s->len);
@@ -98,10 +97,10 @@ static inline bool emu_send_small(struct emu_link *l, const struct emu_seg *s, u
 }
 
 /* The next message, into @s. */
-static inline bool emu_recv_small(struct emu_link *l, const struct emu_seg *s, struct emu_recv *got)
+static inline bool emu_recv_small(struct emu_link *l, const struct ka_seg *s, struct emu_recv *got)
 {
 	struct emu_dir *d = &l->region->to[l->side];
-	const struct emu_cell *c = &d->cell[l->rx_next % EMU_DEPTH];
+	const struct emu_cell *c = &d->cell[l->rx_next % KA_DEPTH];
 	uint32_t status, length, where;
 
 	if (l->rx_msg.op || !emu_arrived(l) || ka_load_relaxed(&c->op) != EMU_OP_SEND)

@@ -17,7 +17,7 @@ static void *map_here(struct emu_link *l, const struct ka_tpt_entry *e, bool *di
 	return eng.mappable ? (void *)(uintptr_t)e->start : NULL;
 }
 
-static bool get(struct emu_link *l, const struct emu_seg *from, uint64_t off, void *to, uint64_t n)
+static bool get(struct emu_link *l, const struct ka_seg *from, uint64_t off, void *to, uint64_t n)
 {
 	(void)l;
 	eng.with_care++;
@@ -27,7 +27,7 @@ static bool get(struct emu_link *l, const struct emu_seg *from, uint64_t off, vo
 	return true;
 }
 
-static bool put(struct emu_link *l, const struct emu_seg *to, uint64_t off, const void *from, uint64_t n,
+static bool put(struct emu_link *l, const struct ka_seg *to, uint64_t off, const void *from, uint64_t n,
 		bool now_careful)
 {
 	(void)l, (void)now_careful;
@@ -129,14 +129,14 @@ void eng_changed(void)
 	eng.side[1].tpt[0].seq += 2;
 }
 
-struct emu_seg eng_seg(int side, uint32_t at, uint32_t len)
+struct ka_seg eng_seg(int side, uint32_t at, uint32_t len)
 {
-	return (struct emu_seg){(uintptr_t)eng_buf(side) + at, 0x10000, len};
+	return (struct ka_seg){(uintptr_t)eng_buf(side) + at, 0x10000, len};
 }
 
 enum emu_sent eng_send(int side, uint32_t at, uint32_t len)
 {
-	struct emu_seg from = eng_seg(side, at, len);
+	struct ka_seg from = eng_seg(side, at, len);
 
 	return emu_send_start(&eng.side[side].l,
 			      &(struct emu_send){.op = EMU_OP_SEND, .seg = &from, .nsegs = 1, .total = len});
@@ -144,7 +144,7 @@ enum emu_sent eng_send(int side, uint32_t at, uint32_t len)
 
 enum emu_sent eng_write(int side, uint32_t at, uint32_t len, uint64_t to, bool imm)
 {
-	struct emu_seg from = eng_seg(side, at, len);
+	struct ka_seg from = eng_seg(side, at, len);
 
 	return emu_send_start(&eng.side[side].l, &(struct emu_send){.op = EMU_OP_WRITE,
 								    .seg = &from,
@@ -155,7 +155,7 @@ enum emu_sent eng_write(int side, uint32_t at, uint32_t len, uint64_t to, bool i
 								    .target = {to, 0x10000, 0}});
 }
 
-bool eng_take(const struct emu_seg *to, struct emu_recv *r, bool *moved)
+bool eng_take(const struct ka_seg *to, struct emu_recv *r, bool *moved)
 {
 	return emu_recv_look(&eng.side[1].l) && emu_recv_take(&eng.side[1].l, to, to ? 1 : 0, r, moved);
 }

@@ -49,7 +49,7 @@ int eng_teardown(void **state);
 
 /* A side's memory between the guards, which is registered; and a segment of it. */
 uint8_t *eng_buf(int side);
-struct emu_seg eng_seg(int side, uint32_t at, uint32_t len);
+struct ka_seg eng_seg(int side, uint32_t at, uint32_t len);
 
 /* A TPT has changed.  As the agent does it: a reader that keeps an entry sees that it is another. */
 void eng_changed(void);
@@ -58,6 +58,6 @@ enum emu_sent eng_send(int side, uint32_t at, uint32_t len);
 enum emu_sent eng_write(int side, uint32_t at, uint32_t len, uint64_t to, bool imm);
 
 /* Side 1 takes the next message, if there is one; @to: its receive has this one segment, or none. */
-bool eng_take(const struct emu_seg *to, struct emu_recv *r, bool *moved);
+bool eng_take(const struct ka_seg *to, struct emu_recv *r, bool *moved);
 
 #endif

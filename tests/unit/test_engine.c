@@ -17,7 +17,7 @@
 static void test_three_places(void **state)
 {
 	static const uint32_t sizes[] = {0, 1, EMU_CELL_DATA, EMU_CELL_DATA + 1, 50000};
-	struct emu_seg to = eng_seg(1, 100, 60000);
+	struct ka_seg to = eng_seg(1, 100, 60000);
 	struct emu_recv r;
 	bool moved = false;
 	size_t i, k;
@@ -46,7 +46,7 @@ static void test_three_places(void **state)
 
 static void test_errors(void **state)
 {
-	struct emu_seg to = eng_seg(1, 0, 100);
+	struct ka_seg to = eng_seg(1, 0, 100);
 	struct emu_recv r;
 	bool moved;
 
@@ -75,7 +75,7 @@ static void test_errors(void **state)
 static void test_write(void **state)
 {
 	static const uint32_t sizes[] = {0, 1, 7, 8, 9, 63, EMU_CELL_DATA, EMU_CELL_DATA + 1, 50001};
-	struct emu_seg none = eng_seg(1, 0, 0);
+	struct ka_seg none = eng_seg(1, 0, 0);
 	bool moved = false, imm;
 	struct emu_recv r;
 	uint32_t at;
@@ -151,7 +151,7 @@ static void test_write_refused(void **state)
 /* Nothing that is seen at once overtakes what is still on its way. */
 static void test_no_overtaking(void **state)
 {
-	struct emu_seg to = eng_seg(1, 0, 1000);
+	struct ka_seg to = eng_seg(1, 0, 1000);
 	struct emu_recv r;
 	bool moved;
 
@@ -176,7 +176,7 @@ static void test_cells(void **state)
 
 	(void)state;
 	eng.mappable = 0;
-	for (i = 0; i < (int)EMU_DEPTH; i++)
+	for (i = 0; i < (int)KA_DEPTH; i++)
 		assert_int_equal(eng_write(0, 0, 10, (uintptr_t)eng_buf(1), false), EMU_SENT_UNREAPED);
 	assert_int_equal(eng_write(0, 0, 10, (uintptr_t)eng_buf(1), false), EMU_NOT_READY);
 	assert_true(eng_take(NULL, &r, &moved));
@@ -186,7 +186,7 @@ static void test_cells(void **state)
 
 static void test_read(void **state)
 {
-	struct emu_seg target = eng_seg(1, 8, 300), to = eng_seg(0, 100, 300);
+	struct ka_seg target = eng_seg(1, 8, 300), to = eng_seg(0, 100, 300);
 	struct emu_send reply = {.op = EMU_OP_REPLY, .seg = &target, .nsegs = 1, .total = 300};
 	struct emu_place place;
 	struct emu_recv r;

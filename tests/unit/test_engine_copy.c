@@ -18,7 +18,7 @@
 /* A window that may shrink: the host copies, and who has gone is told apart. */
 static void test_shrinking_window(void **state)
 {
-	struct emu_seg to = eng_seg(1, 0, 60000), target = eng_seg(1, 8, 300), own_seg = eng_seg(0, 100, 300);
+	struct ka_seg to = eng_seg(1, 0, 60000), target = eng_seg(1, 8, 300), own_seg = eng_seg(0, 100, 300);
 	struct emu_place place;
 	struct emu_recv r;
 	bool moved;
@@ -80,7 +80,7 @@ static void let_pull(void)
 /* Segments of all lengths and borders on both sides; the source is in use until it was taken. */
 static void test_held(void **state)
 {
-	struct emu_seg from[EMU_HELD_SEGS + 1], to[7];
+	struct ka_seg from[EMU_HELD_SEGS + 1], to[7];
 	uint32_t round, i, sum, room;
 	struct emu_recv r;
 	bool moved;
@@ -165,7 +165,7 @@ static void begin_revoking(void)
 /* What was read while its region went away, or the connection ended, does not count. */
 static void test_held_goes(void **state)
 {
-	struct emu_seg to = eng_seg(1, 0, 60000), pieces[2] = {eng_seg(1, 0, 2500), eng_seg(1, 2500, 2500)};
+	struct ka_seg to = eng_seg(1, 0, 60000), pieces[2] = {eng_seg(1, 0, 2500), eng_seg(1, 2500, 2500)};
 	struct emu_recv r;
 	bool moved;
 
@@ -247,7 +247,7 @@ static void test_held_goes(void **state)
 /* A read out of the peer's process: the TPT decides, before and after. */
 static void test_read_pulled(void **state)
 {
-	struct emu_seg target = eng_seg(1, 8, 300), to = eng_seg(0, 100, 300);
+	struct ka_seg target = eng_seg(1, 8, 300), to = eng_seg(0, 100, 300);
 	struct emu_place place;
 
 	(void)state;

@@ -18,7 +18,7 @@
 static void test_with_care(void **state)
 {
 	static const uint32_t sizes[] = {100, 50000};
-	struct emu_seg to = eng_seg(1, 0, 60000);
+	struct ka_seg to = eng_seg(1, 0, 60000);
 	struct emu_recv r;
 	bool moved;
 	size_t i;
@@ -48,7 +48,7 @@ static void test_with_care(void **state)
 /* Memory that goes: under the receiver, under the sender before and in the middle of a message. */
 static void test_gone(void **state)
 {
-	struct emu_seg to = eng_seg(1, 0, 60000);
+	struct ka_seg to = eng_seg(1, 0, 60000);
 	struct emu_recv r;
 	bool moved;
 
@@ -100,7 +100,7 @@ static void test_gone(void **state)
 /* While an end's memory is being taken out of its TPT, it waits, and its peer leaves writing to it. */
 static void test_revoking(void **state)
 {
-	struct emu_seg to = eng_seg(1, 0, 60000);
+	struct ka_seg to = eng_seg(1, 0, 60000);
 	struct emu_recv r;
 	bool moved;
 
@@ -127,7 +127,7 @@ static void test_revoking(void **state)
 /* A region that its owner only keeps for later is refused: by him, and by a peer that is told so. */
 static void test_idle(void **state)
 {
-	struct emu_seg to = eng_seg(1, 0, 60000), target = eng_seg(1, 0, 100), from = eng_seg(0, 0, 100);
+	struct ka_seg to = eng_seg(1, 0, 60000), target = eng_seg(1, 0, 100), from = eng_seg(0, 0, 100);
 	struct emu_place place;
 	struct emu_recv r;
 	bool moved;

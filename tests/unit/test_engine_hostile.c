@@ -24,7 +24,7 @@ static uint32_t any(void)
 static uint64_t nasty(void)
 {
 	static const uint64_t edges[] = {0,	     1,		 EMU_LAND,   EMU_LAND + 1,  ~0ull,
-					 1ull << 63, 1ull << 32, 0xffffffff, EMU_CELL_DATA, EMU_DEPTH};
+					 1ull << 63, 1ull << 32, 0xffffffff, EMU_CELL_DATA, KA_DEPTH};
 
 	return random() % 2 ? edges[random() % 10] : ((uint64_t)any() << 32 | any());
 }
@@ -36,8 +36,8 @@ static uint64_t nasty_addr(int side)
 
 static void scribble(struct emu_dir *d, uint64_t n)
 {
-	struct emu_post *p = &d->post[n % EMU_DEPTH];
-	struct emu_cell *c = &d->cell[n % EMU_DEPTH];
+	struct emu_post *p = &d->post[n % KA_DEPTH];
+	struct emu_cell *c = &d->cell[n % KA_DEPTH];
 	int i;
 
 	switch (random() % 8) {
@@ -69,8 +69,8 @@ static void scribble(struct emu_dir *d, uint64_t n)
 		break;
 	case 6: /* segments of a message in the sender's memory */
 		for (i = 0; i < (int)EMU_HELD_SEGS; i++) {
-			struct emu_seg at = {nasty_addr((int)(random() % 2)), random() % 3 ? 0x10000 : any(),
-					     random() % 2 ? (uint32_t)(any() % 3000) : (uint32_t)nasty()};
+			struct ka_seg at = {nasty_addr((int)(random() % 2)), random() % 3 ? 0x10000 : any(),
+					    random() % 2 ? (uint32_t)(any() % 3000) : (uint32_t)nasty()};
 
 			memcpy(c->data + (size_t)i * sizeof(at), &at, sizeof(at));
 		}
@@ -91,16 +91,16 @@ static void test_hostile(void **state)
 	print_message("seed %u\n", seed);
 	srandom(seed);
 	for (round = 0; round < 200000; round++) {
-		struct emu_seg to[3] = {eng_seg(1, any() % ENG_BUF, any() % ENG_BUF),
-					eng_seg(1, any() % ENG_BUF, any() % 300),
-					eng_seg(1, any() % ENG_BUF, any() % ENG_BUF)};
-		struct emu_seg from = eng_seg(0, any() % ENG_BUF, any() % 5000);
+		struct ka_seg to[3] = {eng_seg(1, any() % ENG_BUF, any() % ENG_BUF),
+				       eng_seg(1, any() % ENG_BUF, any() % 300),
+				       eng_seg(1, any() % ENG_BUF, any() % ENG_BUF)};
+		struct ka_seg from = eng_seg(0, any() % ENG_BUF, any() % 5000);
 		struct emu_link *l = &eng.side[1].l;
 
 		eng.mappable = (int)(random() % 2);
 		eng.side[1].tpt[0].object = (uint64_t)(random() % 2);
 		eng_changed();
-		if (l->rx_posted - eng.side[0].l.tx_recv < EMU_DEPTH)
+		if (l->rx_posted - eng.side[0].l.tx_recv < KA_DEPTH)
 			emu_post_recv(l, to, 1 + any() % 3, false);
 		if (random() % 2)
 			scribble(&eng.region->to[1], random() % 2 ? eng.side[0].l.tx_next : l->rx_next);

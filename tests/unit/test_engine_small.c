@@ -19,7 +19,7 @@
 /* The short ways do what the long ones do, and each understands the other. */
 static void test_small(void **state)
 {
-	struct emu_seg to = eng_seg(1, 100, 5000), from;
+	struct ka_seg to = eng_seg(1, 100, 5000), from;
 	struct emu_recv r;
 	uint32_t i, k, size, shorts = 0;
 	bool moved = false;
@@ -61,7 +61,7 @@ static void test_small(void **state)
 /* What is not of the common kind they leave alone, wholly. */
 static void test_not_small(void **state)
 {
-	struct emu_seg to = eng_seg(1, 0, 100), from = eng_seg(0, 0, 50), two[2] = {to, to};
+	struct ka_seg to = eng_seg(1, 0, 100), from = eng_seg(0, 0, 50), two[2] = {to, to};
 	struct emu_link before;
 	struct emu_recv r;
 	bool moved;
@@ -108,7 +108,7 @@ static void test_not_small(void **state)
 	eng.side[1].tpt[0].rights = KA_R_WRITE;
 	eng_changed();
 	assert_false(emu_recv_small(&eng.side[1].l, &to, &r));
-	eng.region->to[1].cell[eng.side[1].l.rx_next % EMU_DEPTH].length = EMU_CELL_DATA + 1;
+	eng.region->to[1].cell[eng.side[1].l.rx_next % KA_DEPTH].length = EMU_CELL_DATA + 1;
 	eng.side[1].tpt[0].rights = KA_R_WRITE | KA_R_DIRECT;
 	eng_changed();
 	assert_false(emu_recv_small(&eng.side[1].l, &to, &r));

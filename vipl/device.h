@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * device.h - which device name is which NIC: the software NIC and its names of
+ * the VIA era, and what a plug-in (plugin.h) has.
+ */
+#ifndef VIPL_DEVICE_H
+#define VIPL_DEVICE_H
+
+#include "vipl/internal.h"
+
+/*
+ * The NIC of the device @name, and the device's own name; NULL with the cause in
+ * vip_why(): there is none, or it cannot be used.
+ */
+const struct nic_ops *vip_device(const char *name, char device[VIP_DEVICE_NAME]);
+void vip_devices_forked(void);
+
+#endif

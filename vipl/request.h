@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * request.h - a descriptor as a NIC fetches it: copied once, and its format
+ * checked by the rules of its queue and level.
+ */
+#ifndef VIPL_REQUEST_H
+#define VIPL_REQUEST_H
+
+#include "vipl/internal.h"
+
+/* A descriptor, copied: it is the consumer's memory, each field of which is read once. */
+struct vip_request {
+	struct ka_seg seg[KA_MAX_SEGS];
+	struct ka_seg target; /* RDMA: the peer's memory */
+	uint32_t nsegs;
+	uint32_t op;	/* VIP_CONTROL_OP_* */
+	uint64_t total; /* bytes */
+	uint16_t control;
+	uint32_t imm;
+	uint32_t error; /* VIP_STATUS_*_ERROR, or 0 */
+};
+
+/* Read descriptor number @n of the queue, whose lock is held. */
+void vip_read_request(struct vip_vi *vi, int queue, uint64_t n, struct vip_request *r);
+
+#endif
