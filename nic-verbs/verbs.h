@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * verbs.h - the NIC that is any RDMA device, through libibverbs and librdmacm; a
+ * plug-in (vipl/plugin.h).
+ *
+ *   verbs_nic.c    NIC handles: device, limits, the plug-in's entry
+ *   verbs_mem.c    a memory region (ibv_reg_mr) for each registration
+ *   verbs_cm.c     the connection manager's thread and events; listening ports
+ *   verbs_conn.c   connections, client and server
+ *   verbs_peer.c   connections, peer to peer
+ *   verbs_ns.c     names
+ *   verbs_qp.c     a queue pair for each connection: made, brought up, broken, taken down
+ *   verbs_cq.c     completions: taken from the device, handed to the ends they are for
+ *   verbs_tx.c     sends, RDMA writes, RDMA reads: descriptors become frames
+ *   verbs_rx.c     frames that arrived: into posted receives and registered memory
+ *   verbs_pull.c   large messages, read from the sender by RDMA
+ *   verbs_progress.c  the thread that moves on what no call of the consumer does
+ *
+ * Locks, in this order: those of the API layer (vipl/internal.h) down to a queue's, then `vn->lock`.
+ * vn->lock is held for short: it is no lock to wait under, nor to call the API layer under.
+ *
+ * Threads: the consumer's, in calls; of each NIC handle the progress thread and the
+ * connection manager's.  Both are the provider's own (vip_foreign), with all signals blocked.
+ */
+#ifndef VERBS_H
+#define VERBS_H
+
+#include <infiniband/verbs.h>
+#include <rdma/rdma_cma.h>
+
+#include "nic-verbs/verbs_frame.h"
+#include "vipl/internal.h"
+#include "vipl/request.h"
+
+#define VERBS_RECVS 256u /* buffers of a NIC handle's shared receive queue */
+#define VERBS_SENDS 64u	 /* frames that one connection has at the device at a time */
+#define VERBS_SLOTS 512u /* send buffers of a NIC handle */
+#define VERBS_READS 16u	 /* RDMA reads of one end that the other has not answered yet */
+
+struct verbs_end;
+
+/* A buffer for a frame that goes out: taken for one work request, free when that is complete. */
+struct verbs_slot {
+	struct verbs_slot *next;
+	struct verbs_end *end; /* NULL: its connection has ended */
+	uint32_t round;	       /* counts its uses: a completion of an earlier one is none */
+	struct verbs_frame *frame;
+};
+
+/* A frame that came in, until its end has taken it. */
+struct verbs_recv {
+	struct verbs_recv *next;
+	uint32_t bytes;
+	struct verbs_frame *frame;
+};
+
+struct verbs_region {
+	uint32_t handle; /* 0: none */
+	struct ibv_mr *mr;
+};
+
+struct verbs_nic {
+	struct vip_nic *nic;
+	struct ibv_context *ctx; /* the handle's own */
+	struct ibv_pd *pd;
+	struct ibv_device_attr dev;
+	struct ibv_port_attr port;
+	uint8_t port_num;
+	uint8_t host[NIC_MAX_HOST]; /* own address; IPv4 as ::ffff:a.b.c.d */
+	struct ibv_comp_channel *channel;
+	struct ibv_cq *send_cq, *recv_cq; /* both on the channel */
+	struct ibv_srq *srq;
+
+	pthread_mutex_t lock;
+	struct verbs_end *ends; /* those with a queue pair; by qp_num they get what arrives */
+	struct verbs_slot *free_slots;
+	struct verbs_slot slot[VERBS_SLOTS];
+	struct verbs_recv recv[VERBS_RECVS];
+	void *buffers; /* of all of these, registered as one: */
+	struct ibv_mr *buffers_mr;
+
+	struct verbs_region *region; /* KA_TPT_ENTRIES, by index of the memory handle; under vip_mem_lock and lock
+				      */
+
+	pthread_t progress;
+	int kick; /* eventfd: the progress thread shall look */
+	uint32_t quit;
+	uint32_t polls; /* by consumers: while this changes, the progress thread leaves the device to them */
+	uint32_t wanted; /* a consumer sleeps: it does not */
+
+	struct verbs_cm *cm; /* verbs_cm.c's */
+};
+
+/* A descriptor of the send queue that was started, by its number % KA_DEPTH. */
+struct verbs_sent {
+	uint32_t status; /* final; or 0: not before the peer has answered */
+	uint32_t op;	 /* VIP_STATUS_OP_* */
+	uint32_t length;
+	uint64_t seq; /* of its message, or of its read */
+};
+
+/* What VIs tell each other when they connect. */
+struct verbs_peer_info {
+	struct ka_vi_attr attr; /* tag and wake words are nobody else's business: 0 */
+	uint32_t qp_num;
+};
+
+struct verbs_read {
+	uint64_t desc; /* its descriptor's number */
+	struct ka_seg seg[KA_MAX_SEGS];
+	uint32_t nsegs;
+	uint32_t total;
+	uint32_t got;
+	uint32_t status; /* of what came so far */
+};
+
+/* A VI, for its life (vi->priv), and its connection (vi->link is the same while there is one). */
+struct verbs_end {
+	struct vip_vi *vi;
+	struct verbs_nic *vn;
+
+	/* the connection: made by verbs_qp.c before the API layer hears of it */
+	struct rdma_cm_id *id; /* the connection manager's; its context is the end */
+	struct ibv_qp *qp;
+	struct verbs_end *next; /* in vn->ends */
+	struct ka_vi_attr peer; /* the other VI */
+	uint32_t down;		/* atomically: enum nic_down as this end sees it; the first cause wins */
+	uint32_t severed;	/* nothing of it is started any more */
+
+	/* under vn->lock */
+	struct verbs_recv *in_first, *in_last; /* frames that arrived and were not taken */
+	uint32_t out;			       /* work requests at the device */
+
+	/* under the send queue's lock */
+	uint64_t next_desc; /* the next descriptor to start */
+	uint64_t next_seq;  /* the next message */
+	uint32_t at;	    /* bytes of the current message that have left */
+	bool under_way;	    /* a message of several frames is */
+	struct vip_request request; /* of the current descriptor */
+	struct verbs_sent sent[KA_DEPTH];
+	uint64_t reads_asked;
+	uint64_t wants_answered;
+
+	/* under the receive queue's lock */
+	uint64_t expected;    /* the next message of the peer's */
+	uint64_t told;	      /* VERBS_DONE was sent for messages below this */
+	uint64_t reads_answered;
+	struct verbs_read *read; /* VERBS_READS; asked for under the send queue's lock, by number % VERBS_READS */
+	struct ka_seg wanted[VERBS_READS]; /* the peer's reads; answered under the send queue's lock */
+	uint64_t wants;
+};
+
+static inline struct verbs_nic *verbs_nic(const struct vip_nic *nic)
+{
+	return nic->priv;
+}
+
+/* ---- verbs_nic.c ---- */
+
+extern const struct nic_ops nic_verbs_ops;
+
+/* ---- verbs_mem.c ---- */
+
+int verbs_mem_open(struct verbs_nic *vn);
+void verbs_mem_close(struct verbs_nic *vn);
+int verbs_mem_add(struct vip_nic *nic, const struct ka_tpt_entry *e, uint64_t start, uint64_t length);
+void verbs_mem_drop(struct vip_nic *nic, uint32_t handle);
+/* The local key of the region, and whether windows can be bound to it; false: it has none (it is copied). */
+bool verbs_mem_mr(struct verbs_nic *vn, uint32_t handle, struct ibv_mr **mr);
+
+/* ---- verbs_qp.c ---- */
+
+/* Buffers, shared receive queue, completion queues of a NIC handle: 0 or negative errno with vip_why(). */
+int verbs_qp_open(struct verbs_nic *vn);
+void verbs_qp_close(struct verbs_nic *vn);
+/*
+ * verbs_qp_make - a new queue pair for the end, in INIT, with e->id set before; it is in vn->ends: what arrives
+ * waits in the end's list.  0 or negative errno with vip_why().
+ */
+int verbs_qp_make(struct verbs_end *e);
+/* verbs_qp_up - to RTR and RTS, by what the connection manager knows of e->id.  0 or negative errno. */
+int verbs_qp_up(struct verbs_end *e);
+/* verbs_qp_drop - destroy it; its slots and its frames are free again.  Without one: nothing. */
+void verbs_qp_drop(struct verbs_end *e);
+
+/* ---- verbs_cm.c, verbs_conn.c, verbs_peer.c, verbs_ns.c ---- */
+
+int verbs_cm_open(struct verbs_nic *vn);
+void verbs_cm_close(struct verbs_nic *vn);
+int verbs_conn_wait(struct vip_nic *nic, const struct nic_addr *local, uint32_t timeout, struct nic_request *req);
+int verbs_conn_accept(struct vip_vi *vi, uint64_t id);
+int verbs_conn_reject(struct vip_nic *nic, uint64_t id);
+int verbs_conn_request(struct vip_vi *vi, const struct nic_addr *local, const struct nic_addr *remote,
+		       uint32_t timeout, struct ka_vi_attr *attr);
+int verbs_conn_peer(struct vip_vi *vi, uint64_t cookie, const struct nic_addr *local,
+		    const struct nic_addr *remote, uint32_t timeout);
+void verbs_disconnect(struct vip_vi *vi);
+/*
+ * The end's connection is over, its queue pair and id are let go: the connection manager's thread is not at it
+ * any more when this returns.  No queue lock is held.
+ */
+void verbs_cm_leave(struct verbs_end *e);
+
+/* ---- verbs_tx.c, verbs_rx.c, verbs_pull.c: the data path ---- */
+
+/* A connection begins, both queue locks are held: the counters start anew, vi->link is set. */
+void verbs_begin(struct verbs_end *e);
+/* Go on with the send queue as far as it goes; its lock held. */
+void verbs_pump(struct verbs_end *e);
+/* Take the frames that have arrived; true: the send queue has something to do.  The receive queue's lock held. */
+bool verbs_drain(struct verbs_end *e);
+/* The connection ends for @cause, if nothing else ended it before; the peer is told why.  A queue's lock held. */
+void verbs_set_down(struct verbs_end *e, enum nic_down cause, uint32_t error, uint64_t seq);
+
+/* ---- verbs_cq.c ---- */
+
+/*
+ * Take what the device has completed: frames go to their ends, slots become free.  @all: wait for the lock;
+ * else whoever has it does that.  Wakes, by news and words, those for whom something came.
+ */
+void verbs_poll_device(struct verbs_nic *vn, bool all);
+/* A slot, or NULL: none is free, or the connection has VERBS_SENDS under way. */
+struct verbs_slot *verbs_slot_get(struct verbs_end *e);
+/* Send its frame with @bytes of data behind the header; frees the slot on failure.  0 or negative errno. */
+int verbs_slot_send(struct verbs_end *e, struct verbs_slot *s, uint32_t bytes);
+
+/* ---- verbs_progress.c ---- */
+
+int verbs_progress_open(struct verbs_nic *vn);
+void verbs_progress_close(struct verbs_nic *vn);
+void verbs_kick(struct verbs_nic *vn);
+
+#endif
