@@ -9,6 +9,7 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -356,6 +357,30 @@ static void killed(struct end *e)
 	pause();
 }
 
+struct looked_for {
+	uint32_t pid;
+	bool found;
+};
+
+static void is_it(void *context, const struct vipx_rec *rec)
+{
+	struct looked_for *l = context;
+
+	l->found |= rec->pid == l->pid;
+}
+
+/* The agent has noticed. */
+static void until_forgotten(const struct end *e, pid_t pid)
+{
+	struct looked_for l = {.pid = (uint32_t)pid};
+
+	do {
+		usleep(10000);
+		l.found = false;
+		CHECK_EQ(VipxInspect(e->nic, VIPX_PROC, is_it, &l), VIP_SUCCESS);
+	} while (l.found);
+}
+
 static void survivor(struct end *e)
 {
 	VIP_DESCRIPTOR *d;
@@ -366,7 +391,7 @@ static void survivor(struct end *e)
 	pid = (pid_t)end_hear(e);
 	if (way == DISCONNECT) { /* dead before it is asked for */
 		CHECK_EQ(kill(pid, SIGKILL), 0);
-		usleep(100000);
+		until_forgotten(e, pid);
 		CHECK_EQ(ask(e, 300), VIP_SUCCESS);
 		CHECK_EQ(wait_peer(e), VIP_TIMEOUT);
 	} else {
