@@ -57,8 +57,8 @@ static void check_client_seen(struct run *r)
 			len = r->attr.MaxDiscriminatorLen;
 		for (i = 0; i < (int)len; i++)
 			disc[i] = (uint8_t)(i * 37 + n * 11); /* bytes of 0 among them */
-		local_address(r, &local, disc, len);
-		named_address(r, &remote, "seen");
+		side_address(r, 1, &local, disc, len);
+		side_address(r, 0, &remote, "seen", 4);
 		meet(r);
 		if (r->side == 0) {
 			memset(&seen, 0x5a, sizeof(seen));

@@ -13,7 +13,7 @@ static VIP_RETURN peer_request(struct run *r, VIP_VI_HANDLE vi, const char *from
 	union address local, remote;
 
 	named_address(r, &local, from);
-	named_address(r, &remote, to);
+	other_address(r, &remote, to);
 	return VipConnectPeerRequest(vi, &local.a, &remote.a, timeout);
 }
 

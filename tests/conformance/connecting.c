@@ -32,7 +32,7 @@ static VIP_RETURN ask_attr(struct run *r, VIP_VI_HANDLE vi, const char *disc, VI
 	union address local, remote;
 
 	named_address(r, &local, "from");
-	named_address(r, &remote, disc);
+	other_address(r, &remote, disc);
 	return VipConnectRequest(vi, &local.a, &remote.a, timeout, attr);
 }
 

@@ -224,8 +224,8 @@ void check_small_remote(struct run *r)
 	if (r->attr.NicAddressLen > 4)
 		skip_check("a host address of %u bytes does not fit into a VIP_NET_ADDRESS of 8 bytes at all",
 			   r->attr.NicAddressLen);
-	local_address(r, &here, "abcd", room);
-	named_address(r, &there, "small");
+	side_address(r, 1, &here, "abcd", room);
+	side_address(r, 0, &there, "small", 5);
 	meet(r);
 	if (r->side == 0) {
 		memset(&small, 0xff, sizeof(small)); /* lengths that mean nothing */

@@ -23,6 +23,9 @@ struct options {
 	int seconds;  /* for SLOW checks */
 	int slowdown; /* how often longer everything may take */
 	bool strict, json, list, markdown;
+	bool serve;	  /* side 0 for another host (apart.h) */
+	const char *with; /* side 0 is on this host; NULL: here */
+	const char *port; /* of TCP, for both */
 };
 
 enum outcome { PASSED, FAILED, SKIPPED };
@@ -41,7 +44,8 @@ struct board {
 	char doing[2][256];
 	char skip[512];
 	char note[256];
-	VIP_NIC_ATTRIBUTES attr; /* by probe(): LocalNicAddress is not for others */
+	VIP_NIC_ATTRIBUTES attr; /* by probe(): LocalNicAddress is not for others, but ... */
+	uint8_t address[64];	 /* ... here */
 };
 extern struct board *board;
 extern int board_side;	   /* which of the two this process is */

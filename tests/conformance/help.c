@@ -246,16 +246,27 @@ void meet(struct run *r)
 
 /* ---- connections ---- */
 
-void local_address(const struct run *r, union address *to, const void *disc, size_t n)
+void side_address(const struct run *r, int side, union address *to, const void *disc, size_t n)
 {
 	const size_t host = r->attr.NicAddressLen;
+	bool there = side != r->side && r->other;
 
 	assert_non_null(r->attr.LocalNicAddress); /* run_nic() first */
 	assert_true(4 + host + n <= sizeof(*to));
 	to->a.HostAddressLen = (VIP_UINT16)host;
 	to->a.DiscriminatorLen = (VIP_UINT16)n;
-	memcpy(to->room + 4, r->attr.LocalNicAddress, host);
+	memcpy(to->room + 4, there ? r->other : r->attr.LocalNicAddress, host);
 	memcpy(to->room + 4 + host, disc, n);
+}
+
+void local_address(const struct run *r, union address *to, const void *disc, size_t n)
+{
+	side_address(r, r->side, to, disc, n);
+}
+
+void other_address(const struct run *r, union address *to, const char *disc)
+{
+	side_address(r, !r->side, to, disc, strlen(disc));
 }
 
 void named_address(const struct run *r, union address *to, const char *disc)
@@ -263,15 +274,16 @@ void named_address(const struct run *r, union address *to, const char *disc)
 	local_address(r, to, disc, strlen(disc));
 }
 
-/* Addresses of a server and a client that nobody else on this host has. */
-static void pair_addresses(const struct run *r, uint64_t id, union address *server, union address *client)
+/* Addresses of a server and a client that nobody else on their hosts has; @side: where each of them is. */
+static void pair_addresses(const struct run *r, uint64_t id, const int side[2], union address *server,
+			   union address *client)
 {
 	char name[32];
 
 	snprintf(name, sizeof(name), "S%llx", (unsigned long long)id);
-	named_address(r, server, name);
+	side_address(r, side[0], server, name, strlen(name));
 	name[0] = 'C';
-	named_address(r, client, name);
+	side_address(r, side[1], client, name, strlen(name));
 }
 
 /* A client's request, made again while nobody waits. */
@@ -308,7 +320,7 @@ void run_connect(struct run *r)
 		tell(r, id);
 	else
 		id = hear(r);
-	pair_addresses(r, id, &server, &client);
+	pair_addresses(r, id, (const int[]){0, 1}, &server, &client);
 	if (r->side == 0)
 		serve(r->nic, r->vi, &server);
 	else
@@ -338,8 +350,8 @@ void connect_here(struct run *r, VIP_NIC_HANDLE server_nic, VIP_VI_HANDLE server
 	struct client c = {.vi = client, .local = &here, .remote = &there};
 	pthread_t thread;
 
-	pair_addresses(r, (uint64_t)getpid() << 32 | __atomic_add_fetch(&serial, 1, __ATOMIC_RELAXED), &there,
-		       &here);
+	pair_addresses(r, (uint64_t)getpid() << 32 | __atomic_add_fetch(&serial, 1, __ATOMIC_RELAXED),
+		       (const int[]){r->side, r->side}, &there, &here);
 	assert_int_equal(pthread_create(&thread, NULL, client_main, &c), 0);
 	serve(server_nic, server, &there);
 	assert_int_equal(pthread_join(thread, NULL), 0);

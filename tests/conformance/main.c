@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* main.c - vip_conformance: the conformance suite as a program.  docs/conformance.md tells about it. */
-#include "harness.h"
+#include "apart.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -42,6 +42,11 @@ static void usage(FILE *to)
 		"too\n"
 		"  --slowdown N   all may take N times as long, as under valgrind\n"
 		"  --json         the results as one JSON document\n"
+		"  --with HOST    only the checks of two processes; the other one is on HOST, where\n"
+		"                 vip_conformance --serve DEVICE runs\n"
+		"  --serve        run those for another host's --with, once; anybody who reaches the port\n"
+		"                 can ask for checks\n"
+		"  --port N       of TCP, for both (default " APART_PORT ")\n"
 		"  -h, --help     this\n"
 		"\n"
 		"Exit status: 0 when none failed and one passed, 1 otherwise, 2 for wrong usage or a\n"
@@ -82,7 +87,7 @@ bool is_chosen(const struct options *o, const struct check *c)
 	const char *text = o->only;
 	long from, to;
 
-	if (c->rank > o->up_to)
+	if (c->rank > o->up_to || (o->with && !(c->flags & TWO)))
 		return false;
 	if (!text)
 		return true;
@@ -117,11 +122,19 @@ static bool parse_number(const char *text, int *value)
 static int parse(int argc, char **argv, struct options *o)
 {
 	static const struct option table[] = {
-		{"list", no_argument, NULL, 'l'},	{"markdown", no_argument, NULL, 'm'},
-		{"only", required_argument, NULL, 'o'}, {"level", required_argument, NULL, 'r'},
-		{"strict", no_argument, NULL, 's'},	{"seconds", required_argument, NULL, 'n'},
-		{"json", no_argument, NULL, 'j'},	{"slowdown", required_argument, NULL, 'd'},
-		{"help", no_argument, NULL, 'h'},	{0},
+		{"list", no_argument, NULL, 'l'},
+		{"markdown", no_argument, NULL, 'm'},
+		{"only", required_argument, NULL, 'o'},
+		{"level", required_argument, NULL, 'r'},
+		{"strict", no_argument, NULL, 's'},
+		{"seconds", required_argument, NULL, 'n'},
+		{"json", no_argument, NULL, 'j'},
+		{"slowdown", required_argument, NULL, 'd'},
+		{"with", required_argument, NULL, 'w'},
+		{"serve", no_argument, NULL, 'S'},
+		{"port", required_argument, NULL, 'p'},
+		{"help", no_argument, NULL, 'h'},
+		{0},
 	};
 	const char *letter;
 	int opt;
@@ -160,6 +173,15 @@ static int parse(int argc, char **argv, struct options *o)
 		case 'j':
 			o->json = true;
 			break;
+		case 'w':
+			o->with = optarg;
+			break;
+		case 'S':
+			o->serve = true;
+			break;
+		case 'p':
+			o->port = optarg;
+			break;
 		case 'h':
 			usage(stdout);
 			return 0;
@@ -174,6 +196,8 @@ static int parse(int argc, char **argv, struct options *o)
 	if (optind + 1 != argc)
 		return bad_usage(optind == argc ? "name a device, such as emu0" : "only one device, not also",
 				 argv[optind] ? argv[optind + 1] : NULL);
+	if (o->serve && (o->with || o->only || o->json))
+		return bad_usage("--serve does what the other host asks for: it takes --port alone", NULL);
 	o->device = argv[optind];
 	return -1;
 }
@@ -246,7 +270,7 @@ static int run_all(const struct options *o)
 
 int main(int argc, char **argv)
 {
-	struct options o = {.up_to = FULL, .seconds = 5, .slowdown = SLOWDOWN};
+	struct options o = {.up_to = FULL, .seconds = 5, .slowdown = SLOWDOWN, .port = APART_PORT};
 	static char reason[4096];
 	int rc = parse(argc, argv, &o);
 
@@ -262,6 +286,12 @@ int main(int argc, char **argv)
 	}
 	if (!probe(&o, reason, sizeof(reason))) {
 		fprintf(stderr, "vip_conformance: the device %s cannot be used:\n%s", o.device, reason);
+		return EXIT_USAGE;
+	}
+	if (o.serve)
+		return apart_serve(&o);
+	if (o.with && !apart_connect(&o, reason, sizeof(reason))) {
+		fprintf(stderr, "vip_conformance: --with %s: %s", o.with, reason);
 		return EXIT_USAGE;
 	}
 	return run_all(&o);

@@ -4,7 +4,7 @@
  * with its output kept for the case that it fails, a time limit, and nothing
  * left running afterwards: each child leads a process group.
  */
-#include "harness.h"
+#include "apart.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -82,6 +82,7 @@ static __attribute__((noreturn)) void child(const struct options *o, const struc
 				 .seconds = o->seconds,
 				 .side = side,
 				 .sock = sock,
+				 .other = apart_other(),
 				 .attr = board->attr},
 			 .check = c};
 	const struct CMUnitTest one[] = {{c->what, test, NULL, NULL, &t}};
@@ -312,25 +313,98 @@ static VIP_RELIABILITY_LEVEL highest(VIP_RELIABILITY_LEVEL levels)
 	return l;
 }
 
-void run_check(const struct options *o, struct result *res)
+static int limit_of(const struct options *o, const struct check *c)
 {
-	const struct check *c = res->check;
-	int n = c->flags & TWO ? 2 : 1, i, sock[2] = {-1, -1}, started = 0,
-	    limit_s = (c->flags & SLOW ? o->seconds + 2 * LIMIT_S : LIMIT_S) * o->slowdown;
-	struct process p[2] = {{.pid = -1, .output = -1}, {.pid = -1, .output = -1}};
-	uint64_t begun = now_ms();
-	bool late = false;
+	return (c->flags & SLOW ? o->seconds + 2 * LIMIT_S : LIMIT_S) * o->slowdown;
+}
+
+void run_side(const struct options *o, const struct check *c, VIP_RELIABILITY_LEVEL level, int side, int sock,
+	      struct side_end *e)
+{
+	struct process p = {.pid = -1, .output = -1};
+	ssize_t got;
 
 	memset(board, 0, offsetof(struct board, attr));
-	res->reason[0] = res->note[0] = '\0';
-	res->outcome = FAILED;
+	if (o->strict ? setenv("VIPL_STRICT", "1", 1) : unsetenv("VIPL_STRICT"))
+		e->killed = 1;
+	if (start(&p) == 0)
+		child(o, c, level, side, sock);
+	close(sock);
+	if (p.pid < 0) {
+		snprintf(e->output, sizeof(e->output), "no process for it: %s\n", strerror(errno));
+		e->status = 1 << 8;
+		return;
+	}
+	e->late = wait_for(&p, 1, limit_of(o, c));
+	e->status = p.status;
+	e->killed = p.killed;
+	memcpy(e->doing, board->doing[side], sizeof(e->doing));
+	memcpy(e->skip, board->skip, sizeof(e->skip));
+	memcpy(e->note, board->note, sizeof(e->note));
+	got = pread(p.output, e->output, sizeof(e->output) - 1, 0);
+	e->output[got < 0 ? 0 : got] = '\0';
+	close(p.output);
+}
+
+/* As if it had been here. */
+static void take_end(struct process *p, const struct side_end *e)
+{
+	size_t n = strlen(e->output);
+
+	p->status = e->status;
+	p->killed = e->killed;
+	p->output = memfd_create("output", MFD_CLOEXEC);
+	if (p->output < 0 || write(p->output, e->output, n) != (ssize_t)n)
+		fprintf(stderr, "vip_conformance: the other side's output is lost: %s\n", strerror(errno));
+	memcpy(board->doing[0], e->doing, sizeof(e->doing));
+	if (e->skip[0])
+		memcpy(board->skip, e->skip, sizeof(e->skip));
+	if (e->note[0])
+		memcpy(board->note, e->note, sizeof(e->note));
+}
+
+/* Side 0 on the other host, side 1 here. */
+static void run_apart(const struct options *o, struct result *res, VIP_RELIABILITY_LEVEL level)
+{
+	const struct check *c = res->check;
+	struct process p[2] = {{.pid = -1, .output = -1}, {.pid = -1, .output = -1}};
+	int limit_s = limit_of(o, c), sock = apart_begin(o, c, level, res->reason, sizeof(res->reason)), i;
+	static struct side_end there;
+	bool late;
+
+	if (sock < 0)
+		return;
+	if (start(&p[1]) == 0)
+		child(o, c, level, 1, sock);
+	close(sock);
+	if (p[1].pid < 0) {
+		snprintf(res->reason, sizeof(res->reason), "no process for it: %s\n", strerror(errno));
+		return;
+	}
+	late = wait_for(&p[1], 1, limit_s);
+	if (apart_end(&there, limit_s + LIMIT_S, res->reason, sizeof(res->reason))) {
+		take_end(&p[0], &there);
+		judge(res, p, 2, late || there.late, limit_s);
+	}
+	for (i = 0; i < 2; i++) {
+		if (p[i].output >= 0)
+			close(p[i].output);
+	}
+}
+
+static void run_here(const struct options *o, struct result *res, VIP_RELIABILITY_LEVEL level)
+{
+	const struct check *c = res->check;
+	int n = c->flags & TWO ? 2 : 1, i, sock[2] = {-1, -1}, started = 0, limit_s = limit_of(o, c);
+	struct process p[2] = {{.pid = -1, .output = -1}, {.pid = -1, .output = -1}};
+	bool late = false;
+
 	if (n == 2 && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sock))
 		n = 0;
 	for (i = 0; i < n && started == i; i++) {
 		if (start(&p[i]) == 0) {
 			close(sock[!i]);
-			child(o, c, res->level ? res->level : highest(board->attr.ReliabilityLevelSupport), i,
-			      sock[i]);
+			child(o, c, level, i, sock[i]);
 		}
 		started += p[i].pid > 0;
 	}
@@ -347,6 +421,17 @@ void run_check(const struct options *o, struct result *res)
 	}
 	for (i = 0; i < n; i++)
 		close(p[i].output);
+}
+
+void run_check(const struct options *o, struct result *res)
+{
+	VIP_RELIABILITY_LEVEL level = res->level ? res->level : highest(board->attr.ReliabilityLevelSupport);
+	uint64_t begun = now_ms();
+
+	memset(board, 0, offsetof(struct board, attr));
+	res->reason[0] = res->note[0] = '\0';
+	res->outcome = FAILED;
+	(o->with ? run_apart : run_here)(o, res, level);
 	res->seconds = (double)(now_ms() - begun) / 1000;
 }
 
@@ -365,6 +450,8 @@ bool probe(const struct options *o, char *reason, size_t n)
 			_exit(1);
 		}
 		r = VipQueryNic(nic, &board->attr);
+		if (r == VIP_SUCCESS && board->attr.NicAddressLen <= sizeof(board->address))
+			memcpy(board->address, board->attr.LocalNicAddress, board->attr.NicAddressLen);
 		board->attr.LocalNicAddress = NULL;
 		if (r != VIP_SUCCESS)
 			fprintf(stderr, "VipQueryNic is %s\n", code_name(r));

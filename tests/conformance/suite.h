@@ -68,6 +68,7 @@ struct run {
 	int seconds;		     /* SLOW: for how long */
 	int side;		     /* TWO: 0 server, 1 client */
 	int sock;		     /* TWO: to the other side; -1 */
+	const uint8_t *other;	     /* the other side's host address; NULL: it is on this host */
 
 	/* filled in by run_nic(), run_vi() */
 	VIP_NIC_HANDLE nic;
@@ -147,13 +148,18 @@ VIP_VI_HANDLE run_pair_here(struct run *r);
 /* After run_nic(): two more connected VIs; the queues of the first are attached to @scq and @rcq. */
 void pair_here(struct run *r, VIP_CQ_HANDLE scq, VIP_CQ_HANDLE rcq, VIP_VI_HANDLE vi[2]);
 
-/* Addresses of this host; @disc a string, or bytes. */
+/*
+ * Addresses; @disc a string, or bytes.  local: of this host.  side: of the host that side @side
+ * is on, which is this one, too, unless the two sides are apart (--with).  other: of the other side's.
+ */
 union address {
 	VIP_NET_ADDRESS a;
 	uint8_t room[4 + 64 + 256];
 };
 void local_address(const struct run *r, union address *to, const void *disc, size_t n);
 void named_address(const struct run *r, union address *to, const char *disc);
+void side_address(const struct run *r, int side, union address *to, const void *disc, size_t n);
+void other_address(const struct run *r, union address *to, const char *disc);
 
 /* ---- descriptors of the block ---- */
 
