@@ -94,6 +94,7 @@ struct perf_plan {
 struct perf_options {
 	struct perf_plan plan;
 	const char *host; /* NULL: no client */
+	const char *device;
 	bool server;
 	bool memory_given;
 	uint32_t nsizes;
@@ -155,6 +156,7 @@ struct perf_vi {
 };
 
 struct perf_link {
+	const char *device;
 	struct vnic n;
 	struct perf_plan plan;
 	bool server;

@@ -43,7 +43,7 @@ static int judge(struct perf_link *l, const char *call, VIP_RETURN rc)
 
 static int open_nic(struct perf_link *l, struct item *it, uint32_t i)
 {
-	return judge(l, "VipOpenNic", VipOpenNic(TOOL_DEVICE, &it->made[i]));
+	return judge(l, "VipOpenNic", VipOpenNic(l->device, &it->made[i]));
 }
 
 static int close_nic(struct perf_link *l, struct item *it, uint32_t i)

@@ -38,7 +38,8 @@ static void note_processors(const struct perf_options *o)
 
 static int serve(struct perf_link *l, const struct perf_options *o, const char *meeting)
 {
-	if (vnic_open(&l->n, TOOL_DEVICE) || perf_meet_client(l, meeting))
+	l->device = o->device;
+	if (vnic_open(&l->n, l->device) || perf_meet_client(l, meeting))
 		return -1;
 	if (l->plan.test != o->plan.test)
 		return vnic_fault(&l->n, "the client wants another test than %s",
@@ -72,10 +73,11 @@ static int connect_receivers(struct perf_link *l, const char *host)
 
 static int ask(struct perf_link *l, const struct perf_options *o, const char *meeting)
 {
+	l->device = o->device;
 	l->plan = o->plan;
 	l->plan.session = (uint32_t)getpid();
 	share_processors(l);
-	if (vnic_open(&l->n, TOOL_DEVICE) || perf_setup(l, l->plan.vis) ||
+	if (vnic_open(&l->n, l->device) || perf_setup(l, l->plan.vis) ||
 	    perf_meet_server(l, o->host, meeting))
 		return -1;
 	switch (l->plan.test) {

@@ -168,12 +168,12 @@ static int post_receives(struct perf_link *l)
 /* A process of its own: whatever the parent has open stays the parent's. */
 static int receive_alone(const struct perf_link *parent, struct stage *s, uint32_t nth)
 {
-	struct perf_link l = {.plan = parent->plan, .yield = parent->yield};
+	struct perf_link l = {.device = parent->device, .plan = parent->plan, .yield = parent->yield};
 	char name[TOOL_DISCRIMINATOR];
 	int err;
 
 	perf_meeting(&l.plan, nth, name);
-	err = vnic_open(&l.n, TOOL_DEVICE) || perf_setup(&l, 1) || post_receives(&l);
+	err = vnic_open(&l.n, l.device) || perf_setup(&l, 1) || post_receives(&l);
 	if (!err) {
 		__atomic_add_fetch(&s->ready, 1, __ATOMIC_RELEASE);
 		err = perf_accept(&l, name, READY_MS, l.vi[0].vi);

@@ -77,6 +77,7 @@ static const struct {
 	const char *arg;
 	const char *help;
 } options[] = {
+	{'d', ALL, "device", "NAME", "NIC (default " TOOL_DEVICE ")"},
 	{'s', ALL, NULL, "SIZE,...|all", "bytes, k and m allowed; all: 1, 2, 4 .. 4m"},
 	{'n', ALL, NULL, "COUNT", "messages for a row (default: as many as fit in --time)"},
 	{O_TIME, ALL, "time", "SECONDS", "for a row, about (default 0.3)"},
@@ -300,6 +301,9 @@ static int parse_one(int opt, struct perf_options *o)
 	case O_SERVER:
 		o->server = true;
 		return 0;
+	case 'd':
+		o->device = optarg;
+		return 0;
 	case O_CSV:
 		o->csv = true;
 		return 0;
@@ -421,7 +425,7 @@ static int check_taken(int opt, const struct perf_options *o, bool *others)
 		snprintf(what, sizeof(what), "%s takes no --%s", tests[o->plan.test].name, options[i].name);
 		return bad(what, NULL);
 	}
-	*others |= opt != O_SERVER && opt != 'q';
+	*others |= opt != O_SERVER && opt != 'q' && opt != 'd';
 	return 0;
 }
 
@@ -461,6 +465,7 @@ int perf_parse(int argc, char **argv, struct perf_options *o)
 	int err;
 
 	*o = (struct perf_options){
+		.device = TOOL_DEVICE,
 		.plan = {.test = PERF_TESTS,
 			 .memory = PERF_PRIVATE,
 			 .level = VIP_SERVICE_RELIABLE_DELIVERY,
