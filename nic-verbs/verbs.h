@@ -79,13 +79,14 @@ struct verbs_nic {
 	void *buffers; /* of all of these, registered as one: */
 	struct ibv_mr *buffers_mr;
 
-	struct verbs_region *region; /* KA_TPT_ENTRIES, by index of the memory handle; under vip_mem_lock and lock
-				      */
+	struct verbs_region
+		*region; /* KA_TPT_ENTRIES, by index of the memory handle; under vip_mem_lock and lock
+			  */
 
 	pthread_t progress;
 	int kick; /* eventfd: the progress thread shall look */
 	uint32_t quit;
-	uint32_t polls; /* by consumers: while this changes, the progress thread leaves the device to them */
+	uint32_t polls;	 /* by consumers: while this changes, the progress thread leaves the device to them */
 	uint32_t wanted; /* a consumer sleeps: it does not */
 
 	struct verbs_cm *cm; /* verbs_cm.c's */
@@ -132,20 +133,21 @@ struct verbs_end {
 	uint32_t out;			       /* work requests at the device */
 
 	/* under the send queue's lock */
-	uint64_t next_desc; /* the next descriptor to start */
-	uint64_t next_seq;  /* the next message */
-	uint32_t at;	    /* bytes of the current message that have left */
-	bool under_way;	    /* a message of several frames is */
+	uint64_t next_desc;	    /* the next descriptor to start */
+	uint64_t next_seq;	    /* the next message */
+	uint32_t at;		    /* bytes of the current message that have left */
+	bool under_way;		    /* a message of several frames is */
 	struct vip_request request; /* of the current descriptor */
 	struct verbs_sent sent[KA_DEPTH];
 	uint64_t reads_asked;
 	uint64_t wants_answered;
 
 	/* under the receive queue's lock */
-	uint64_t expected;    /* the next message of the peer's */
-	uint64_t told;	      /* VERBS_DONE was sent for messages below this */
+	uint64_t expected; /* the next message of the peer's */
+	uint64_t told;	   /* VERBS_DONE was sent for messages below this */
 	uint64_t reads_answered;
-	struct verbs_read *read; /* VERBS_READS; asked for under the send queue's lock, by number % VERBS_READS */
+	struct verbs_read
+		*read; /* VERBS_READS; asked for under the send queue's lock, by number % VERBS_READS */
 	struct ka_seg wanted[VERBS_READS]; /* the peer's reads; answered under the send queue's lock */
 	uint64_t wants;
 };
@@ -159,12 +161,15 @@ static inline struct verbs_nic *verbs_nic(const struct vip_nic *nic)
 
 extern const struct nic_ops nic_verbs_ops;
 
+/* What follows also has the operations of that table (nic.h) under its names, after verbs_. */
+
 /* ---- verbs_mem.c ---- */
 
 int verbs_mem_open(struct verbs_nic *vn);
 void verbs_mem_close(struct verbs_nic *vn);
 int verbs_mem_add(struct vip_nic *nic, const struct ka_tpt_entry *e, uint64_t start, uint64_t length);
 void verbs_mem_drop(struct vip_nic *nic, uint32_t handle);
+void verbs_mem_quiet(struct vip_nic *nic);
 /* The local key of the region, and whether windows can be bound to it; false: it has none (it is copied). */
 bool verbs_mem_mr(struct verbs_nic *vn, uint32_t handle, struct ibv_mr **mr);
 
@@ -174,8 +179,8 @@ bool verbs_mem_mr(struct verbs_nic *vn, uint32_t handle, struct ibv_mr **mr);
 int verbs_qp_open(struct verbs_nic *vn);
 void verbs_qp_close(struct verbs_nic *vn);
 /*
- * verbs_qp_make - a new queue pair for the end, in INIT, with e->id set before; it is in vn->ends: what arrives
- * waits in the end's list.  0 or negative errno with vip_why().
+ * verbs_qp_make - a new queue pair for the end, in INIT, with e->id set before; it is in vn->ends: what
+ * arrives waits in the end's list.  0 or negative errno with vip_why().
  */
 int verbs_qp_make(struct verbs_end *e);
 /* verbs_qp_up - to RTR and RTS, by what the connection manager knows of e->id.  0 or negative errno. */
@@ -185,31 +190,43 @@ void verbs_qp_drop(struct verbs_end *e);
 
 /* ---- verbs_cm.c, verbs_conn.c, verbs_peer.c, verbs_ns.c ---- */
 
+int verbs_vi_new(struct vip_vi *vi);
+void verbs_vi_free(struct vip_vi *vi);
 int verbs_cm_open(struct verbs_nic *vn);
 void verbs_cm_close(struct verbs_nic *vn);
-int verbs_conn_wait(struct vip_nic *nic, const struct nic_addr *local, uint32_t timeout, struct nic_request *req);
+int verbs_conn_wait(struct vip_nic *nic, const struct nic_addr *local, uint32_t timeout,
+		    struct nic_request *req);
 int verbs_conn_accept(struct vip_vi *vi, uint64_t id);
 int verbs_conn_reject(struct vip_nic *nic, uint64_t id);
 int verbs_conn_request(struct vip_vi *vi, const struct nic_addr *local, const struct nic_addr *remote,
 		       uint32_t timeout, struct ka_vi_attr *attr);
 int verbs_conn_peer(struct vip_vi *vi, uint64_t cookie, const struct nic_addr *local,
 		    const struct nic_addr *remote, uint32_t timeout);
+void verbs_sever(struct vip_vi *vi);
+void verbs_detach(struct vip_vi *vi);
 void verbs_disconnect(struct vip_vi *vi);
 /*
- * The end's connection is over, its queue pair and id are let go: the connection manager's thread is not at it
- * any more when this returns.  No queue lock is held.
+ * The end's connection is over, its queue pair and id are let go: the connection manager's thread is not at
+ * it any more when this returns.  No queue lock is held.
  */
 void verbs_cm_leave(struct verbs_end *e);
 
 /* ---- verbs_tx.c, verbs_rx.c, verbs_pull.c: the data path ---- */
 
+void verbs_ready(struct vip_vi *vi);
+bool verbs_post_send(struct vip_vi *vi, uint64_t n, bool plain);
+void verbs_post_recv(struct vip_vi *vi, uint64_t n, bool plain);
+void verbs_poll(struct vip_vi *vi, int queue);
+enum nic_down verbs_down(struct vip_vi *vi);
 /* A connection begins, both queue locks are held: the counters start anew, vi->link is set. */
 void verbs_begin(struct verbs_end *e);
 /* Go on with the send queue as far as it goes; its lock held. */
 void verbs_pump(struct verbs_end *e);
-/* Take the frames that have arrived; true: the send queue has something to do.  The receive queue's lock held. */
+/* Take the frames that have arrived; true: the send queue has something to do.  The receive queue's lock
+ * held. */
 bool verbs_drain(struct verbs_end *e);
-/* The connection ends for @cause, if nothing else ended it before; the peer is told why.  A queue's lock held. */
+/* The connection ends for @cause, if nothing else ended it before; the peer is told why.  A queue's lock
+ * held. */
 void verbs_set_down(struct verbs_end *e, enum nic_down cause, uint32_t error, uint64_t seq);
 
 /* ---- verbs_cq.c ---- */
@@ -229,5 +246,6 @@ int verbs_slot_send(struct verbs_end *e, struct verbs_slot *s, uint32_t bytes);
 int verbs_progress_open(struct verbs_nic *vn);
 void verbs_progress_close(struct verbs_nic *vn);
 void verbs_kick(struct verbs_nic *vn);
+void verbs_asleep(struct vip_nic *nic);
 
 #endif

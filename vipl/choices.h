@@ -10,7 +10,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-struct vip_choices {
+#include "vipl/inside.h"
+VIP_INSIDE struct vip_choices {
 	bool null_ptag;	    /* K-6: a NULL tag is the NIC handle's default tag; else VIP_INVALID_PTAG */
 	bool null_mem_attr; /* K-16: NULL memory attributes are that and no RDMA; else VIP_INVALID_PARAMETER
 			     */

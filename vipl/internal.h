@@ -19,6 +19,7 @@
 #include <stddef.h>
 
 #include "kagent/client/agent.h"
+#include "vipl/inside.h"
 #include "vipl/lock.h"
 #include "vipl/nic.h"
 #include "vipl/regcache.h"
@@ -41,7 +42,7 @@ struct vip_obj {
 };
 
 #define VIP_MAX_OBJECTS (1u << 18)
-extern struct vip_obj *vip_objs[VIP_MAX_OBJECTS]; /* by index */
+extern VIP_INSIDE struct vip_obj *vip_objs[VIP_MAX_OBJECTS]; /* by index */
 
 /* Take a free object of @type (made with @bytes, zeroed, the first time; *@fresh tells); NULL: the limit. */
 void *vip_obj_new(enum vip_type type, size_t bytes, bool *fresh);
@@ -68,10 +69,10 @@ static inline void *vip_obj_find(const void *handle, enum vip_type type)
  * be another's by now, which is for the caller to tell.  NULL: it has no handle,
  * or is not of @type.
  */
-uint64_t vip_obj_cookie(const void *obj);
-void *vip_obj_of(uint64_t cookie, enum vip_type type);
+VIP_INSIDE uint64_t vip_obj_cookie(const void *obj);
+VIP_INSIDE void *vip_obj_of(uint64_t cookie, enum vip_type type);
 /* Call for each live object of @type. */
-void vip_obj_each(enum vip_type type, void (*fn)(void *obj, void *arg), void *arg);
+VIP_INSIDE void vip_obj_each(enum vip_type type, void (*fn)(void *obj, void *arg), void *arg);
 void vip_obj_forked(void);
 
 static inline bool vip_obj_is(const void *obj, const void *handle)
@@ -88,10 +89,10 @@ static inline void *vip_obj_handle(const void *obj)
 
 enum vip_log { VIP_LOG_NONE, VIP_LOG_ERROR, VIP_LOG_WARN, VIP_LOG_INFO, VIP_LOG_DEBUG };
 
-void vip_log(enum vip_log level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+VIP_INSIDE void vip_log(enum vip_log level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* Keep the cause for vip_fail. */
-void vip_why(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+VIP_INSIDE void vip_why(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* Keep the cause, log it at @level, return @code.  fmt NULL: the cause is what vip_why kept. */
 VIP_RETURN vip_fail_at(enum vip_log level, const char *call, VIP_RETURN code, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
@@ -105,8 +106,8 @@ VIP_RETURN vip_return(int err);
 
 /* ---- time ---- */
 
-uint64_t vip_now_ns(void);
-uint64_t vip_now_ms(void);
+VIP_INSIDE uint64_t vip_now_ns(void);
+VIP_INSIDE uint64_t vip_now_ms(void);
 /* VIPL's timeout as ms of 32 bits; both spellings of infinite give KA_INFINITE. */
 uint32_t vip_timeout(VIP_ULONG t);
 
@@ -304,8 +305,8 @@ bool vip_async_open(struct vip_nic *nic);
 /* No error is taken any more; returns who must be ended. */
 struct vip_caller *vip_async_close(struct vip_nic *nic);
 /* As vip_async (nic.h), with the operation of the descriptor: VIP_CONTROL_OP_*. */
-void vip_async_desc(struct vip_nic *nic, struct vip_vi *vi, VIP_ERROR_CODE code, VIP_RESOURCE_CODE res,
-		    VIP_DESCRIPTOR *desc, uint32_t op);
+VIP_INSIDE void vip_async_desc(struct vip_nic *nic, struct vip_vi *vi, VIP_ERROR_CODE code,
+			       VIP_RESOURCE_CODE res, VIP_DESCRIPTOR *desc, uint32_t op);
 
 /* notify.c: the object has no handle any more; its lock held.  Who must be ended goes into the list. */
 void vip_notify_end(struct vip_notifier **at, struct vip_caller **ending);
@@ -327,8 +328,8 @@ void vip_vi_end(struct vip_vi *vi, VIP_VI_STATE state);
 void vip_vi_state(struct vip_vi *vi, VIP_VI_STATE state);
 
 /* conn.c: a consumer's address by value, and a remote VI's attributes for the consumer. */
-VIP_RETURN vip_get_addr(const struct vip_nic *nic, const VIP_NET_ADDRESS *a, struct nic_addr *out);
-void vip_put_attr(VIP_VI_ATTRIBUTES *to, const struct ka_vi_attr *a);
+VIP_INSIDE VIP_RETURN vip_get_addr(const struct vip_nic *nic, const VIP_NET_ADDRESS *a, struct nic_addr *out);
+VIP_INSIDE void vip_put_attr(VIP_VI_ATTRIBUTES *to, const struct ka_vi_attr *a);
 /*
  * conn.c: the NIC has a connection for the VI: to Connected, with the receives
  * posted so far.  @foreign: this thread is not the consumer's.  vi->lock held.
@@ -353,7 +354,7 @@ static inline uint32_t vip_op_status(uint32_t control)
  * This thread is the provider's own, beside which the consumer may unmap what
  * he likes: a queue that it works on is touched with care.
  */
-extern _Thread_local bool vip_foreign __attribute__((tls_model("initial-exec")));
+extern VIP_INSIDE _Thread_local bool vip_foreign __attribute__((tls_model("initial-exec")));
 
 /* The queue's lock, by whoever lets the NIC work on it. */
 static inline void vip_queue_enter(struct vip_queue *q)
@@ -377,11 +378,11 @@ static inline void vip_queue_leave(struct vip_queue *q)
 }
 
 /* queue.c: zeroed memory, of which only the pages that are touched cost something; NULL: there is none. */
-void *vip_pages(size_t bytes);
-void vip_pages_free(void *p, size_t bytes);
+VIP_INSIDE void *vip_pages(size_t bytes);
+VIP_INSIDE void vip_pages_free(void *p, size_t bytes);
 int vip_queue_init(struct vip_queue *q, uint32_t depth);
 void vip_flush(struct vip_vi *vi, int queue);
-void vip_wake_queue(struct vip_vi *vi, int queue);
+VIP_INSIDE void vip_wake_queue(struct vip_vi *vi, int queue);
 /* Return when whoever works on a queue of this NIC handle has left it, or looks at nic->idle after this. */
 void vip_queues_quiet(struct vip_nic *nic);
 /* Wait for a completion and take it, whatever is posted; VIP_INVALID_PARAMETER when the handle has gone. */
@@ -412,10 +413,10 @@ void vip_mem_forked(void);
  * gone.c: touch memory of the region @handle with care (touch.h): what mem_check said 1 of.
  * @foreign: for a thread that is not the consumer's.  False: it is not there.
  */
-bool vip_mem_get(const struct vip_nic *nic, uint32_t handle, void *to, const void *user, size_t n,
-		 bool foreign);
-bool vip_mem_put(const struct vip_nic *nic, uint32_t handle, void *user, const void *from, size_t n,
-		 bool foreign);
+VIP_INSIDE bool vip_mem_get(const struct vip_nic *nic, uint32_t handle, void *to, const void *user, size_t n,
+			    bool foreign);
+VIP_INSIDE bool vip_mem_put(const struct vip_nic *nic, uint32_t handle, void *user, const void *from,
+			    size_t n, bool foreign);
 /* For a copy by the kernel: true: it is there until vip_touch_end(). */
 bool vip_mem_begin(const struct vip_nic *nic, uint32_t handle, const void *user, size_t n);
 /* gone.c, for watch.c's thread: [start, end) has gone; unlock a range when that is safe. */

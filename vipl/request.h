@@ -21,6 +21,6 @@ struct vip_request {
 };
 
 /* Read descriptor number @n of the queue, whose lock is held. */
-void vip_read_request(struct vip_vi *vi, int queue, uint64_t n, struct vip_request *r);
+VIP_INSIDE void vip_read_request(struct vip_vi *vi, int queue, uint64_t n, struct vip_request *r);
 
 #endif
