@@ -24,7 +24,7 @@
 #include <sys/resource.h>
 
 #define WHY	 260   /* bytes of a cause */
-#define GIDS	 4096u /* of a device, at most */
+#define GIDS	 1024u /* of a device, at most; the kernel takes no more than 64 KiB of them */
 #define HW_BYTES 20u   /* of an IPoIB interface's address, of which the last 16 are the port's GID */
 
 /* ---- addresses ---- */
