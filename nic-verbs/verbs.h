@@ -216,10 +216,6 @@ int verbs_vi_new(struct vip_vi *vi);
 void verbs_vi_free(struct vip_vi *vi);
 int verbs_cm_open(struct verbs_nic *vn);
 void verbs_cm_close(struct verbs_nic *vn);
-/* The agent has died, nic->dead is set: whoever waits in a call of the handle gives up. */
-void verbs_cm_wake(struct verbs_nic *vn);
-/* In the child after a fork: close the descriptors of the parent's, and nothing else. */
-void verbs_cm_forked(struct verbs_nic *vn);
 int verbs_conn_wait(struct vip_nic *nic, const struct nic_addr *local, uint32_t timeout,
 		    struct nic_request *req);
 int verbs_conn_accept(struct vip_vi *vi, uint64_t id);
@@ -231,6 +227,10 @@ int verbs_conn_peer(struct vip_vi *vi, uint64_t cookie, const struct nic_addr *l
 void verbs_sever(struct vip_vi *vi);
 void verbs_detach(struct vip_vi *vi);
 void verbs_disconnect(struct vip_vi *vi);
+/* The handle is being closed, or its agent is dead: whoever waits for a connection waits no more. */
+void verbs_cm_stop(struct verbs_nic *vn);
+/* In the child of a fork: it lets go of what the kernel would keep alive for it. */
+void verbs_cm_forked(void);
 /*
  * The end's connection is over, its queue pair and id are let go: the connection manager's thread is not at
  * it any more when this returns.  No queue lock is held.

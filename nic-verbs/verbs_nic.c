@@ -194,7 +194,7 @@ static void verbs_agent_dead(struct ka_agent *agent)
 	pthread_mutex_lock(&open_lock);
 	for (vn = open_nics; vn; vn = vn->next) {
 		if (vn->nic->agent == agent)
-			verbs_cm_wake(vn);
+			verbs_cm_stop(vn);
 	}
 	pthread_mutex_unlock(&open_lock);
 }
@@ -208,8 +208,8 @@ static void verbs_forked(void)
 	struct verbs_nic *vn;
 
 	pthread_mutex_init(&open_lock, NULL);
+	verbs_cm_forked();
 	for (vn = open_nics; vn; vn = vn->next) {
-		verbs_cm_forked(vn);
 		close(vn->kick);
 		close(vn->channel->fd);
 		close(vn->ctx->async_fd);
