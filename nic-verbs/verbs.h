@@ -32,7 +32,8 @@
 #include "vipl/internal.h"
 #include "vipl/request.h"
 
-#define VERBS_RECVS 256u  /* buffers of a NIC handle's shared receive queue; a receive's wr_id is its number \
+#define VERBS_RECVS                                                                                          \
+	256u		  /* buffers of a NIC handle's shared receive queue; a receive's wr_id is its number \
 			   */
 #define VERBS_WRS    128u /* work requests of one connection at the device: depth of its send queue, ... */
 #define VERBS_SENDS  64u  /* ... of which messages take so many; the rest is for what must be told */
@@ -67,8 +68,8 @@ struct verbs_nic {
 	struct ibv_device_attr dev;
 	struct ibv_port_attr port;
 	uint8_t port_num;
-	uint8_t host[NIC_MAX_HOST]; /* own address; IPv4 as ::ffff:a.b.c.d */
-	struct ibv_comp_channel *channel;
+	uint8_t host[NIC_MAX_HOST];	  /* own address; IPv4 as ::ffff:a.b.c.d */
+	struct ibv_comp_channel *channel; /* it does not block */
 	struct ibv_cq *send_cq, *recv_cq; /* both on the channel */
 	struct ibv_srq *srq;
 
@@ -161,6 +162,7 @@ struct verbs_end {
 	/* the connection: made by verbs_qp.c before the API layer hears of it */
 	struct rdma_cm_id *id; /* the connection manager's; its context is the end */
 	struct ibv_qp *qp;
+	uint32_t qp_num;	/* its number, also when it is gone: verbs_cq_enter() */
 	uint32_t inline_most;	/* bytes that the queue pair takes inline; verbs_qp_make() */
 	struct verbs_end *next; /* in vn->ends */
 	struct ka_vi_attr peer; /* the other VI */
@@ -220,6 +222,26 @@ static inline struct verbs_nic *verbs_nic(const struct vip_nic *nic)
 	return nic->priv;
 }
 
+static inline bool verbs_reliable(const struct verbs_end *e)
+{
+	return e->vi->attr.level != VIP_SERVICE_UNRELIABLE;
+}
+
+static inline bool verbs_reception(const struct verbs_end *e)
+{
+	return e->vi->attr.level == VIP_SERVICE_RELIABLE_RECEPTION;
+}
+
+static inline bool verbs_reads_out(const struct verbs_end *e)
+{
+	return ka_load_acquire(&e->reads_answered) != ka_load_acquire(&e->reads_asked);
+}
+
+static inline bool verbs_wanted(const struct verbs_end *e)
+{
+	return ka_load_acquire(&e->wants) != ka_load_acquire(&e->wants_answered);
+}
+
 /* ---- verbs_nic.c ---- */
 
 extern const struct nic_ops nic_verbs_ops;
@@ -267,8 +289,6 @@ int verbs_conn_request(struct vip_vi *vi, const struct nic_addr *local, const st
 		       uint32_t timeout, struct ka_vi_attr *attr);
 int verbs_conn_peer(struct vip_vi *vi, uint64_t cookie, const struct nic_addr *local,
 		    const struct nic_addr *remote, uint32_t timeout);
-void verbs_sever(struct vip_vi *vi);
-void verbs_detach(struct vip_vi *vi);
 void verbs_disconnect(struct vip_vi *vi);
 /*
  * The end's connection is over, its queue pair and id are let go: the connection manager's thread is not at
@@ -276,28 +296,37 @@ void verbs_disconnect(struct vip_vi *vi);
  */
 void verbs_cm_leave(struct verbs_end *e);
 
-/* ---- verbs_tx.c, verbs_rx.c, verbs_pull.c: the data path ---- */
+/* ---- verbs_data.c: how it begins, goes on and ends; verbs_tx.c, verbs_rx.c, verbs_pull.c ---- */
 
-void verbs_ready(struct vip_vi *vi);
-bool verbs_post_send(struct vip_vi *vi, uint64_t n, bool plain);
-void verbs_post_recv(struct vip_vi *vi, uint64_t n, bool plain);
-void verbs_poll(struct vip_vi *vi, int queue);
-enum nic_down verbs_down(struct vip_vi *vi);
 /* A connection begins, both queue locks are held: the counters start anew, vi->link is set. */
 void verbs_begin(struct verbs_end *e);
-/* Go on with the send queue as far as it goes; its lock held. */
-void verbs_pump(struct verbs_end *e);
-/* Take the frames that have arrived; true: the send queue has something to do.  The receive queue's lock
- * held. */
-bool verbs_drain(struct verbs_end *e);
-/* The connection ends for @cause, if nothing else ended it before; the peer is told why.  A queue's lock
- * held. */
+void verbs_ready(struct vip_vi *vi);
+void verbs_poll(struct vip_vi *vi, int queue);
+enum nic_down verbs_down(struct vip_vi *vi);
+/*
+ * The connection ends for @cause, if nothing else ended it before; the peer is told why, and at Reliable
+ * Reception how and with which of its messages, number @seq - 1 (0: none).  A queue's lock held.
+ */
 void verbs_set_down(struct verbs_end *e, enum nic_down cause, uint32_t error, uint64_t seq);
+/* The peer has ended it. */
+void verbs_peer_down(struct verbs_end *e, enum nic_down cause);
 /*
  * The connection manager says that the other end has gone: what that sent before is taken first.  The
  * progress thread tells the API layer.  No lock held.
  */
 void verbs_gone(struct verbs_end *e);
+void verbs_sever(struct vip_vi *vi);
+void verbs_detach(struct vip_vi *vi);
+
+bool verbs_post_send(struct vip_vi *vi, uint64_t n, bool plain);
+void verbs_post_recv(struct vip_vi *vi, uint64_t n, bool plain);
+/* Go on with the send queue as far as it goes; its lock held. */
+void verbs_pump(struct verbs_end *e);
+/* Take the frames that have arrived; true: the send queue has something to do.  The receive queue's lock
+ * held. */
+bool verbs_drain(struct verbs_end *e);
+/* An error of the peer's RDMA operation, which takes no descriptor of this end; a queue's lock held. */
+void verbs_rdma_error(struct verbs_end *e, int queue, VIP_ERROR_CODE code);
 
 /* ---- verbs_cq.c ---- */
 
