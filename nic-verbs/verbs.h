@@ -3,7 +3,9 @@
  * verbs.h - the NIC that is any RDMA device, through libibverbs and librdmacm; a
  * plug-in (vipl/plugin.h).
  *
- *   verbs_nic.c    NIC handles: device, limits, the plug-in's entry
+ *   verbs_nic.c    NIC handles: limits, operations, the plug-in's entry
+ *   verbs_device.c which devices there are, whether one can be used; its port and address
+ *   verbs_event.c  what the device reports by itself
  *   verbs_mem.c    a memory region (ibv_reg_mr) for each registration
  *   verbs_cm.c     the connection manager's thread and events; listening ports
  *   verbs_conn.c   connections, client and server
@@ -99,6 +101,8 @@ struct verbs_nic {
 	uint32_t wanted; /* a consumer sleeps: it does not */
 
 	struct verbs_cm *cm; /* verbs_cm.c's */
+
+	struct verbs_nic *next; /* in verbs_nic.c's list */
 };
 
 /* A descriptor of the send queue that was started, by its number % KA_DEPTH. */
@@ -246,6 +250,24 @@ static inline bool verbs_wanted(const struct verbs_end *e)
 
 extern const struct nic_ops nic_verbs_ops;
 
+/* ---- verbs_device.c ---- */
+
+int verbs_device_find(const char *name);
+void verbs_device_list(void (*row)(void *context, const char *name, const char *why), void *context);
+/* ctx, dev, port, port_num, host, pd: 0 or negative errno with vip_why(). */
+int verbs_device_open(struct verbs_nic *vn, const char *name);
+void verbs_device_close(struct verbs_nic *vn);
+/* Why @bytes could not be registered, where the errno of ibv_reg_mr was @err.  Returns @why. */
+const char *verbs_why_memory(char *why, size_t n, size_t bytes, int err);
+
+/* ---- verbs_event.c ---- */
+
+/*
+ * Take what the device has reported (ctx->async_fd is readable), and do what follows.  No lock is held.
+ * The progress thread's.
+ */
+void verbs_events(struct verbs_nic *vn);
+
 /* What follows also has the operations of that table (nic.h) under its names, after verbs_. */
 
 /* ---- verbs_mem.c ---- */
@@ -281,6 +303,10 @@ int verbs_vi_new(struct vip_vi *vi);
 void verbs_vi_free(struct vip_vi *vi);
 int verbs_cm_open(struct verbs_nic *vn);
 void verbs_cm_close(struct verbs_nic *vn);
+/* The agent has died, nic->dead is set: whoever waits in a call of the handle gives up. */
+void verbs_cm_wake(struct verbs_nic *vn);
+/* In the child after a fork: close the descriptors of the parent's, and nothing else. */
+void verbs_cm_forked(struct verbs_nic *vn);
 int verbs_conn_wait(struct vip_nic *nic, const struct nic_addr *local, uint32_t timeout,
 		    struct nic_request *req);
 int verbs_conn_accept(struct vip_vi *vi, uint64_t id);

@@ -61,6 +61,16 @@ STUB void verbs_cm_close(struct verbs_nic *vn)
 	(void)vn;
 }
 
+STUB void verbs_cm_wake(struct verbs_nic *vn)
+{
+	(void)vn;
+}
+
+STUB void verbs_cm_forked(struct verbs_nic *vn)
+{
+	(void)vn;
+}
+
 STUB int verbs_conn_wait(struct vip_nic *nic, const struct nic_addr *local, uint32_t timeout,
 			 struct nic_request *req)
 {

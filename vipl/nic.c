@@ -83,6 +83,7 @@ static void agent_dead(struct ka_agent *agent)
 {
 	nic_emu_ops.agent_dead(agent);
 	vip_obj_each(VIP_T_NIC, nic_of_agent_dead, agent);
+	vip_devices_agent_dead(agent);
 }
 
 static const struct ka_agent_ops agent_ops = {.event = agent_event, .dead = agent_dead};
