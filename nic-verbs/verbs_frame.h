@@ -65,8 +65,9 @@ struct verbs_frame {
 };
 _Static_assert(sizeof(struct verbs_frame) == 40, "the header");
 
-#define VERBS_DATA (VERBS_FRAME - (uint32_t)sizeof(struct verbs_frame)) /* bytes of data in a frame at most \
-									 */
+#define VERBS_DATA                                                                               \
+	(VERBS_FRAME - (uint32_t)sizeof(struct verbs_frame)) /* bytes of data in a frame at most \
+							      */
 
 /* VERBS_F_PULL: 1 to VERBS_WINDOWS of them, as `total` demands. */
 struct verbs_window {

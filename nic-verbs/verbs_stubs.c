@@ -6,47 +6,6 @@
 
 #define STUB __attribute__((weak))
 
-STUB int verbs_mem_open(struct verbs_nic *vn)
-{
-	(void)vn;
-	vip_why("verbs_mem_open is not there yet");
-	return -ENOSYS;
-}
-
-STUB void verbs_mem_close(struct verbs_nic *vn)
-{
-	(void)vn;
-}
-
-STUB int verbs_mem_add(struct vip_nic *nic, const struct ka_tpt_entry *e, uint64_t start, uint64_t length)
-{
-	(void)nic;
-	(void)e;
-	(void)start;
-	(void)length;
-	vip_why("verbs_mem_add is not there yet");
-	return -ENOSYS;
-}
-
-STUB void verbs_mem_drop(struct vip_nic *nic, uint32_t handle)
-{
-	(void)nic;
-	(void)handle;
-}
-
-STUB void verbs_mem_quiet(struct vip_nic *nic)
-{
-	(void)nic;
-}
-
-STUB bool verbs_mem_mr(struct verbs_nic *vn, uint32_t handle, struct ibv_mr **mr)
-{
-	(void)vn;
-	(void)handle;
-	(void)mr;
-	return false;
-}
-
 STUB int verbs_qp_open(struct verbs_nic *vn)
 {
 	(void)vn;
@@ -162,16 +121,6 @@ STUB int verbs_conn_peer(struct vip_vi *vi, uint64_t cookie, const struct nic_ad
 	return -ENOSYS;
 }
 
-STUB void verbs_sever(struct vip_vi *vi)
-{
-	(void)vi;
-}
-
-STUB void verbs_detach(struct vip_vi *vi)
-{
-	(void)vi;
-}
-
 STUB void verbs_disconnect(struct vip_vi *vi)
 {
 	(void)vi;
@@ -182,101 +131,3 @@ STUB void verbs_cm_leave(struct verbs_end *e)
 	(void)e;
 }
 
-STUB void verbs_ready(struct vip_vi *vi)
-{
-	(void)vi;
-}
-
-STUB bool verbs_post_send(struct vip_vi *vi, uint64_t n, bool plain)
-{
-	(void)vi;
-	(void)n;
-	(void)plain;
-	return false;
-}
-
-STUB void verbs_post_recv(struct vip_vi *vi, uint64_t n, bool plain)
-{
-	(void)vi;
-	(void)n;
-	(void)plain;
-}
-
-STUB void verbs_poll(struct vip_vi *vi, int queue)
-{
-	(void)vi;
-	(void)queue;
-}
-
-STUB enum nic_down verbs_down(struct vip_vi *vi)
-{
-	(void)vi;
-	return NIC_UP;
-}
-
-STUB void verbs_begin(struct verbs_end *e)
-{
-	(void)e;
-}
-
-STUB void verbs_pump(struct verbs_end *e)
-{
-	(void)e;
-}
-
-STUB bool verbs_drain(struct verbs_end *e)
-{
-	(void)e;
-	return false;
-}
-
-STUB void verbs_set_down(struct verbs_end *e, enum nic_down cause, uint32_t error, uint64_t seq)
-{
-	(void)e;
-	(void)cause;
-	(void)error;
-	(void)seq;
-}
-
-STUB void verbs_poll_device(struct verbs_nic *vn, bool all)
-{
-	(void)vn;
-	(void)all;
-}
-
-STUB struct verbs_slot *verbs_slot_get(struct verbs_end *e)
-{
-	(void)e;
-	return NULL;
-}
-
-STUB int verbs_slot_send(struct verbs_end *e, struct verbs_slot *s, uint32_t bytes)
-{
-	(void)e;
-	(void)s;
-	(void)bytes;
-	vip_why("verbs_slot_send is not there yet");
-	return -ENOSYS;
-}
-
-STUB int verbs_progress_open(struct verbs_nic *vn)
-{
-	(void)vn;
-	vip_why("verbs_progress_open is not there yet");
-	return -ENOSYS;
-}
-
-STUB void verbs_progress_close(struct verbs_nic *vn)
-{
-	(void)vn;
-}
-
-STUB void verbs_kick(struct verbs_nic *vn)
-{
-	(void)vn;
-}
-
-STUB void verbs_asleep(struct vip_nic *nic)
-{
-	(void)nic;
-}
