@@ -87,6 +87,7 @@ struct verbs_nic {
 	struct verbs_recv recv[VERBS_RECVS];
 	void *buffers; /* of all of these, registered as one: */
 	struct ibv_mr *buffers_mr;
+	bool windows; /* the device has those that verbs_pull.c wants */
 
 	struct verbs_region
 		*region; /* KA_TPT_ENTRIES, by index of the memory handle; under vip_mem_lock and lock
@@ -153,6 +154,34 @@ struct verbs_in {
 	struct vip_request request; /* the receive */
 };
 
+#define VERBS_PULL_LEAST (256u << 10) /* bytes; what is smaller is copied sooner */
+#define VERBS_PULLS	 8u	      /* messages that the peer may be reading at a time */
+#define VERBS_READ_WRS	 8u	      /* work requests by which one reads at a time */
+#define VERBS_BOUNCE	 8u	      /* slots by which one reads what cannot be read to its place */
+
+/* A message that the peer reads. */
+struct verbs_pulled {
+	uint64_t seq;
+	struct verbs_sent *d;
+	struct ka_seg seg[VERBS_WINDOWS];
+	struct ibv_mw *mw[VERBS_WINDOWS]; /* made when it is first needed, for the connection's life */
+	uint32_t n;
+};
+
+/* The message that is being read from the peer: e->in, or a part of it. */
+struct verbs_pull {
+	bool open;
+	bool busy;	 /* work requests are at the device: */
+	uint32_t last;	 /* number of the last of them */
+	uint32_t failed; /* the device says that the source is not there */
+	struct verbs_window win[VERBS_WINDOWS];
+	uint32_t n;
+	uint32_t at;			       /* bytes that were asked for */
+	struct verbs_slot *slot[VERBS_BOUNCE]; /* and of these, what goes by way of slots */
+	uint32_t bytes[VERBS_BOUNCE];
+	uint32_t nslots;
+};
+
 /* A work request at the device. */
 struct verbs_wr {
 	struct verbs_slot *slot; /* or NULL */
@@ -199,7 +228,9 @@ struct verbs_end {
 	enum nic_down ending; /* ... and the connection ends when those before it are settled */
 	bool failed;	      /* a descriptor was told how the connection ended: the rest is flushed */
 	uint32_t unfinished;  /* there is something left to send; read without the lock */
-	uint32_t beat;	      /* `posted` when the progress thread last looked whether the peer is there */
+	struct verbs_pulled pulled[VERBS_PULLS]; /* by number */
+	uint64_t pulls_begun, pulls_ended;
+	uint32_t beat; /* `posted` when the progress thread last looked whether the peer is there */
 
 	/* under the receive queue's lock */
 	uint64_t expected;   /* the next message of the peer's */
@@ -208,7 +239,10 @@ struct verbs_end {
 	uint64_t failed_at;  /* number + 1 of the own message that the peer had to refuse; 0: none ... */
 	uint32_t failed_how; /* ... VIP_STATUS_*_ERROR */
 	uint64_t reads_answered;
-	bool gave_up; /* this end takes nothing more */
+	bool gave_up;		 /* this end takes nothing more */
+	struct verbs_recv *held; /* taken from the list above, but behind a message that is being read */
+	struct verbs_pull pull;
+	bool tells; /* a message was read: the peer is to be told also at Reliable Delivery */
 	struct verbs_in in;
 	struct ka_tpt_entry rx_kept;
 	struct verbs_read
@@ -279,6 +313,9 @@ void verbs_mem_drop(struct vip_nic *nic, uint32_t handle);
 void verbs_mem_quiet(struct vip_nic *nic);
 /* The local key of the region, and whether windows can be bound to it; false: it has none (it is copied). */
 bool verbs_mem_mr(struct verbs_nic *vn, uint32_t handle, struct ibv_mr **mr);
+/* May the device touch this segment of its own, beside whoever may take it away?  @kept: ka_tpt_check_kept().
+ */
+bool verbs_mem_device(struct vip_vi *vi, const struct ka_seg *s, uint32_t rights, struct ka_tpt_entry *kept);
 
 /* ---- verbs_qp.c ---- */
 
@@ -354,6 +391,30 @@ bool verbs_drain(struct verbs_end *e);
 /* An error of the peer's RDMA operation, which takes no descriptor of this end; a queue's lock held. */
 void verbs_rdma_error(struct verbs_end *e, int queue, VIP_ERROR_CODE code);
 
+/* verbs_rx.c: @n bytes to where they belong in the message that comes in; false: they may not, any more. */
+bool verbs_put(struct verbs_end *e, const uint8_t *from, uint32_t n);
+/* The message that was read is whole, or @bad. */
+void verbs_put_end(struct verbs_end *e, uint32_t bad);
+
+/* Is all of its place still registered? */
+bool verbs_place_ok(struct verbs_end *e);
+
+enum verbs_went { WENT, WENT_NOT /* there is no room */, WENT_WRONG };
+
+/* verbs_pull.c: is the message in e->out one that the peer shall read?  Send it as such; WENT_WRONG: it
+ * cannot. */
+bool verbs_pull_may(struct verbs_end *e);
+enum verbs_went verbs_pull_send(struct verbs_end *e);
+/* The message of @d is in place: its source is free again, if it was read; false: it went meanwhile. */
+bool verbs_pull_settle(struct verbs_end *e, struct verbs_sent *d);
+/* Begin to read e->in from these windows; false: nonsense.  Then go on until it is whole; a queue's lock. */
+bool verbs_pull_begin(struct verbs_end *e, const uint8_t *windows, uint32_t bytes);
+void verbs_pull_go_on(struct verbs_end *e);
+/* The connection has ended and its queue pair is gone. */
+void verbs_pull_end(struct verbs_end *e);
+/* A region is out of the TPT: return when the device does not touch it for this end. */
+void verbs_pull_quiet(struct verbs_end *e);
+
 /* ---- verbs_cq.c ---- */
 
 /*
@@ -378,6 +439,13 @@ int verbs_slot_send(struct verbs_end *e, struct verbs_slot *s, uint32_t bytes);
 int verbs_inline_send(struct verbs_end *e, const void *frame, uint32_t bytes, bool signal);
 /* Send a header alone, if there is room. */
 bool verbs_tell(struct verbs_end *e, const struct verbs_frame *head, uint32_t most, bool signal);
+/* Post @n work requests, one after the other, the last one signalled: its number.  0 or negative errno. */
+int verbs_chain(struct verbs_end *e, struct ibv_send_wr *wr, uint32_t n, uint32_t *last);
+/* Are all work requests up to this number complete? */
+static inline bool verbs_ended(const struct verbs_end *e, uint32_t n)
+{
+	return (int32_t)(ka_load_acquire(&e->ended) - n) > 0;
+}
 /* Ask the device whether the peer is still there; how it answers is seen by verbs_poll_device(). */
 void verbs_ask(struct verbs_end *e);
 
@@ -388,6 +456,12 @@ void verbs_progress_close(struct verbs_nic *vn);
 void verbs_kick(struct verbs_nic *vn);
 /* The progress thread shall look at the VI, in its next turn. */
 void verbs_todo(struct verbs_end *e);
+
+/* Has anything come that is not taken? */
+static inline bool verbs_has_come(const struct verbs_end *e)
+{
+	return ka_load_relaxed(&e->in_first) || e->held || e->pull.open;
+}
 void verbs_asleep(struct vip_nic *nic);
 
 #endif

@@ -139,6 +139,10 @@ void verbs_cq_leave(struct verbs_end *e)
 			e->in_first = r->next;
 			spare(vn, r);
 		}
+		while ((r = e->held)) {
+			e->held = r->next;
+			spare(vn, r);
+		}
 	}
 	pthread_mutex_unlock(&vn->lock);
 }
@@ -179,6 +183,11 @@ static void lost(struct verbs_end *e, const struct ibv_wc *wc)
 {
 	uint32_t up = NIC_UP;
 
+	/* then it is the peer's memory that has gone: the receive that was to have it tells */
+	if (wc->status == IBV_WC_REM_ACCESS_ERR && e->pull.busy) {
+		ka_store_release(&e->pull.failed, 1);
+		return;
+	}
 	if (ka_load_acquire(&e->down))
 		return;
 	ka_store_release(&e->transport, 1);
@@ -202,6 +211,12 @@ static void sent(struct verbs_nic *vn, const struct ibv_wc *wc)
 	end_until(e, n + 1);
 	if (wc->status != IBV_WC_SUCCESS)
 		lost(e, wc);
+	if (e->pull.busy && verbs_ended(e, e->pull.last)) {
+		verbs_todo(e);
+		__atomic_thread_fence(__ATOMIC_SEQ_CST);
+		vip_wake_queue(e->vi, VIP_RQ);
+		vip_wake_queue(e->vi, VIP_SQ);
+	}
 }
 
 static void poll_sent(struct verbs_nic *vn)
@@ -304,6 +319,31 @@ static int post(struct verbs_end *e, struct ibv_send_wr *wr, struct verbs_slot *
 	e->wr[n % VERBS_WRS].slot = NULL;
 	if (signal)
 		__atomic_fetch_sub(&vn->signalled, 1, __ATOMIC_RELAXED);
+	return -err;
+}
+
+int verbs_chain(struct verbs_end *e, struct ibv_send_wr *wr, uint32_t n, uint32_t *last)
+{
+	struct verbs_nic *vn = e->vn;
+	struct ibv_send_wr *bad;
+	uint32_t i, first;
+	int err;
+
+	vip_lock(&e->wire);
+	first = e->posted;
+	for (i = 0; i < n; i++) {
+		wr[i].wr_id = (uint64_t)e->round << 32 | (uint32_t)(first + i);
+		wr[i].next = i + 1 < n ? &wr[i + 1] : NULL;
+		e->wr[(first + i) % VERBS_WRS].slot = NULL;
+	}
+	wr[n - 1].send_flags |= IBV_SEND_SIGNALED;
+	__atomic_fetch_add(&vn->signalled, 1, __ATOMIC_RELAXED);
+	*last = first + n - 1;
+	ka_store_release(&e->posted, first + n);
+	err = ibv_post_send(e->qp, wr, &bad);
+	if (err)
+		ka_store_release(&e->posted, first + (uint32_t)(bad - wr));
+	vip_unlock(&e->wire);
 	return -err;
 }
 

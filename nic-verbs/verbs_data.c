@@ -27,6 +27,10 @@ void verbs_begin(struct verbs_end *e)
 	e->beat = 0;
 	e->expected = e->told = e->acked = e->failed_at = 0;
 	e->in.open = false;
+	e->pull.open = e->pull.busy = false;
+	e->pulls_begun = e->pulls_ended = 0;
+	e->held = NULL;
+	e->tells = false;
 	e->vi->link = e;
 }
 
@@ -46,7 +50,7 @@ static void poll_send(struct verbs_end *e)
 	struct vip_vi *vi = e->vi;
 
 	/* the answers come with what the peer sends */
-	if (ka_load_relaxed(&e->in_first) && vip_queue_try(&vi->q[VIP_RQ])) {
+	if (verbs_has_come(e) && vip_queue_try(&vi->q[VIP_RQ])) {
 		verbs_drain(e);
 		vip_queue_leave(&vi->q[VIP_RQ]);
 	}
@@ -56,7 +60,7 @@ static void poll_send(struct verbs_end *e)
 static void poll_recv(struct verbs_end *e)
 {
 	struct vip_vi *vi = e->vi;
-	bool more = ka_load_relaxed(&e->in_first) && verbs_drain(e);
+	bool more = verbs_has_come(e) && verbs_drain(e);
 
 	/* who polls for an answer is there to finish the question, too */
 	if (!more && !ka_load_relaxed(&e->unfinished))
@@ -228,6 +232,7 @@ void verbs_detach(struct vip_vi *vi)
 {
 	struct verbs_end *e = vi->link;
 
+	verbs_pull_end(e);
 	free(e->read);
 	e->read = NULL;
 	vi->link = NULL;

@@ -8,9 +8,12 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 int verbs_mem_open(struct verbs_nic *vn)
 {
+	vn->windows = vn->dev.device_cap_flags & IBV_DEVICE_MEM_WINDOW_TYPE_2B;
+	vn->nic->beside = vn->windows;
 	vn->region = calloc(KA_TPT_ENTRIES, sizeof(*vn->region)); /* pages come as they are used */
 	if (vn->region)
 		return 0;
@@ -23,32 +26,79 @@ void verbs_mem_close(struct verbs_nic *vn)
 	free(vn->region);
 }
 
+static struct verbs_region *region_of(struct verbs_nic *vn, uint32_t handle)
+{
+	return &vn->region[(handle & 0xffff) % KA_TPT_ENTRIES];
+}
+
 int verbs_mem_add(struct vip_nic *nic, const struct ka_tpt_entry *e, uint64_t start, uint64_t length)
 {
-	(void)nic;
-	(void)e;
-	(void)start;
-	(void)length;
+	struct verbs_nic *vn = verbs_nic(nic);
+	struct verbs_region *r = region_of(vn, e->handle);
+
+	if (!vn->windows)
+		return 0;
+	r->mr = ibv_reg_mr(vn->pd, (void *)(uintptr_t)start, length, /* NOLINT(performance-no-int-to-ptr) */
+			   IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_MW_BIND);
+	if (r->mr)
+		ka_store_release(&r->handle, e->handle);
+	else
+		vip_log(VIP_LOG_DEBUG, "%s does not take 0x%lx..0x%lx (%s): it is copied", nic->device, start,
+			start + length, strerror(errno));
 	return 0;
 }
 
 void verbs_mem_drop(struct vip_nic *nic, uint32_t handle)
 {
-	(void)nic;
-	(void)handle;
+	struct verbs_region *r = region_of(verbs_nic(nic), handle);
+
+	if (ka_load_acquire(&r->handle) != handle)
+		return;
+	ka_store_release(&r->handle, 0);
+	if (ibv_dereg_mr(r->mr))
+		vip_log(VIP_LOG_WARN, "%s does not let go of a memory region: %s", nic->device,
+			strerror(errno));
+	r->mr = NULL;
+}
+
+bool verbs_mem_mr(struct verbs_nic *vn, uint32_t handle, struct ibv_mr **mr)
+{
+	const struct verbs_region *r = region_of(vn, handle);
+
+	if (handle == 0 || ka_load_acquire(&r->handle) != handle)
+		return false;
+	*mr = r->mr;
+	return true;
+}
+
+bool verbs_mem_device(struct vip_vi *vi, const struct ka_seg *s, uint32_t rights, struct ka_tpt_entry *kept)
+{
+	const void *at = (const void *)(uintptr_t)s->addr; /* NOLINT(performance-no-int-to-ptr) */
+	uint8_t byte;
+
+	switch (vip_mem_check(vi->nic, s->handle, s->addr, s->len, vi->attr.tag, rights, kept)) {
+	case 0:
+		return true;
+	case 1:
+		/* a segment goes as a whole; nobody tells of it, but one look does */
+		return kept->kind == LMM_SYSV && vip_mem_get(vi->nic, s->handle, &byte, at, 1, true);
+	default:
+		return false;
+	}
 }
 
 static void quiet_vi(void *obj, void *arg)
 {
 	struct vip_vi *vi = obj;
-	int i;
 
 	if (ka_load_relaxed(&vi->nic) != arg)
 		return;
-	for (i = VIP_SQ; i <= VIP_RQ; i++) {
-		vip_lock(&vi->q[i].lock);
-		vip_unlock(&vi->q[i].lock);
-	}
+	vip_lock(&vi->q[VIP_SQ].lock);
+	vip_lock(&vi->q[VIP_RQ].lock);
+	if (vi->link)
+		verbs_pull_quiet(vi->link);
+	vip_unlock(&vi->q[VIP_RQ].lock);
+	vip_unlock(&vi->q[VIP_SQ].lock);
 }
 
 void verbs_mem_quiet(struct vip_nic *nic)

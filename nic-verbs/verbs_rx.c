@@ -19,17 +19,20 @@ void verbs_rdma_error(struct verbs_end *e, int queue, VIP_ERROR_CODE code)
 	vip_async(e->vi->nic, e->vi, code, VIP_RESOURCE_VI, NULL);
 }
 
-/* At Reliable Reception: what is in place. */
+/* What is in place: at Reliable Reception, and when it was read from the peer. */
 static void tell_done(struct verbs_end *e)
 {
 	const struct verbs_frame f = {.type = VERBS_DONE, .seq = e->expected};
 
-	if (!verbs_reception(e) || e->told == e->expected || e->severed || ka_load_acquire(&e->down))
+	if ((!verbs_reception(e) && !e->tells) || e->told == e->expected || e->severed ||
+	    ka_load_acquire(&e->down))
 		return;
-	if (verbs_tell(e, &f, VERBS_WRS - 8, false))
-		e->told = e->expected;
-	else
+	if (!verbs_tell(e, &f, VERBS_WRS - 8, false)) {
 		verbs_todo(e);
+		return;
+	}
+	e->told = e->expected;
+	e->tells = false;
 }
 
 /* The connection ends by this end's doing; at Reliable Reception the peer's message in hand gets @told. */
@@ -198,20 +201,41 @@ static void begin_message(struct verbs_end *e, const struct verbs_frame *f)
 	}
 }
 
-/* Data of the message in hand. */
-static void put_message(struct verbs_end *e, const struct verbs_frame *f, uint32_t n)
+bool verbs_put(struct verbs_end *e, const uint8_t *from, uint32_t n)
 {
 	struct verbs_in *in = &e->in;
-	bool ok;
 
 	if (in->type == VERBS_WRITE)
-		ok = (e->vi->attr.rdma & KA_R_RDMA_WRITE) &&
-		     put_piece(e, &in->target, KA_R_WRITE | KA_R_RDMA_WRITE, in->got, f->data, n);
+		return (e->vi->attr.rdma & KA_R_RDMA_WRITE) &&
+		       put_piece(e, &in->target, KA_R_WRITE | KA_R_RDMA_WRITE, in->got, from, n);
+	return scatter(e, in->request.seg, in->request.nsegs, in->got, from, n);
+}
+
+bool verbs_place_ok(struct verbs_end *e)
+{
+	struct verbs_in *in = &e->in;
+
+	return !(in->type == VERBS_WRITE ? write_bad(e, in) : receive_bad(e, in));
+}
+
+void verbs_put_end(struct verbs_end *e, uint32_t bad)
+{
+	e->in.open = false;
+	e->tells = true;
+	tell(e, bad);
+	if (!e->gave_up)
+		e->expected++;
+}
+
+/* It is not in the frame, but to be read. */
+static void take_windows(struct verbs_end *e, const struct verbs_frame *f, uint32_t n)
+{
+	const uint8_t whole = VERBS_F_FIRST | VERBS_F_LAST;
+
+	if ((f->flags & whole) != whole || f->at || !verbs_reliable(e) || !verbs_pull_begin(e, f->data, n))
+		nonsense(e, "windows that are no message");
 	else
-		ok = scatter(e, in->request.seg, in->request.nsegs, in->got, f->data, n);
-	/* it may have been deregistered since the message began */
-	if (!ok)
-		in->bad |= in->type == VERBS_WRITE ? VIP_STATUS_RDMA_PROT_ERROR : VIP_STATUS_PROTECTION_ERROR;
+		verbs_pull_go_on(e);
 }
 
 /* Is this what comes next of a message that has @total bytes, and @got so far? */
@@ -236,13 +260,18 @@ static void take_message(struct verbs_end *e, const struct verbs_frame *f, uint3
 		begin_message(e, f);
 		if (e->gave_up)
 			return;
+		if (f->flags & VERBS_F_PULL) {
+			take_windows(e, f, n);
+			return;
+		}
 	}
 	if (f->type != in->type || !in_sequence(f, n, in->total, in->got)) {
 		nonsense(e, "a part of a message out of sequence");
 		return;
 	}
-	if (!in->skip && !in->bad)
-		put_message(e, f, n);
+	/* it may have been deregistered since the message began */
+	if (!in->skip && !in->bad && !verbs_put(e, f->data, n))
+		in->bad = in->type == VERBS_WRITE ? VIP_STATUS_RDMA_PROT_ERROR : VIP_STATUS_PROTECTION_ERROR;
 	in->got += n;
 	if (!(f->flags & VERBS_F_LAST))
 		return;
@@ -355,17 +384,30 @@ static bool take(struct verbs_end *e, const struct verbs_frame *f, uint32_t n)
 	}
 }
 
+static struct verbs_recv *next(struct verbs_end *e)
+{
+	struct verbs_recv *r = e->held;
+
+	if (!r)
+		r = verbs_arrived(e);
+	e->held = r ? r->next : NULL;
+	return r;
+}
+
 bool verbs_drain(struct verbs_end *e)
 {
-	struct verbs_recv *first, *r;
+	struct verbs_recv *r, *taken = NULL;
 	bool more = false;
 
 	if (!ka_load_acquire(&e->ready))
 		return false;
-	first = verbs_arrived(e);
-	for (r = first; r; r = r->next) {
+	if (e->pull.open)
+		verbs_pull_go_on(e);
+	while (!e->pull.open && (r = next(e))) {
 		const struct verbs_frame *f = r->frame;
 
+		r->next = taken;
+		taken = r;
 		if (r->bytes < sizeof(*f)) {
 			if (!e->gave_up)
 				nonsense(e, "half a header");
@@ -373,8 +415,8 @@ bool verbs_drain(struct verbs_end *e)
 			more |= take(e, f, r->bytes - (uint32_t)sizeof(*f));
 		}
 	}
-	if (first)
-		verbs_recv_free(e->vn, first);
+	if (taken)
+		verbs_recv_free(e->vn, taken);
 	tell_done(e);
 	return more;
 }

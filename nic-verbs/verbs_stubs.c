@@ -130,4 +130,3 @@ STUB void verbs_cm_leave(struct verbs_end *e)
 {
 	(void)e;
 }
-

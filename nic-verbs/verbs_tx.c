@@ -92,8 +92,6 @@ static bool gather(struct verbs_end *e, struct verbs_out *o, uint8_t *to, uint32
 
 /* ---- frames ---- */
 
-enum went { WENT, WENT_NOT, WENT_WRONG };
-
 static void head_of(struct verbs_frame *f, const struct verbs_out *o, uint32_t n)
 {
 	*f = o->head;
@@ -102,7 +100,7 @@ static void head_of(struct verbs_frame *f, const struct verbs_out *o, uint32_t n
 }
 
 /* A small message, whole. */
-static enum went send_small(struct verbs_end *e, struct verbs_out *o)
+static enum verbs_went send_small(struct verbs_end *e, struct verbs_out *o)
 {
 	union {
 		struct verbs_frame head;
@@ -117,7 +115,7 @@ static enum went send_small(struct verbs_end *e, struct verbs_out *o)
 }
 
 /* The next part of the message. */
-static enum went send_part(struct verbs_end *e, struct verbs_out *o)
+static enum verbs_went send_part(struct verbs_end *e, struct verbs_out *o)
 {
 	uint32_t left = o->head.total - o->at, n = left < VERBS_DATA ? left : VERBS_DATA;
 	struct verbs_slot *s;
@@ -173,15 +171,20 @@ static bool send_parts(struct verbs_end *e)
 }
 
 /* Begin with the message in e->out. */
-static enum went send_first(struct verbs_end *e)
+static enum verbs_went send_first(struct verbs_end *e)
 {
 	struct verbs_out *o = &e->out;
-	enum went went;
+	enum verbs_went went;
 
 	o->open = o->lost = false;
 	o->at = o->i = o->off = 0;
 	if (!source_ok(e, o))
 		return WENT_WRONG;
+	if (verbs_pull_may(e)) {
+		went = verbs_pull_send(e);
+		if (went != WENT_WRONG)
+			return went;
+	}
 	went = send_part(e, o);
 	o->open = went == WENT && o->at < o->head.total;
 	return went;
@@ -256,7 +259,7 @@ static bool refuse(struct verbs_end *e)
 static bool answer(struct verbs_end *e)
 {
 	uint64_t n = e->wants_answered;
-	enum went went = WENT_WRONG;
+	enum verbs_went went = WENT_WRONG;
 
 	e->answer = e->wanted[n % VERBS_READS];
 	e->out.d = NULL;
@@ -360,8 +363,12 @@ static uint32_t settled(struct verbs_end *e, uint64_t n)
 		return e->severed ? done | cut_short(e) : 0;
 	if (status)
 		return status;
-	if (d->seq != ALL && ka_load_acquire(&e->acked) > d->seq)
-		return done;
+	if (d->seq != ALL && ka_load_acquire(&e->acked) > d->seq) {
+		if (verbs_pull_settle(e, d))
+			return done;
+		local_error(e, d, VIP_STATUS_PROTECTION_ERROR | VIP_STATUS_PARTIAL_ERROR);
+		return d->status;
+	}
 	if (d->seq != ALL && ka_load_acquire(&e->failed_at) == d->seq + 1) {
 		e->failed = true;
 		return done | e->failed_how;
