@@ -139,6 +139,7 @@ static void turn(struct verbs_nic *vn, uint64_t *all_at)
 		return;
 	}
 	t.ask = true;
+	verbs_events(vn);
 	vip_obj_each(VIP_T_VI, turn_vi, &t);
 	*all_at = now + ALL_MS;
 }
