@@ -58,6 +58,7 @@ struct rdma_event_channel *rdma_create_event_channel(void)
 		abort();
 	c->c.fd = fds[0];
 	c->write_fd = fds[1];
+	fake_fd(c->c.fd, true);
 	fake_count(FAKE_CM_CHANNEL, 1);
 	return &c->c;
 }
@@ -66,6 +67,7 @@ void rdma_destroy_event_channel(struct rdma_event_channel *channel)
 {
 	struct channel *c = (struct channel *)channel;
 
+	fake_fd(c->c.fd, false);
 	close(c->c.fd);
 	close(c->write_fd);
 	free(c);

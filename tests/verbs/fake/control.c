@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* control.c - what the fake is told, and what it counts. */
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,6 +10,7 @@
 #include "fake.h"
 
 #define NAMES 64
+#define FDS   64
 
 struct fake_config fake;
 
@@ -18,6 +20,7 @@ static struct {
 	unsigned int calls;
 } called[NAMES];
 static int live[FAKE_KINDS];
+static int descriptors[FDS]; /* 0: none */
 static const char *fail_name;
 static unsigned int fail_in;
 static int fail_errno;
@@ -147,6 +150,29 @@ unsigned int fake_left(char *text, size_t n)
 	}
 	pthread_mutex_unlock(&lock);
 	return all;
+}
+
+void fake_fd(int fd, bool there)
+{
+	int i, from = there ? 0 : fd, to = there ? fd : 0;
+
+	pthread_mutex_lock(&lock);
+	for (i = 0; i < FDS && descriptors[i] != from; i++)
+		;
+	if (i == FDS)
+		abort();
+	descriptors[i] = to;
+	pthread_mutex_unlock(&lock);
+}
+
+unsigned int fake_fds(void)
+{
+	unsigned int n = 0;
+	int i;
+
+	for (i = 0; i < FDS; i++)
+		n += descriptors[i] && fcntl(descriptors[i], F_GETFD) >= 0;
+	return n;
 }
 
 void fake_lock(void)

@@ -47,6 +47,9 @@ void fake_report(enum ibv_event_type type);
 /* The first queue pair's. */
 uint32_t fake_qp_num(void);
 
+/* How many of the device's and the connection manager's descriptors are open in this process. */
+unsigned int fake_fds(void);
+
 /* ---- between the files of the fake ---- */
 
 enum fake_kind {
@@ -69,6 +72,7 @@ enum fake_kind {
 /* Counts a call of the name; true: it shall fail, errno is set. */
 bool fake_call(const char *name);
 void fake_count(enum fake_kind kind, int more);
+void fake_fd(int fd, bool there);
 void fake_lock(void);
 void fake_unlock(void);
 struct ibv_device *fake_device(void);

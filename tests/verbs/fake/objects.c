@@ -67,6 +67,8 @@ struct ibv_context *ibv_open_device(struct ibv_device *d)
 	ctx->device = d;
 	ctx->async_fd = fds[0];
 	ctx->cmd_fd = fds[1]; /* where what it reports is written */
+	fake_fd(fds[0], true);
+	fake_fd(fds[1], true);
 	fake_data_ops(ctx);
 	fake_count(FAKE_CONTEXT, 1);
 	last = ctx;
@@ -78,6 +80,8 @@ int ibv_close_device(struct ibv_context *ctx)
 {
 	if (ctx == last)
 		last = NULL;
+	fake_fd(ctx->async_fd, false);
+	fake_fd(ctx->cmd_fd, false);
 	close(ctx->async_fd);
 	close(ctx->cmd_fd);
 	free(ctx);

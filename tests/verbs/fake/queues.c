@@ -69,12 +69,14 @@ struct ibv_comp_channel *ibv_create_comp_channel(struct ibv_context *ctx)
 	c->context = ctx;
 	c->fd = fds[0];
 	c->refcnt = fds[1];
+	fake_fd(c->fd, true);
 	fake_count(FAKE_CHANNEL, 1);
 	return c;
 }
 
 int ibv_destroy_comp_channel(struct ibv_comp_channel *c)
 {
+	fake_fd(c->fd, false);
 	close(c->fd);
 	close(c->refcnt);
 	free(c);
