@@ -11,7 +11,8 @@
 #include <stdint.h>
 
 #include "vipl/inside.h"
-VIP_INSIDE struct vip_choices {
+
+struct vip_choices {
 	bool null_ptag;	    /* K-6: a NULL tag is the NIC handle's default tag; else VIP_INVALID_PTAG */
 	bool null_mem_attr; /* K-16: NULL memory attributes are that and no RDMA; else VIP_INVALID_PARAMETER
 			     */
@@ -21,6 +22,6 @@ VIP_INSIDE struct vip_choices {
 };
 
 /* What holds in this process; it does not change. */
-const struct vip_choices *vip_choices(void);
+VIP_INSIDE const struct vip_choices *vip_choices(void);
 
 #endif
