@@ -134,6 +134,11 @@ free_vn:
 	return err;
 }
 
+static void verbs_closing(struct vip_nic *nic)
+{
+	verbs_cm_wake(verbs_nic(nic));
+}
+
 static void verbs_close(struct vip_nic *nic)
 {
 	struct verbs_nic *vn = verbs_nic(nic);
@@ -194,7 +199,7 @@ static void verbs_agent_dead(struct ka_agent *agent)
 	pthread_mutex_lock(&open_lock);
 	for (vn = open_nics; vn; vn = vn->next) {
 		if (vn->nic->agent == agent)
-			verbs_cm_stop(vn);
+			verbs_cm_wake(vn);
 	}
 	pthread_mutex_unlock(&open_lock);
 }
@@ -208,8 +213,8 @@ static void verbs_forked(void)
 	struct verbs_nic *vn;
 
 	pthread_mutex_init(&open_lock, NULL);
-	verbs_cm_forked();
 	for (vn = open_nics; vn; vn = vn->next) {
+		verbs_cm_forked(vn);
 		close(vn->kick);
 		close(vn->channel->fd);
 		close(vn->ctx->async_fd);
@@ -222,6 +227,7 @@ const struct nic_ops nic_verbs_ops = {
 	.agent_dead = verbs_agent_dead,
 	.forked = verbs_forked,
 	.open = verbs_open,
+	.closing = verbs_closing,
 	.close = verbs_close,
 	.query = verbs_query,
 	.vi_new = verbs_vi_new,
