@@ -37,6 +37,7 @@ void fake_reset(void)
 		.gid_type = IBV_GID_TYPE_ROCE_V2,
 		.gid = {[10] = 0xff, 0xff, 10, 0, 0, 1},
 		.fork = IBV_FORK_UNNEEDED,
+		.windows = true,
 	};
 
 	pthread_mutex_lock(&lock);

@@ -27,6 +27,7 @@ struct fake_config {
 	enum ibv_gid_type gid_type;
 	uint8_t gid[16];
 	enum ibv_fork_status fork;
+	bool windows; /* of type 2 */
 };
 
 extern struct fake_config fake;
@@ -42,10 +43,8 @@ void fake_each(void (*fn)(const char *name, unsigned int calls));
 unsigned int fake_calls(const char *name);
 /* Objects that were made and not destroyed, events that were taken and not acknowledged; @text: which. */
 unsigned int fake_left(char *text, size_t n);
-/* The device opened last reports this. */
+/* The device opened last reports this, of its newest queue pair if it is about one. */
 void fake_report(enum ibv_event_type type);
-/* The first queue pair's. */
-uint32_t fake_qp_num(void);
 
 /* How many of the device's and the connection manager's descriptors are open in this process. */
 unsigned int fake_fds(void);
@@ -76,6 +75,8 @@ void fake_fd(int fd, bool there);
 void fake_lock(void);
 void fake_unlock(void);
 struct ibv_device *fake_device(void);
+/* The newest queue pair of the context. */
+uint32_t fake_qp_num(const struct ibv_context *ctx);
 void fake_data_ops(struct ibv_context *ctx);
 
 #endif

@@ -108,7 +108,10 @@ int ibv_query_device(struct ibv_context *ctx, struct ibv_device_attr *attr)
 	attr->max_sge = 16;
 	attr->max_qp_rd_atom = 16;
 	attr->max_qp_init_rd_atom = 16;
-	attr->max_mw = 1000;
+	if (fake.windows) {
+		attr->max_mw = 1000;
+		attr->device_cap_flags = IBV_DEVICE_MEM_WINDOW | IBV_DEVICE_MEM_WINDOW_TYPE_2B;
+	}
 	attr->phys_port_cnt = (uint8_t)fake.ports;
 	return 0;
 }
@@ -263,7 +266,7 @@ int ibv_get_async_event(struct ibv_context *ctx, struct ibv_async_event *ev)
 	switch (ev->event_type) {
 	case IBV_EVENT_QP_FATAL:
 	case IBV_EVENT_QP_ACCESS_ERR:
-		qp.qp_num = fake_qp_num();
+		qp.qp_num = fake_qp_num(ctx);
 		ev->element.qp = &qp;
 		break;
 	case IBV_EVENT_PORT_ERR:

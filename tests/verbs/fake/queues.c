@@ -42,14 +42,14 @@ struct qp {
 static struct qp *qps; /* the newest first */
 static uint32_t last_num = 99;
 
-uint32_t fake_qp_num(void)
+uint32_t fake_qp_num(const struct ibv_context *ctx)
 {
 	uint32_t num = 0;
 	struct qp *q;
 
 	fake_lock();
-	for (q = qps; q; q = q->next)
-		num = q->qp.qp_num;
+	for (q = qps; q && !num; q = q->next)
+		num = q->qp.context == ctx ? q->qp.qp_num : 0;
 	fake_unlock();
 	return num;
 }
@@ -194,6 +194,98 @@ static int post_srq_recv(struct ibv_srq *srq, struct ibv_recv_wr *wr, struct ibv
 	return 0;
 }
 
+/* ---- memory windows ---- */
+
+struct mw {
+	struct ibv_mw mw;
+	struct mw *next;
+	bool bound;
+	uint64_t addr, length;
+};
+
+static struct mw *mws;
+
+static struct ibv_mw *alloc_mw(struct ibv_pd *pd, enum ibv_mw_type type)
+{
+	static uint32_t key = 0x10000000;
+	struct mw *m;
+
+	if (fake_call("ibv_alloc_mw"))
+		return NULL;
+	m = calloc(1, sizeof(*m));
+	m->mw = (struct ibv_mw){.context = pd->context, .pd = pd, .type = type};
+	fake_lock();
+	m->mw.rkey = key += 256;
+	m->next = mws;
+	mws = m;
+	fake_unlock();
+	fake_count(FAKE_MW, 1);
+	return &m->mw;
+}
+
+static int dealloc_mw(struct ibv_mw *mw)
+{
+	struct mw **at;
+
+	fake_lock();
+	for (at = &mws; *at != (struct mw *)mw; at = &(*at)->next)
+		;
+	*at = (*at)->next;
+	fake_unlock();
+	free(mw);
+	fake_count(FAKE_MW, -1);
+	return 0;
+}
+
+static struct mw *window(uint32_t rkey)
+{
+	struct mw *m = mws;
+
+	while (m && !(m->bound && m->mw.rkey == rkey))
+		m = m->next;
+	return m;
+}
+
+static enum ibv_wc_status bind_mw(const struct ibv_send_wr *wr)
+{
+	struct mw *m = (struct mw *)wr->bind_mw.mw;
+
+	if (m->bound)
+		return IBV_WC_MW_BIND_ERR;
+	m->bound = true;
+	m->mw.rkey = wr->bind_mw.rkey;
+	m->addr = wr->bind_mw.bind_info.addr;
+	m->length = wr->bind_mw.bind_info.length;
+	return IBV_WC_SUCCESS;
+}
+
+static enum ibv_wc_status invalidate(uint32_t rkey)
+{
+	struct mw *m = window(rkey);
+
+	if (!m)
+		return IBV_WC_MW_BIND_ERR;
+	m->bound = false;
+	return IBV_WC_SUCCESS;
+}
+
+static enum ibv_wc_status read_window(const struct ibv_send_wr *wr)
+{
+	const struct mw *m = window(wr->wr.rdma.rkey);
+	uint64_t at = wr->wr.rdma.remote_addr;
+	int i;
+
+	for (i = 0; i < wr->num_sge; i++) {
+		const struct ibv_sge *sge = &wr->sg_list[i];
+
+		if (!m || at < m->addr || sge->length > m->addr + m->length - at)
+			return IBV_WC_REM_ACCESS_ERR;
+		memcpy((void *)(uintptr_t)sge->addr, (const void *)(uintptr_t)at, sge->length);
+		at += sge->length;
+	}
+	return IBV_WC_SUCCESS;
+}
+
 /* ---- queue pairs ---- */
 
 struct ibv_qp *ibv_create_qp(struct ibv_pd *pd, struct ibv_qp_init_attr *attr)
@@ -287,11 +379,23 @@ static enum ibv_wc_status execute(struct qp *q, const struct ibv_send_wr *wr)
 		return IBV_WC_WR_FLUSH_ERR;
 	if (!o)
 		return IBV_WC_RETRY_EXC_ERR;
-	if (wr->opcode == IBV_WR_SEND || wr->opcode == IBV_WR_SEND_WITH_INV)
+	switch (wr->opcode) {
+	case IBV_WR_SEND:
 		return deliver(o, wr);
-	if (wr->opcode == IBV_WR_RDMA_WRITE && wr->num_sge == 0)
-		return IBV_WC_SUCCESS;
-	return IBV_WC_LOC_QP_OP_ERR;
+	case IBV_WR_SEND_WITH_INV:
+		return invalidate(wr->invalidate_rkey) == IBV_WC_SUCCESS ? deliver(o, wr)
+									 : IBV_WC_REM_ACCESS_ERR;
+	case IBV_WR_RDMA_WRITE:
+		return wr->num_sge ? IBV_WC_REM_ACCESS_ERR : IBV_WC_SUCCESS;
+	case IBV_WR_RDMA_READ:
+		return read_window(wr);
+	case IBV_WR_BIND_MW:
+		return bind_mw(wr);
+	case IBV_WR_LOCAL_INV:
+		return invalidate(wr->invalidate_rkey);
+	default:
+		return IBV_WC_LOC_QP_OP_ERR;
+	}
 }
 
 static int post_send(struct ibv_qp *qp, struct ibv_send_wr *wr, struct ibv_send_wr **bad)
@@ -299,7 +403,15 @@ static int post_send(struct ibv_qp *qp, struct ibv_send_wr *wr, struct ibv_send_
 	struct qp *q = (struct qp *)qp;
 
 	for (; wr; wr = wr->next) {
-		struct ibv_wc wc = {.wr_id = wr->wr_id, .qp_num = qp->qp_num};
+		static const enum ibv_wc_opcode codes[] = {
+			[IBV_WR_SEND] = IBV_WC_SEND,
+			[IBV_WR_SEND_WITH_INV] = IBV_WC_SEND,
+			[IBV_WR_RDMA_WRITE] = IBV_WC_RDMA_WRITE,
+			[IBV_WR_RDMA_READ] = IBV_WC_RDMA_READ,
+			[IBV_WR_BIND_MW] = IBV_WC_BIND_MW,
+			[IBV_WR_LOCAL_INV] = IBV_WC_LOCAL_INV,
+		};
+		struct ibv_wc wc = {.wr_id = wr->wr_id, .qp_num = qp->qp_num, .opcode = codes[wr->opcode]};
 
 		*bad = wr;
 		if (fake_call("ibv_post_send"))
@@ -317,17 +429,6 @@ static int post_send(struct ibv_qp *qp, struct ibv_send_wr *wr, struct ibv_send_
 	return 0;
 }
 
-/* ---- memory windows: the device has none ---- */
-
-static struct ibv_mw *alloc_mw(struct ibv_pd *pd, enum ibv_mw_type type)
-{
-	(void)pd;
-	(void)type;
-	if (!fake_call("ibv_alloc_mw"))
-		errno = EOPNOTSUPP;
-	return NULL;
-}
-
 void fake_data_ops(struct ibv_context *ctx)
 {
 	ctx->ops.poll_cq = poll_cq;
@@ -335,4 +436,5 @@ void fake_data_ops(struct ibv_context *ctx)
 	ctx->ops.post_srq_recv = post_srq_recv;
 	ctx->ops.post_send = post_send;
 	ctx->ops.alloc_mw = alloc_mw;
+	ctx->ops.dealloc_mw = dealloc_mw;
 }
