@@ -229,6 +229,12 @@ int verbs_answer(struct vip_vi *vi, struct verbs_call *call);
  */
 int verbs_complete(struct vip_vi *vi, struct verbs_call *call, const struct ka_vi_attr *peer);
 
+/* ---- verbs_ns.c ---- */
+
+/* Is it an address of the device's?  And one of them of the family of @like: false: there is none. */
+bool cm_is_own(struct verbs_nic *vn, const uint8_t host[NIC_MAX_HOST]);
+bool cm_own_like(struct verbs_nic *vn, const uint8_t like[NIC_MAX_HOST], uint8_t host[NIC_MAX_HOST]);
+
 /* ---- verbs_peer.c ---- */
 
 /* A peer's request has come, for a place that there is; cm->lock held. */
