@@ -14,8 +14,6 @@
 #include "nic-verbs/verbs_cm.h"
 #include "vipl/choices.h"
 
-#define ANSWER_MS 5000u /* a client whose request is accepted answers so soon, or has gone */
-
 int verbs_vi_new(struct vip_vi *vi)
 {
 	struct verbs_end *e = calloc(1, sizeof(*e));
@@ -222,7 +220,7 @@ static int await_up(struct verbs_cm *cm, struct verbs_call *call)
 	struct timespec end;
 	int err = 0;
 
-	cm_deadline(&end, vip_now_ms() + ANSWER_MS);
+	cm_deadline(&end, vip_now_ms() + CM_ANSWER_MS);
 	pthread_mutex_lock(&cm->lock);
 	while (!call->up && !call->lost && err != ETIMEDOUT)
 		err = pthread_cond_timedwait(&cm->changed, &cm->lock, &end);
@@ -231,7 +229,7 @@ static int await_up(struct verbs_cm *cm, struct verbs_call *call)
 	return err;
 }
 
-int verbs_answer(struct vip_vi *vi, struct verbs_call *call)
+int verbs_accept(struct vip_vi *vi, struct verbs_call *call)
 {
 	struct verbs_end *e = vi->priv;
 	int err = verbs_qp_make(e);
@@ -242,15 +240,15 @@ int verbs_answer(struct vip_vi *vi, struct verbs_call *call)
 		err = client_gone();
 	if (!err)
 		err = accept_call(e, call);
-	if (!err)
-		err = await_up(e->vn->cm, call);
-	if (err) {
+	if (err)
 		verbs_qp_drop(e);
-		return err;
-	}
-	link_call(e, call);
-	begin(e, &call->hello.attr);
-	return 0;
+	return err;
+}
+
+void verbs_accepted(struct vip_vi *vi, struct verbs_call *call)
+{
+	link_call(vi->priv, call);
+	begin(vi->priv, &call->hello.attr);
 }
 
 /*
@@ -283,9 +281,16 @@ int verbs_conn_accept(struct vip_vi *vi, uint64_t id)
 		return -ENOENT;
 	err = differs(verbs_mismatch(&vi->attr, &call->hello.attr), &vi->attr, &call->hello.attr);
 	if (!err)
-		err = verbs_answer(vi, call);
-	if (!err)
+		err = verbs_accept(vi, call);
+	if (!err) {
+		err = await_up(cm, call);
+		if (err)
+			verbs_qp_drop(vi->priv);
+	}
+	if (!err) {
+		verbs_accepted(vi, call);
 		return 0;
+	}
 	pthread_mutex_lock(&cm->lock);
 	call->claimed = false;
 	if (err == -ETIMEDOUT) {
