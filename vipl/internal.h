@@ -313,6 +313,13 @@ void vip_notify_end(struct vip_notifier **at, struct vip_caller **ending);
 
 /* nic.c */
 struct vip_nic *vip_nic_find(VIP_NIC_HANDLE h);
+/*
+ * A thread that waits for something outside, a connection or a name, holds no lock:
+ * it is counted, so that VipCloseNic, which ends a wait for a connection, does not take
+ * the NIC away under it.  False: that is not the handle any more.
+ */
+bool vip_nic_enter(struct vip_nic *nic, VIP_NIC_HANDLE h);
+void vip_nic_leave(struct vip_nic *nic);
 
 /* A word that the peers look at before they write, for watch.h. */
 static inline uint32_t *vip_nic_revoking(const struct vip_nic *nic)
