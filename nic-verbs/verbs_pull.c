@@ -56,7 +56,7 @@ bool verbs_pull_may(struct verbs_end *e)
 
 /* The windows of the message, and what binds them; false: there are no more windows. */
 static bool bind_windows(struct verbs_end *e, struct verbs_pulled *p, struct ibv_send_wr *wr,
-		 struct verbs_window *win)
+			 struct verbs_window *win)
 {
 	struct ibv_mr *mr;
 	uint32_t i;
