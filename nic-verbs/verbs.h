@@ -92,9 +92,8 @@ struct verbs_nic {
 	struct ibv_mr *buffers_mr;
 	bool windows; /* the device has those that verbs_pull.c wants */
 
-	struct verbs_region
-		*region; /* KA_TPT_ENTRIES, by index of the memory handle; under vip_mem_lock and lock
-			  */
+	/* KA_TPT_ENTRIES, by index of the memory handle; under vip_mem_lock and lock */
+	struct verbs_region *region;
 
 	pthread_t progress;
 	int kick; /* eventfd: the progress thread shall look */

@@ -70,9 +70,8 @@ static inline uint8_t *verbs_frame_data(const struct verbs_frame *f)
 	return (uint8_t *)(f + 1);
 }
 
-#define VERBS_DATA                                                                               \
-	(VERBS_FRAME - (uint32_t)sizeof(struct verbs_frame)) /* bytes of data in a frame at most \
-							      */
+/* Bytes of data in a frame at most. */
+#define VERBS_DATA (VERBS_FRAME - (uint32_t)sizeof(struct verbs_frame))
 
 /* VERBS_F_PULL: 1 to VERBS_WINDOWS of them, as `total` demands. */
 struct verbs_window {
