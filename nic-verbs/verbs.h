@@ -7,8 +7,11 @@
  *   verbs_device.c which devices there are, whether one can be used; its port and address
  *   verbs_event.c  what the device reports by itself
  *   verbs_mem.c    a memory region (ibv_reg_mr) for each registration
- *   verbs_cm.c     the connection manager's thread and events; listening ports
- *   verbs_conn.c   connections, client and server
+ *   verbs_cm.c     the connection manager's threads and events (verbs_cm.h)
+ *   verbs_listen.c requests that come; ports
+ *   verbs_try.c    requests that go out
+ *   verbs_hello.c  what requests and answers say (verbs_hello.h)
+ *   verbs_conn.c   a VI's connection, client and server
  *   verbs_peer.c   connections, peer to peer
  *   verbs_ns.c     names
  *   verbs_qp.c     a queue pair for each connection: made, brought up, broken, taken down
@@ -192,8 +195,13 @@ struct verbs_end {
 	struct vip_vi *vi;
 	struct verbs_nic *vn;
 
+	/* a request of it that is under way, under the connection manager's lock (verbs_cm.h) */
+	struct verbs_try *trying;
+	struct verbs_peering *peering;
+
 	/* the connection: made by verbs_qp.c before the API layer hears of it */
-	struct rdma_cm_id *id; /* the connection manager's; its context is the end */
+	struct verbs_call *call; /* the connection manager's, with the id */
+	uint64_t number;	 /* of the connection: no other of the NIC handle has it */
 	struct ibv_qp *qp;
 	uint32_t qp_num;	/* its number, also when it is gone: verbs_cq_enter() */
 	uint32_t inline_most;	/* bytes that the queue pair takes inline; verbs_qp_make() */
@@ -323,14 +331,17 @@ bool verbs_mem_device(struct vip_vi *vi, const struct ka_seg *s, uint32_t rights
 int verbs_qp_open(struct verbs_nic *vn);
 void verbs_qp_close(struct verbs_nic *vn);
 /*
- * verbs_qp_make - a new queue pair for the end, in INIT, with e->id set before: VERBS_WRS sends of
- * VERBS_INLINE bytes inline (e->inline_most is what it has), remote writes and reads allowed, no send
- * signalled unless asked.  After verbs_cq_enter() what arrives waits in the end's list.  0 or negative errno
- * with vip_why().
+ * verbs_qp_make - a queue pair for the end, unless it has one, not up yet: VERBS_WRS sends of VERBS_INLINE
+ * bytes inline (e->inline_most is what it has), remote writes and reads allowed, no send signalled unless
+ * asked.  After verbs_cq_enter() what arrives waits in the end's list, also before the connection begins.  0
+ * or negative errno with vip_why().
  */
 int verbs_qp_make(struct verbs_end *e);
-/* verbs_qp_up - to RTR and RTS, by what the connection manager knows of e->id.  0 or negative errno. */
-int verbs_qp_up(struct verbs_end *e);
+/*
+ * verbs_qp_up - to RTS, by what the connection manager knows of the call.  0; -ENOTCONN: it has no connection
+ * for it any more; another negative errno with vip_why().
+ */
+int verbs_qp_up(struct verbs_end *e, const struct verbs_call *call);
 /* verbs_qp_drop - destroy it, then verbs_cq_leave().  Without one: nothing. */
 void verbs_qp_drop(struct verbs_end *e);
 
@@ -340,7 +351,7 @@ int verbs_vi_new(struct vip_vi *vi);
 void verbs_vi_free(struct vip_vi *vi);
 int verbs_cm_open(struct verbs_nic *vn);
 void verbs_cm_close(struct verbs_nic *vn);
-/* The agent has died, nic->dead is set: whoever waits in a call of the handle gives up. */
+/* The handle is being closed, or its agent is dead: whoever waits for a connection waits no more. */
 void verbs_cm_wake(struct verbs_nic *vn);
 /* In the child after a fork: close the descriptors of the parent's, and nothing else. */
 void verbs_cm_forked(struct verbs_nic *vn);
@@ -353,10 +364,7 @@ int verbs_conn_request(struct vip_vi *vi, const struct nic_addr *local, const st
 int verbs_conn_peer(struct vip_vi *vi, uint64_t cookie, const struct nic_addr *local,
 		    const struct nic_addr *remote, uint32_t timeout);
 void verbs_disconnect(struct vip_vi *vi);
-/*
- * The end's connection is over, its queue pair and id are let go: the connection manager's thread is not at
- * it any more when this returns.  No queue lock is held.
- */
+/* The end's connection is over: its queue pair and its id are let go.  vi->lock held. */
 void verbs_cm_leave(struct verbs_end *e);
 
 /* ---- verbs_data.c: how it begins, goes on and ends; verbs_tx.c, verbs_rx.c, verbs_pull.c ---- */

@@ -134,6 +134,11 @@ free_vn:
 	return err;
 }
 
+static void verbs_closing(struct vip_nic *nic)
+{
+	verbs_cm_wake(verbs_nic(nic));
+}
+
 static void verbs_close(struct vip_nic *nic)
 {
 	struct verbs_nic *vn = verbs_nic(nic);
@@ -222,6 +227,7 @@ const struct nic_ops nic_verbs_ops = {
 	.agent_dead = verbs_agent_dead,
 	.forked = verbs_forked,
 	.open = verbs_open,
+	.closing = verbs_closing,
 	.close = verbs_close,
 	.query = verbs_query,
 	.vi_new = verbs_vi_new,

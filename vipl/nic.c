@@ -325,6 +325,8 @@ VIP_EXPORT VIP_RETURN VipCloseNic(VIP_NIC_HANDLE h)
 		return vip_bad("not a NIC handle");
 	}
 	vip_obj_retire(nic);
+	if (nic->ops->closing)
+		nic->ops->closing(nic);
 	vip_obj_each(VIP_T_VI, close_vi, &c);
 	vip_obj_each(VIP_T_CQ, close_cq, &c);
 	vip_obj_each(VIP_T_PTAG, close_ptag, nic);

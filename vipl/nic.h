@@ -55,8 +55,12 @@ struct nic_ops {
 	/* In the child after a fork: what the NIC keeps for the process starts anew. */
 	void (*forked)(void);
 
-	/* The NIC handle: the agent, its tables and the wake words are there.  close: no VI is left. */
+	/*
+	 * The NIC handle: the agent, its tables and the wake words are there.  closing: whoever waits in
+	 * conn_wait waits no more (NULL: the agent tells him).  close: no VI is left, nobody is in a call.
+	 */
 	int (*open)(struct vip_nic *nic);
+	void (*closing)(struct vip_nic *nic);
 	void (*close)(struct vip_nic *nic);
 	void (*query)(struct vip_nic *nic, VIP_NIC_ATTRIBUTES *attr);
 
