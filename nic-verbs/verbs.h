@@ -364,6 +364,9 @@ int verbs_conn_request(struct vip_vi *vi, const struct nic_addr *local, const st
 int verbs_conn_peer(struct vip_vi *vi, uint64_t cookie, const struct nic_addr *local,
 		    const struct nic_addr *remote, uint32_t timeout);
 void verbs_disconnect(struct vip_vi *vi);
+int verbs_ns_name(struct vip_nic *nic, const char *name, bool own, VIP_ULONG index,
+		  uint8_t host[NIC_MAX_HOST]);
+int verbs_ns_addr(struct vip_nic *nic, const uint8_t host[NIC_MAX_HOST], char *name, size_t n);
 /* The end's connection is over: its queue pair and its id are let go.  vi->lock held. */
 void verbs_cm_leave(struct verbs_end *e);
 

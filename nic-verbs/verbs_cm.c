@@ -162,8 +162,10 @@ static void link_event(struct verbs_cm *cm, struct verbs_call *call, const struc
 		cm_lost(cm, call);
 		break;
 	default:
-		break;
+		return;
 	}
+	if (call->role == CALL_CAME && call->peering)
+		cm_peer_changed(cm, call->peering);
 }
 
 /* cm->lock held. */

@@ -23,7 +23,8 @@
 #include "nic-verbs/verbs.h"
 #include "nic-verbs/verbs_hello.h"
 
-#define CM_NEVER UINT64_MAX
+#define CM_NEVER     UINT64_MAX
+#define CM_ANSWER_MS 5000u /* whose request is accepted answers so soon, or has gone */
 
 enum verbs_role {
 	CALL_LISTEN, /* a port's */
@@ -55,6 +56,7 @@ struct verbs_call {
 	uint64_t until; /* ms */
 	struct verbs_hello hello;
 	struct nic_addr local, remote;
+	struct verbs_peering *peering; /* which it was given to */
 };
 
 /* A port that is listened at: at least one place's. */
@@ -124,7 +126,9 @@ struct verbs_peering {
 	bool connects; /* by: */
 	struct verbs_try try;
 	struct verbs_call *came; /* the peer's request, to be accepted */
-	bool done;		 /* as try says, or: */
+	bool accepting;		 /* it is; until: */
+	uint64_t until;
+	bool done; /* as try says, or: */
 	int err;
 	struct ka_vi_attr peer;
 	bool queued; /* for the thread of calls */
@@ -221,18 +225,27 @@ int cm_try_init(struct verbs_end *e, struct verbs_try *t, uint32_t kind, const s
 		const struct nic_addr *remote);
 
 /*
- * Accept the request @call, which nobody else has, with the VI: its connection is up when this returns 0.
- * -ETIMEDOUT: the other side has gone.  The call is the VI's, or still the caller's.  vi->lock held.
+ * Accept the request @call, which nobody else has, with the VI; then, when call->up, it is accepted.
+ * -ETIMEDOUT: the other side has gone.  vi->lock held.
  */
-int verbs_answer(struct vip_vi *vi, struct verbs_call *call);
+int verbs_accept(struct vip_vi *vi, struct verbs_call *call);
+void verbs_accepted(struct vip_vi *vi, struct verbs_call *call);
 /* The request of ours was accepted: bring the VI up.  0, or negative errno with the call still the caller's.
  */
 int verbs_complete(struct vip_vi *vi, struct verbs_call *call, const struct ka_vi_attr *peer);
+
+/* ---- verbs_ns.c ---- */
+
+/* Is it an address of the device's?  And one of them of the family of @like: false: there is none. */
+bool cm_is_own(struct verbs_nic *vn, const uint8_t host[NIC_MAX_HOST]);
+bool cm_own_like(struct verbs_nic *vn, const uint8_t like[NIC_MAX_HOST], uint8_t host[NIC_MAX_HOST]);
 
 /* ---- verbs_peer.c ---- */
 
 /* A peer's request has come, for a place that there is; cm->lock held. */
 void cm_peer_came(struct verbs_cm *cm, struct verbs_call *call);
+/* What it accepts is up, or lost; cm->lock held. */
+void cm_peer_changed(struct verbs_cm *cm, struct verbs_peering *p);
 /* Its try has ended; cm->lock held. */
 void cm_peer_tried(struct verbs_cm *cm, struct verbs_peering *p);
 uint64_t cm_peer_tick(struct verbs_cm *cm, uint64_t now);

@@ -14,8 +14,6 @@
 #include "nic-verbs/verbs_cm.h"
 #include "vipl/choices.h"
 
-#define ANSWER_MS 5000u /* a client whose request is accepted answers so soon, or has gone */
-
 int verbs_vi_new(struct vip_vi *vi)
 {
 	struct verbs_end *e = calloc(1, sizeof(*e));
@@ -222,7 +220,7 @@ static int await_up(struct verbs_cm *cm, struct verbs_call *call)
 	struct timespec end;
 	int err = 0;
 
-	cm_deadline(&end, vip_now_ms() + ANSWER_MS);
+	cm_deadline(&end, vip_now_ms() + CM_ANSWER_MS);
 	pthread_mutex_lock(&cm->lock);
 	while (!call->up && !call->lost && err != ETIMEDOUT)
 		err = pthread_cond_timedwait(&cm->changed, &cm->lock, &end);
@@ -231,7 +229,7 @@ static int await_up(struct verbs_cm *cm, struct verbs_call *call)
 	return err;
 }
 
-int verbs_answer(struct vip_vi *vi, struct verbs_call *call)
+int verbs_accept(struct vip_vi *vi, struct verbs_call *call)
 {
 	struct verbs_end *e = vi->priv;
 	int err = verbs_qp_make(e);
@@ -242,15 +240,15 @@ int verbs_answer(struct vip_vi *vi, struct verbs_call *call)
 		err = client_gone();
 	if (!err)
 		err = accept_call(e, call);
-	if (!err)
-		err = await_up(e->vn->cm, call);
-	if (err) {
+	if (err)
 		verbs_qp_drop(e);
-		return err;
-	}
-	link_call(e, call);
-	begin(e, &call->hello.attr);
-	return 0;
+	return err;
+}
+
+void verbs_accepted(struct vip_vi *vi, struct verbs_call *call)
+{
+	link_call(vi->priv, call);
+	begin(vi->priv, &call->hello.attr);
 }
 
 /*
@@ -283,9 +281,16 @@ int verbs_conn_accept(struct vip_vi *vi, uint64_t id)
 		return -ENOENT;
 	err = differs(verbs_mismatch(&vi->attr, &call->hello.attr), &vi->attr, &call->hello.attr);
 	if (!err)
-		err = verbs_answer(vi, call);
-	if (!err)
+		err = verbs_accept(vi, call);
+	if (!err) {
+		err = await_up(cm, call);
+		if (err)
+			verbs_qp_drop(vi->priv);
+	}
+	if (!err) {
+		verbs_accepted(vi, call);
 		return 0;
+	}
 	pthread_mutex_lock(&cm->lock);
 	call->claimed = false;
 	if (err == -ETIMEDOUT) {
@@ -329,40 +334,32 @@ int verbs_complete(struct vip_vi *vi, struct verbs_call *call, const struct ka_v
 	return 0;
 }
 
-/* An address of the device of @to's family, for requests to there. */
-static bool source(const struct verbs_nic *vn, const uint8_t *local, const uint8_t *to,
-		   uint8_t src[NIC_MAX_HOST])
+/* Where requests to @to come from: the consumer's own address, or one of the other family. */
+static int source(struct verbs_nic *vn, const uint8_t *local, const uint8_t *to, uint8_t src[NIC_MAX_HOST])
 {
-	static const uint8_t mapped[12] = {[10] = 0xff, 0xff};
-	bool v4 = memcmp(to, mapped, sizeof(mapped)) == 0;
-	union ibv_gid gid;
-	int i;
+	struct sockaddr_storage a, b;
 
-	memcpy(src, local, NIC_MAX_HOST);
-	if ((memcmp(local, mapped, sizeof(mapped)) == 0) == v4)
-		return true;
-	for (i = 0; i < vn->port.gid_tbl_len; i++) {
-		if (ibv_query_gid(vn->ctx, vn->port_num, i, &gid) ||
-		    (gid.raw[0] == 0xfe && gid.raw[1] == 0x80) ||
-		    (memcmp(gid.raw, mapped, sizeof(mapped)) == 0) != v4)
-			continue;
-		memcpy(src, gid.raw, NIC_MAX_HOST);
-		return true;
+	if (!cm_is_own(vn, local)) {
+		vip_why("the local address is none of %s's: VipQueryNic tells its own", vn->nic->device);
+		return -EINVAL;
 	}
-	return false;
+	memcpy(src, local, NIC_MAX_HOST);
+	if (cm_sockaddr(local, 0, &a) == cm_sockaddr(to, 0, &b) || cm_own_like(vn, to, src))
+		return 0;
+	vip_why("%s has no IPv%c address, as the remote one is", vn->nic->device,
+		b.ss_family == AF_INET ? '4' : '6');
+	return -EINVAL;
 }
 
 int cm_try_init(struct verbs_end *e, struct verbs_try *t, uint32_t kind, const struct nic_addr *local,
 		const struct nic_addr *remote)
 {
-	const struct verbs_nic *vn = e->vn;
+	int err;
 
 	memset(t, 0, sizeof(*t));
-	if (!source(vn, local->bytes, remote->bytes, t->src)) {
-		vip_why("%s has no IPv%c address to reach the remote one from", vn->nic->device,
-			remote->bytes[0] || remote->bytes[10] != 0xff ? '6' : '4');
-		return -EINVAL;
-	}
+	err = source(e->vn, local->bytes, remote->bytes, t->src);
+	if (err)
+		return err;
 	memcpy(t->dst, remote->bytes, NIC_MAX_HOST);
 	t->hello.kind = kind;
 	t->hello.attr = e->vi->attr;

@@ -57,23 +57,30 @@ static int take(struct verbs_nic *vn, const uint8_t host[NIC_MAX_HOST], int best
 	return r;
 }
 
-/* RoCE; @ifname: the network interface of the port, if its GIDs tell it. */
-static bool roce_address(struct verbs_nic *vn, char ifname[IF_NAMESIZE], bool *only_v1)
+/* What a port's addresses tell besides. */
+struct found {
+	char ifname[IF_NAMESIZE]; /* its network interface; empty: not known */
+	bool only_v1;		  /* of RoCE */
+	int err;
+};
+
+static bool roce_address(struct verbs_nic *vn, struct found *f)
 {
 	struct ibv_gid_entry *gid = calloc(GIDS, sizeof(*gid));
-	ssize_t n = gid ? ibv_query_gid_table(vn->ctx, gid, GIDS, 0) : 0, i;
+	ssize_t n = gid ? ibv_query_gid_table(vn->ctx, gid, GIDS, 0) : -ENOMEM, i;
 	int best = 0;
 
-	*only_v1 = false;
+	if (n < 0)
+		f->err = (int)n;
 	for (i = 0; i < n; i++) {
 		if (gid[i].port_num != vn->port_num)
 			continue;
-		if (!ifname[0])
-			if_indextoname(gid[i].ndev_ifindex, ifname);
+		if (!f->ifname[0])
+			if_indextoname(gid[i].ndev_ifindex, f->ifname);
 		if (gid[i].gid_type == IBV_GID_TYPE_ROCE_V2)
 			best = take(vn, gid[i].gid.raw, best);
 		else if (rank(gid[i].gid.raw))
-			*only_v1 = true;
+			f->only_v1 = true;
 	}
 	free(gid);
 	return best > 0;
@@ -104,20 +111,22 @@ static int take_ip(struct verbs_nic *vn, const struct sockaddr *sa, int best)
 	return take(vn, host, best);
 }
 
-static bool ipoib_address(struct verbs_nic *vn, char ifname[IF_NAMESIZE])
+static bool ipoib_address(struct verbs_nic *vn, struct found *f)
 {
 	struct ifaddrs *all, *a;
 	union ibv_gid gid;
 	int best = 0;
 
-	if (ibv_query_gid(vn->ctx, vn->port_num, 0, &gid) || getifaddrs(&all))
+	if (ibv_query_gid(vn->ctx, vn->port_num, 0, &gid) || getifaddrs(&all)) {
+		f->err = errno ? -errno : -EIO;
 		return false;
+	}
 	for (a = all; a && !is_ipoib(a, &gid); a = a->ifa_next)
 		;
 	if (a)
-		snprintf(ifname, IF_NAMESIZE, "%s", a->ifa_name);
+		snprintf(f->ifname, sizeof(f->ifname), "%s", a->ifa_name);
 	for (a = all; a; a = a->ifa_next) {
-		if (strcmp(a->ifa_name, ifname) == 0)
+		if (strcmp(a->ifa_name, f->ifname) == 0)
 			best = take_ip(vn, a->ifa_addr, best);
 	}
 	freeifaddrs(all);
@@ -126,48 +135,55 @@ static bool ipoib_address(struct verbs_nic *vn, char ifname[IF_NAMESIZE])
 
 /* ---- ports ---- */
 
+static bool is_ethernet(const struct verbs_nic *vn)
+{
+	return vn->port.link_layer == IBV_LINK_LAYER_ETHERNET;
+}
+
 static bool port_active(struct verbs_nic *vn, char why[WHY])
 {
-	char ifname[IF_NAMESIZE] = "";
-	bool only_v1;
+	const char *state = ibv_port_state_str(vn->port.state);
+	struct found f = {0};
 
 	if (vn->port.state == IBV_PORT_ACTIVE)
 		return true;
-	if (vn->port.link_layer == IBV_LINK_LAYER_ETHERNET) {
-		roce_address(vn, ifname, &only_v1);
+	if (is_ethernet(vn)) {
+		roce_address(vn, &f);
 		snprintf(why, WHY, "port %u is not active (%s): ip link set %s up, and is its cable in?",
-			 vn->port_num, ibv_port_state_str(vn->port.state),
-			 ifname[0] ? ifname : "its interface");
+			 vn->port_num, state, f.ifname[0] ? f.ifname : "its interface");
 	} else {
 		snprintf(why, WHY,
-			 "port %u is not active (%s): is its cable in, and does a subnet manager"
-			 " (opensm) run?",
-			 vn->port_num, ibv_port_state_str(vn->port.state));
+			 "port %u is not active (%s): is its cable in, and does a subnet manager (opensm) "
+			 "run?",
+			 vn->port_num, state);
 	}
 	return false;
 }
 
 static bool port_address(struct verbs_nic *vn, char why[WHY])
 {
-	bool ethernet = vn->port.link_layer == IBV_LINK_LAYER_ETHERNET, only_v1 = false;
-	char ifname[IF_NAMESIZE] = "";
+	struct found f = {0};
 
-	if (ethernet ? roce_address(vn, ifname, &only_v1) : ipoib_address(vn, ifname))
+	if (is_ethernet(vn) ? roce_address(vn, &f) : ipoib_address(vn, &f))
 		return true;
-	if (only_v1)
+	if (f.err)
+		snprintf(why, WHY, "port %u does not tell its addresses: %s", vn->port_num, strerror(-f.err));
+	else if (f.only_v1)
 		snprintf(why, WHY,
-			 "port %u has only GIDs of RoCE version 1, which is not for IP: switch it to"
-			 " version 2",
+			 "port %u has only GIDs of RoCE version 1, which is not for IP: switch it to version "
+			 "2",
 			 vn->port_num);
-	else if (ethernet || ifname[0])
+	else if (is_ethernet(vn) || f.ifname[0])
 		snprintf(why, WHY,
-			 "port %u has no IP address: ip address add ADDRESS/BITS dev %s"
-			 " (one that is only link-local will not do)",
-			 vn->port_num, ifname[0] ? ifname : "ITS-INTERFACE");
+			 "port %u has no IP address: ip address add ADDRESS/BITS dev %s (one that is only "
+			 "link-local"
+			 " will not do)",
+			 vn->port_num, f.ifname[0] ? f.ifname : "ITS-INTERFACE");
 	else
 		snprintf(why, WHY,
-			 "port %u has no IPoIB interface, by whose address it is found: modprobe"
-			 " ib_ipoib, and give it an address",
+			 "port %u has no IPoIB interface, by whose address it is found: modprobe ib_ipoib, "
+			 "and give it"
+			 " an address",
 			 vn->port_num);
 	return false;
 }

@@ -24,13 +24,17 @@ static void break_vi(void *obj, void *arg)
 
 	if (ka_load_relaxed(&vi->nic) != b->vn->nic)
 		return;
-	vip_queue_enter(&vi->q[VIP_SQ]);
+	vip_queue_enter(&vi->q[VIP_RQ]);
 	e = vi->link;
 	/* it may be another handle's since we looked */
-	hit = e && e->vn == b->vn && e->qp && (b->all || e->qp->qp_num == b->qp_num);
-	if (hit)
-		verbs_set_down(e, NIC_LOST, VIP_STATUS_TRANSPORT_ERROR, 0);
-	vip_queue_leave(&vi->q[VIP_SQ]);
+	hit = e && e->vn == b->vn && ka_load_acquire(&e->ready) && (b->all || e->qp_num == b->qp_num);
+	if (hit) {
+		verbs_drain(e); /* what has arrived counts */
+		if (!ka_load_acquire(&e->down))
+			ka_store_release(&e->transport, 1);
+		verbs_peer_down(e, NIC_LOST);
+	}
+	vip_queue_leave(&vi->q[VIP_RQ]);
 	if (hit)
 		vip_vi_check(vi);
 }

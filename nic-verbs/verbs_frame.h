@@ -61,9 +61,14 @@ struct verbs_frame {
 	uint32_t imm;
 	uint32_t total; /* bytes of the whole message */
 	uint32_t at;	/* the first byte of this frame's part */
-	uint8_t data[];
 };
 _Static_assert(sizeof(struct verbs_frame) == 40, "the header");
+
+/* The data behind it. */
+static inline uint8_t *verbs_frame_data(const struct verbs_frame *f)
+{
+	return (uint8_t *)(f + 1);
+}
 
 #define VERBS_DATA                                                                               \
 	(VERBS_FRAME - (uint32_t)sizeof(struct verbs_frame)) /* bytes of data in a frame at most \

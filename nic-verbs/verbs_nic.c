@@ -249,6 +249,8 @@ const struct nic_ops nic_verbs_ops = {
 	.poll = verbs_poll,
 	.down = verbs_down,
 	.asleep = verbs_asleep,
+	.ns_name = verbs_ns_name,
+	.ns_addr = verbs_ns_addr,
 };
 
 VIP_EXPORT const struct vip_plugin *VIP_PLUGIN_ENTRY(void)

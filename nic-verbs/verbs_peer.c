@@ -74,6 +74,11 @@ void cm_peer_tried(struct verbs_cm *cm, struct verbs_peering *p)
 	end(cm, p, p->try.err, &p->try.attr);
 }
 
+void cm_peer_changed(struct verbs_cm *cm, struct verbs_peering *p)
+{
+	queue_work(cm, p);
+}
+
 /* Does the request fit the peering, which wants one? */
 static bool fits(const struct verbs_peering *p, const struct verbs_call *call)
 {
@@ -95,7 +100,9 @@ static void take(struct verbs_cm *cm, struct verbs_peering *p, struct verbs_call
 		return;
 	}
 	call->given = call->claimed = true;
+	call->peering = p;
 	p->came = call;
+	p->accepting = false;
 	queue_work(cm, p);
 }
 
@@ -152,12 +159,14 @@ uint64_t cm_peer_tick(struct verbs_cm *cm, uint64_t now)
 	struct verbs_peering *p;
 
 	for (p = cm->peerings; p; p = p->next) {
-		if (p->done || p->came)
+		if (p->done || (p->came && !p->accepting))
 			continue;
-		if (p->deadline <= now)
+		if (p->came && p->until <= now)
+			queue_work(cm, p);
+		else if (!p->came && p->deadline <= now)
 			end(cm, p, -ETIMEDOUT, NULL);
 		else
-			due = cm_min(due, p->deadline);
+			due = cm_min(due, p->came ? p->until : p->deadline);
 	}
 	return due;
 }
@@ -180,27 +189,23 @@ static void tell(struct vip_vi *vi, struct verbs_peering *p, int err)
 	vip_peer_end(vi, err, &peer);
 }
 
-/* A peer's request came: it is accepted, or has gone, and another one is waited for. */
-static void answer(struct vip_vi *vi, struct verbs_peering *p, struct verbs_call *call)
+/* The peer whose request came has gone: another one is waited for.  vi->lock is let go. */
+static void once_more(struct vip_vi *vi, struct verbs_peering *p)
 {
 	struct verbs_end *e = vi->priv;
 	struct verbs_cm *cm = e->vn->cm;
-	int err = verbs_answer(vi, call);
+	int err;
 
-	if (!err) {
-		p->came = NULL;
-		p->peer = call->hello.attr;
-		tell(vi, p, 0);
-		return;
-	}
-	if (err != -ETIMEDOUT || (p->connects && verbs_qp_make(e))) {
+	verbs_qp_drop(e);
+	err = p->connects ? verbs_qp_make(e) : 0;
+	if (err) {
 		tell(vi, p, err);
 		return;
 	}
 	pthread_mutex_lock(&cm->lock);
+	cm_came_drop(cm, p->came);
+	cm_bury(cm, p->came);
 	p->came = NULL;
-	cm_came_drop(cm, call);
-	cm_bury(cm, call);
 	if (p->connects) {
 		p->try.qp_num = e->qp->qp_num;
 		start_try(cm, p);
@@ -211,38 +216,85 @@ static void answer(struct vip_vi *vi, struct verbs_peering *p, struct verbs_call
 	pthread_mutex_unlock(&vi->lock);
 }
 
+static void start_accept(struct vip_vi *vi, struct verbs_peering *p)
+{
+	struct verbs_cm *cm = verbs_nic(vi->nic)->cm;
+	int err = verbs_accept(vi, p->came);
+
+	if (err == -ETIMEDOUT) {
+		once_more(vi, p);
+		return;
+	}
+	if (err) {
+		tell(vi, p, err);
+		return;
+	}
+	pthread_mutex_lock(&cm->lock);
+	p->accepting = true;
+	p->until = vip_now_ms() + CM_ANSWER_MS;
+	if (p->came->up || p->came->lost)
+		queue_work(cm, p);
+	cm_kick(cm);
+	pthread_mutex_unlock(&cm->lock);
+	pthread_mutex_unlock(&vi->lock);
+}
+
+static void end_accept(struct vip_vi *vi, struct verbs_peering *p, bool up)
+{
+	struct verbs_call *call = p->came;
+
+	if (!up) {
+		once_more(vi, p);
+		return;
+	}
+	p->peer = call->hello.attr;
+	verbs_accepted(vi, call);
+	p->came = NULL;
+	tell(vi, p, 0);
+}
+
+/* The request of ours was answered, or has failed. */
+static void end_try(struct vip_vi *vi, struct verbs_peering *p)
+{
+	int err = p->err;
+
+	if (!err) {
+		err = verbs_complete(vi, p->try.call, &p->peer);
+		if (!err)
+			p->try.call = NULL;
+	}
+	tell(vi, p, err);
+}
+
 void cm_peer_work(struct verbs_cm *cm, uint64_t cookie)
 {
 	struct vip_vi *vi = vip_peer_take(cookie);
-	struct verbs_call *came = NULL, *call = NULL;
 	struct verbs_peering *p;
-	struct verbs_end *e;
-	int err = 0;
+	enum { NOTHING, ACCEPT, UP, GONE, TRIED } what = NOTHING;
 
 	if (!vi)
 		return;
-	e = vi->priv;
 	pthread_mutex_lock(&cm->lock);
-	p = e->peering && e->peering->cookie == cookie ? e->peering : NULL;
-	if (p) {
-		came = p->came;
-		err = p->done ? p->err : 0;
-		if (p->done && !err)
-			call = p->try.call;
+	p = ((struct verbs_end *)vi->priv)->peering;
+	if (p && p->cookie == cookie) {
+		if (p->came && !p->accepting)
+			what = ACCEPT;
+		else if (p->came && (p->came->lost || p->until <= vip_now_ms()))
+			what = GONE;
+		else if (p->came && p->came->up)
+			what = UP;
+		else if (p->done)
+			what = TRIED;
 	}
 	pthread_mutex_unlock(&cm->lock);
-	if (p && came) {
-		answer(vi, p, came);
-	} else if (p && (call || err)) {
-		if (call) {
-			err = verbs_complete(vi, call, &p->peer);
-			if (!err)
-				p->try.call = NULL;
-		}
-		tell(vi, p, err);
-	} else {
+	if (what == ACCEPT)
+		start_accept(vi, p);
+	else if (what == UP || what == GONE)
+		end_accept(vi, p, what == UP);
+	else if (what == TRIED)
+		end_try(vi, p);
+	else
 		pthread_mutex_unlock(&vi->lock);
-	}
 }
 
 void cm_peer_cancel(struct vip_vi *vi)

@@ -139,6 +139,7 @@ static void turn(struct verbs_nic *vn, uint64_t *all_at)
 		return;
 	}
 	t.ask = true;
+	verbs_events(vn);
 	vip_obj_each(VIP_T_VI, turn_vi, &t);
 	*all_at = now + ALL_MS;
 }
@@ -187,7 +188,9 @@ static void doze(struct verbs_nic *vn)
 /* Until the device has something, or somebody calls. */
 static void sleep_until(struct verbs_nic *vn, uint64_t *all_at)
 {
-	struct pollfd p[2] = {{.fd = vn->channel->fd, .events = POLLIN}, {.fd = vn->kick, .events = POLLIN}};
+	struct pollfd p[3] = {{.fd = vn->channel->fd, .events = POLLIN},
+			      {.fd = vn->kick, .events = POLLIN},
+			      {.fd = vn->ctx->async_fd, .events = POLLIN}};
 	uint64_t now;
 
 	ibv_req_notify_cq(vn->recv_cq, 0);
@@ -195,11 +198,13 @@ static void sleep_until(struct verbs_nic *vn, uint64_t *all_at)
 	turn(vn, all_at); /* what came before that, or was left by who then went to sleep */
 	now = vip_now_ms();
 	if (!ka_load_acquire(&vn->quit) && now < *all_at)
-		poll(p, 2, (int)(*all_at - now));
+		poll(p, 3, (int)(*all_at - now));
 	if (p[0].revents)
 		swallow_events(vn);
 	if (p[1].revents)
 		swallow(vn->kick);
+	if (p[2].revents)
+		verbs_events(vn);
 }
 
 static void *progress(void *arg)

@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 
 #include "nic-verbs/verbs_cm.h"
 
@@ -30,7 +29,7 @@
 
 static int buffers_open(struct verbs_nic *vn)
 {
-	struct rlimit lim = {0};
+	char why[200];
 	uint8_t *at;
 	uint32_t i;
 	int err;
@@ -44,12 +43,8 @@ static int buffers_open(struct verbs_nic *vn)
 	vn->buffers_mr = ibv_reg_mr(vn->pd, vn->buffers, BUFFER_BYTES, IBV_ACCESS_LOCAL_WRITE);
 	if (!vn->buffers_mr) {
 		err = errno;
-		getrlimit(RLIMIT_MEMLOCK, &lim);
-		vip_why("%s does not register the NIC handle's %zu KiB of buffers: %s (RLIMIT_MEMLOCK is "
-			"%llu KiB; "
-			"raise it with ulimit -l)",
-			vn->nic->device, BUFFER_BYTES >> 10, strerror(err),
-			(unsigned long long)lim.rlim_cur >> 10);
+		vip_why("device '%s' cannot be used: %s", vn->nic->device,
+			verbs_why_memory(why, sizeof(why), BUFFER_BYTES, err));
 		return -err;
 	}
 	at = vn->buffers;

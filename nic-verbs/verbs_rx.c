@@ -232,7 +232,8 @@ static void take_windows(struct verbs_end *e, const struct verbs_frame *f, uint3
 {
 	const uint8_t whole = VERBS_F_FIRST | VERBS_F_LAST;
 
-	if ((f->flags & whole) != whole || f->at || !verbs_reliable(e) || !verbs_pull_begin(e, f->data, n))
+	if ((f->flags & whole) != whole || f->at || !verbs_reliable(e) ||
+	    !verbs_pull_begin(e, verbs_frame_data(f), n))
 		nonsense(e, "windows that are no message");
 	else
 		verbs_pull_go_on(e);
@@ -270,7 +271,7 @@ static void take_message(struct verbs_end *e, const struct verbs_frame *f, uint3
 		return;
 	}
 	/* it may have been deregistered since the message began */
-	if (!in->skip && !in->bad && !verbs_put(e, f->data, n))
+	if (!in->skip && !in->bad && !verbs_put(e, verbs_frame_data(f), n))
 		in->bad = in->type == VERBS_WRITE ? VIP_STATUS_RDMA_PROT_ERROR : VIP_STATUS_PROTECTION_ERROR;
 	in->got += n;
 	if (!(f->flags & VERBS_F_LAST))
@@ -322,7 +323,7 @@ static bool take_answer(struct verbs_end *e, const struct verbs_frame *f, uint32
 		nonsense(e, "an answer out of sequence");
 		return false;
 	}
-	if (!in->bad && !scatter(e, read->seg, read->nsegs, in->got, f->data, n))
+	if (!in->bad && !scatter(e, read->seg, read->nsegs, in->got, verbs_frame_data(f), n))
 		in->bad = VIP_STATUS_PROTECTION_ERROR;
 	in->got += n;
 	if (!(f->flags & VERBS_F_LAST))

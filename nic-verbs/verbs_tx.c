@@ -127,7 +127,7 @@ static enum verbs_went send_part(struct verbs_end *e, struct verbs_out *o)
 	s = verbs_slot_get(e->vn);
 	if (!s)
 		return WENT_NOT;
-	if (!gather(e, o, s->frame->data, n)) {
+	if (!gather(e, o, verbs_frame_data(s->frame), n)) {
 		verbs_slot_put(e->vn, s);
 		return WENT_WRONG;
 	}

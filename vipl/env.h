@@ -13,7 +13,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "vipl/inside.h"
 enum vip_env {
 	VIP_ENV_LOG,
 	VIP_ENV_LOG_FILE,
@@ -32,18 +31,18 @@ enum vip_env {
 };
 
 /* The value as given, else the default; NULL: neither.  An empty value counts as not given. */
-VIP_INSIDE const char *vip_env_text(enum vip_env v);
+const char *vip_env_text(enum vip_env v);
 
 /*
  * Of a variable with allowed values: the index of the one that holds.  A wrong
  * value is warned of once, and the default holds; where the table says that
  * VipOpenNic refuses it, it is -1 instead, and vip_env_why() tells the cause.
  */
-VIP_INSIDE int vip_env_choice(enum vip_env v);
-VIP_INSIDE bool vip_env_flag(enum vip_env v);
+int vip_env_choice(enum vip_env v);
+bool vip_env_flag(enum vip_env v);
 
 /* What is wrong with a value that is not allowed: variable, value, what is allowed.  Returns @text. */
-VIP_INSIDE const char *vip_env_why(enum vip_env v, char *text, size_t n);
+const char *vip_env_why(enum vip_env v, char *text, size_t n);
 
 /* Warn of VIPL_ variables that nobody knows; once in a process. */
 void vip_env_check(void);

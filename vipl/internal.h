@@ -42,7 +42,7 @@ struct vip_obj {
 };
 
 #define VIP_MAX_OBJECTS (1u << 18)
-extern VIP_INSIDE struct vip_obj *vip_objs[VIP_MAX_OBJECTS]; /* by index */
+extern struct vip_obj *vip_objs[VIP_MAX_OBJECTS]; /* by index */
 
 /* Take a free object of @type (made with @bytes, zeroed, the first time; *@fresh tells); NULL: the limit. */
 void *vip_obj_new(enum vip_type type, size_t bytes, bool *fresh);
@@ -69,8 +69,8 @@ static inline void *vip_obj_find(const void *handle, enum vip_type type)
  * be another's by now, which is for the caller to tell.  NULL: it has no handle,
  * or is not of @type.
  */
-VIP_INSIDE uint64_t vip_obj_cookie(const void *obj);
-VIP_INSIDE void *vip_obj_of(uint64_t cookie, enum vip_type type);
+uint64_t vip_obj_cookie(const void *obj);
+void *vip_obj_of(uint64_t cookie, enum vip_type type);
 /* Call for each live object of @type. */
 VIP_INSIDE void vip_obj_each(enum vip_type type, void (*fn)(void *obj, void *arg), void *arg);
 void vip_obj_forked(void);
@@ -305,14 +305,21 @@ bool vip_async_open(struct vip_nic *nic);
 /* No error is taken any more; returns who must be ended. */
 struct vip_caller *vip_async_close(struct vip_nic *nic);
 /* As vip_async (nic.h), with the operation of the descriptor: VIP_CONTROL_OP_*. */
-VIP_INSIDE void vip_async_desc(struct vip_nic *nic, struct vip_vi *vi, VIP_ERROR_CODE code,
-			       VIP_RESOURCE_CODE res, VIP_DESCRIPTOR *desc, uint32_t op);
+void vip_async_desc(struct vip_nic *nic, struct vip_vi *vi, VIP_ERROR_CODE code, VIP_RESOURCE_CODE res,
+		    VIP_DESCRIPTOR *desc, uint32_t op);
 
 /* notify.c: the object has no handle any more; its lock held.  Who must be ended goes into the list. */
 void vip_notify_end(struct vip_notifier **at, struct vip_caller **ending);
 
 /* nic.c */
 struct vip_nic *vip_nic_find(VIP_NIC_HANDLE h);
+/*
+ * A thread that waits for something outside, a connection or a name, holds no lock:
+ * it is counted, so that VipCloseNic, which ends a wait for a connection, does not take
+ * the NIC away under it.  False: that is not the handle any more.
+ */
+bool vip_nic_enter(struct vip_nic *nic, VIP_NIC_HANDLE h);
+void vip_nic_leave(struct vip_nic *nic);
 
 /* A word that the peers look at before they write, for watch.h. */
 static inline uint32_t *vip_nic_revoking(const struct vip_nic *nic)
@@ -328,8 +335,8 @@ void vip_vi_end(struct vip_vi *vi, VIP_VI_STATE state);
 void vip_vi_state(struct vip_vi *vi, VIP_VI_STATE state);
 
 /* conn.c: a consumer's address by value, and a remote VI's attributes for the consumer. */
-VIP_INSIDE VIP_RETURN vip_get_addr(const struct vip_nic *nic, const VIP_NET_ADDRESS *a, struct nic_addr *out);
-VIP_INSIDE void vip_put_attr(VIP_VI_ATTRIBUTES *to, const struct ka_vi_attr *a);
+VIP_RETURN vip_get_addr(const struct vip_nic *nic, const VIP_NET_ADDRESS *a, struct nic_addr *out);
+void vip_put_attr(VIP_VI_ATTRIBUTES *to, const struct ka_vi_attr *a);
 /*
  * conn.c: the NIC has a connection for the VI: to Connected, with the receives
  * posted so far.  @foreign: this thread is not the consumer's.  vi->lock held.

@@ -13,7 +13,7 @@
  * to one thread and its munlock, no other thread can register a page that is
  * about to be unlocked.  It is process-wide, as locked pages are.
  */
-extern VIP_INSIDE pthread_mutex_t vip_mem_lock;
+extern pthread_mutex_t vip_mem_lock;
 
 static inline struct vip_region *vip_region_of(const struct vip_nic *nic, uint32_t handle)
 {

@@ -21,6 +21,23 @@ struct vip_nic *vip_nic_find(VIP_NIC_HANDLE h)
 	return vip_obj_find(h, VIP_T_NIC);
 }
 
+bool vip_nic_enter(struct vip_nic *nic, VIP_NIC_HANDLE h)
+{
+	bool alive;
+
+	pthread_mutex_lock(&nic->lock);
+	alive = vip_obj_is(nic, h);
+	if (alive)
+		__atomic_add_fetch(&nic->sleepers, 1, __ATOMIC_SEQ_CST);
+	pthread_mutex_unlock(&nic->lock);
+	return alive;
+}
+
+void vip_nic_leave(struct vip_nic *nic)
+{
+	__atomic_sub_fetch(&nic->sleepers, 1, __ATOMIC_SEQ_CST);
+}
+
 int vip_call(struct vip_nic *nic, struct ka_req *req, struct ka_rep *rep, int fds[KA_MAX_FDS])
 {
 	req->nic = nic->id;

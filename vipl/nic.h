@@ -122,6 +122,15 @@ struct nic_ops {
 
 	/* A thread is about to sleep on a wake word (words.h): it leaves what is under way to the NIC. */
 	void (*asleep)(struct vip_nic *nic);
+
+	/*
+	 * Names; NULL: the NIC reaches this host only, which has one address.  ns_name: address number
+	 * @index of @name, which is this host's if @own: then LocalNicAddress is number 0.  ns_addr: the
+	 * name of @host, into @n bytes, or 1: it is this host's.
+	 */
+	int (*ns_name)(struct vip_nic *nic, const char *name, bool own, VIP_ULONG index,
+		       uint8_t host[NIC_MAX_HOST]);
+	int (*ns_addr)(struct vip_nic *nic, const uint8_t host[NIC_MAX_HOST], char *name, size_t n);
 };
 
 extern const struct nic_ops nic_emu_ops;

@@ -14,7 +14,6 @@
 #include <stdbool.h>
 
 #include "kagent/ka_shm.h"
-#include "vipl/inside.h"
 
 struct vip_nic;
 
@@ -33,11 +32,11 @@ void vip_words_close(struct vip_words *w);
 /* 0, or -ENOSPC. */
 int vip_word_get(struct vip_nic *nic, uint32_t *word);
 void vip_word_put(struct vip_nic *nic, uint32_t word);
-VIP_INSIDE uint32_t vip_word_arm(struct vip_nic *nic, uint32_t word);
-VIP_INSIDE void vip_word_sleep(struct vip_nic *nic, uint32_t word, uint32_t armed, uint32_t ms);
+uint32_t vip_word_arm(struct vip_nic *nic, uint32_t word);
+void vip_word_sleep(struct vip_nic *nic, uint32_t word, uint32_t armed, uint32_t ms);
 
 /* Bit 0 of the word was set: somebody sleeps on it, or looks there for news. */
-VIP_INSIDE void vip_wake_or_tell(struct ka_wake *wake, uint32_t word);
+void vip_wake_or_tell(struct ka_wake *wake, uint32_t word);
 /* Wake who sleeps on the word, or tell who looks after its queue, if they want to be told. */
 static inline void vip_word_wake(struct ka_wake *wake, uint32_t word)
 {
@@ -46,8 +45,8 @@ static inline void vip_word_wake(struct ka_wake *wake, uint32_t word)
 }
 
 /* The system's: wake all, and sleep for @ns at most while *word is @value. */
-VIP_INSIDE void vip_futex_wake(uint32_t *word);
-VIP_INSIDE void vip_futex_sleep(uint32_t *word, uint32_t value, uint64_t ns);
+void vip_futex_wake(uint32_t *word);
+void vip_futex_sleep(uint32_t *word, uint32_t value, uint64_t ns);
 
 /*
  * News, so that a completion queue need not poll every queue: of receive

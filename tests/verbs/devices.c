@@ -16,7 +16,8 @@ static int has_rdma_loaded(void)
 	int found = 0;
 
 	while (f && fgets(line, sizeof(line), f))
-		found |= strstr(line, "libvipl-verbs") || strstr(line, "libibverbs") || strstr(line, "librdmacm");
+		found |= strstr(line, "libvipl-verbs") || strstr(line, "libibverbs") ||
+			 strstr(line, "librdmacm");
 	if (f)
 		fclose(f);
 	return !f || found;
