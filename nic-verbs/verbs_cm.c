@@ -179,6 +179,8 @@ static void event(struct verbs_cm *cm, const struct rdma_cm_event *ev)
 	}
 	vip_log(VIP_LOG_DEBUG, "%s: %s, status %d", cm->vn->nic->device, rdma_event_str(ev->event),
 		ev->status);
+	if (!call) /* for which there was no memory */
+		return;
 	switch (call->role) {
 	case CALL_TRY:
 		cm_try_event(cm, call, ev);

@@ -236,8 +236,9 @@ int verbs_complete(struct vip_vi *vi, struct verbs_call *call, const struct ka_v
 
 /* ---- verbs_ns.c ---- */
 
-/* Is it an address of the device's?  And one of them of the family of @like: false: there is none. */
-bool cm_is_own(struct verbs_nic *vn, const uint8_t host[NIC_MAX_HOST]);
+/* A local address must be one of the device's: 0, or -EINVAL with vip_why(). */
+int cm_local_check(struct verbs_nic *vn, const uint8_t host[NIC_MAX_HOST]);
+/* One of them of the family of @like; false: there is none. */
 bool cm_own_like(struct verbs_nic *vn, const uint8_t like[NIC_MAX_HOST], uint8_t host[NIC_MAX_HOST]);
 
 /* ---- verbs_peer.c ---- */

@@ -222,7 +222,7 @@ static int await_up(struct verbs_cm *cm, struct verbs_call *call)
 
 	cm_deadline(&end, vip_now_ms() + CM_ANSWER_MS);
 	pthread_mutex_lock(&cm->lock);
-	while (!call->up && !call->lost && err != ETIMEDOUT)
+	while (!call->up && !call->lost && !cm->stopped && err != ETIMEDOUT)
 		err = pthread_cond_timedwait(&cm->changed, &cm->lock, &end);
 	err = call->up ? 0 : client_gone();
 	pthread_mutex_unlock(&cm->lock);
@@ -339,10 +339,10 @@ static int source(struct verbs_nic *vn, const uint8_t *local, const uint8_t *to,
 {
 	struct sockaddr_storage a, b;
 
-	if (!cm_is_own(vn, local)) {
-		vip_why("the local address is none of %s's: VipQueryNic tells its own", vn->nic->device);
-		return -EINVAL;
-	}
+	int err = cm_local_check(vn, local);
+
+	if (err)
+		return err;
 	memcpy(src, local, NIC_MAX_HOST);
 	if (cm_sockaddr(local, 0, &a) == cm_sockaddr(to, 0, &b) || cm_own_like(vn, to, src))
 		return 0;

@@ -65,7 +65,7 @@ static void own_hosts(struct verbs_nic *vn, struct hosts *h)
 	qsort(h->host + 1, h->n ? h->n - 1 : 0, NIC_MAX_HOST, compare);
 }
 
-bool cm_is_own(struct verbs_nic *vn, const uint8_t host[NIC_MAX_HOST])
+static bool is_own(struct verbs_nic *vn, const uint8_t host[NIC_MAX_HOST])
 {
 	struct hosts own;
 	uint32_t i;
@@ -78,6 +78,14 @@ bool cm_is_own(struct verbs_nic *vn, const uint8_t host[NIC_MAX_HOST])
 			return true;
 	}
 	return false;
+}
+
+int cm_local_check(struct verbs_nic *vn, const uint8_t host[NIC_MAX_HOST])
+{
+	if (is_own(vn, host))
+		return 0;
+	vip_why("the local address is none of %s's: VipQueryNic tells its own", vn->nic->device);
+	return -EINVAL;
 }
 
 static bool is_v4(const uint8_t *host)
@@ -150,7 +158,7 @@ int verbs_ns_addr(struct vip_nic *nic, const uint8_t host[NIC_MAX_HOST], char *n
 	socklen_t len = cm_sockaddr(host, 0, &sa);
 	int err;
 
-	if (is_local(host) || cm_is_own(verbs_nic(nic), host))
+	if (is_local(host) || is_own(verbs_nic(nic), host))
 		return 1;
 	err = getnameinfo((struct sockaddr *)&sa, len, name, (socklen_t)n, NULL, 0, NI_NAMEREQD);
 	if (!err)

@@ -314,8 +314,12 @@ void cm_peer_cancel(struct vip_vi *vi)
 static struct verbs_peering *peering(struct verbs_end *e, uint64_t cookie, const struct nic_addr *local,
 				     const struct nic_addr *remote, uint32_t timeout, int *err)
 {
-	struct verbs_peering *p = calloc(1, sizeof(*p));
+	struct verbs_peering *p;
 
+	*err = cm_local_check(e->vn, local->bytes);
+	if (*err)
+		return NULL;
+	p = calloc(1, sizeof(*p));
 	if (!p) {
 		vip_why("no memory for a request");
 		*err = -ENOMEM;
@@ -327,7 +331,8 @@ static struct verbs_peering *peering(struct verbs_end *e, uint64_t cookie, const
 	p->attr = e->vi->attr;
 	p->deadline = cm_after(timeout);
 	p->connects = compare(local, remote) <= 0;
-	*err = p->connects ? verbs_qp_make(e) : 0;
+	if (p->connects)
+		*err = verbs_qp_make(e);
 	if (!*err && p->connects)
 		*err = cm_try_init(e, &p->try, VERBS_PEER, local, remote);
 	if (*err) {

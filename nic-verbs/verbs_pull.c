@@ -66,13 +66,13 @@ static bool bind_windows(struct verbs_end *e, struct verbs_pulled *p, struct ibv
 			p->mw[i] = ibv_alloc_mw(e->vn->pd, IBV_MW_TYPE_2);
 		if (!p->mw[i] || !verbs_mem_mr(e->vn, p->seg[i].handle, &mr))
 			return false;
-		p->mw[i]->rkey = ibv_inc_rkey(p->mw[i]->rkey);
+		/* the window has its old key until it is bound */
+		win[i] = (struct verbs_window){p->seg[i].addr, ibv_inc_rkey(p->mw[i]->rkey), p->seg[i].len};
 		wr[i] = (struct ibv_send_wr){.opcode = IBV_WR_BIND_MW,
 					     .bind_mw = {.mw = p->mw[i],
-							 .rkey = p->mw[i]->rkey,
+							 .rkey = win[i].rkey,
 							 .bind_info = {mr, p->seg[i].addr, p->seg[i].len,
 								       IBV_ACCESS_REMOTE_READ}}};
-		win[i] = (struct verbs_window){p->seg[i].addr, p->mw[i]->rkey, p->seg[i].len};
 	}
 	return true;
 }
@@ -111,6 +111,8 @@ enum verbs_went verbs_pull_send(struct verbs_end *e)
 		o->d->status = status;
 		return WENT_NOT;
 	}
+	for (i = 0; i < p->n; i++)
+		p->mw[i]->rkey = f.win[i].rkey;
 	e->pulls_begun++;
 	return WENT;
 }
