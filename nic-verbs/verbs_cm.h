@@ -24,7 +24,7 @@
 #include "nic-verbs/verbs_hello.h"
 
 #define CM_NEVER     UINT64_MAX
-#define CM_ANSWER_MS 5000u /* whose request is accepted answers so soon, or has gone */
+#define CM_ANSWER_MS 10000u /* whose request is accepted answers so soon, or has gone */
 
 enum verbs_role {
 	CALL_LISTEN, /* a port's */

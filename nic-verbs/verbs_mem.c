@@ -9,6 +9,10 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+#define DROP_MS 200u /* how long a window may keep its region */
+#define NAP_US	100u
 
 int verbs_mem_open(struct verbs_nic *vn)
 {
@@ -50,12 +54,20 @@ int verbs_mem_add(struct vip_nic *nic, const struct ka_tpt_entry *e, uint64_t st
 
 void verbs_mem_drop(struct vip_nic *nic, uint32_t handle)
 {
-	struct verbs_region *r = region_of(verbs_nic(nic), handle);
+	struct verbs_nic *vn = verbs_nic(nic);
+	struct verbs_region *r = region_of(vn, handle);
+	uint64_t end = vip_now_ms() + DROP_MS;
+	int err;
 
 	if (ka_load_acquire(&r->handle) != handle)
 		return;
 	ka_store_release(&r->handle, 0);
-	if (ibv_dereg_mr(r->mr))
+	/* a window that is taken back keeps it until the device has done so */
+	while ((err = ibv_dereg_mr(r->mr)) && vip_now_ms() < end) {
+		verbs_poll_device(vn, true);
+		usleep(NAP_US);
+	}
+	if (err)
 		vip_log(VIP_LOG_WARN, "%s does not let go of a memory region: %s", nic->device,
 			strerror(errno));
 	r->mr = NULL;

@@ -360,6 +360,7 @@ static void closed(void)
 		CHECK(ms_now() - begin < 5000);
 	}
 	nic = first;
+	CHECK(VipQueryNic(nic, &nic_attr) == VIP_SUCCESS); /* which points into the handle's memory */
 }
 
 static void foreign_source(void)
