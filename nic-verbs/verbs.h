@@ -37,13 +37,16 @@
 #include "vipl/internal.h"
 #include "vipl/request.h"
 
-#define VERBS_RECVS                                                                                          \
-	256u		  /* buffers of a NIC handle's shared receive queue; a receive's wr_id is its number \
-			   */
+/*
+ * Buffers of a NIC handle, for frames that arrive (a receive's wr_id is the buffer's number) and for those
+ * that go out.  They are registered, and count as locked: 4 MiB, where many systems allow 8 in all.
+ */
+#define VERBS_RECVS 128u
+#define VERBS_SLOTS 128u
+
 #define VERBS_WRS    128u /* work requests of one connection at the device: depth of its send queue, ... */
 #define VERBS_SENDS  64u  /* ... of which messages take so many; the rest is for what must be told */
 #define VERBS_INLINE 256u /* bytes that a queue pair is asked to take inline */
-#define VERBS_SLOTS  512u /* send buffers of a NIC handle */
 #define VERBS_READS  16u  /* RDMA reads of one end that the other has not answered yet */
 
 struct verbs_end;

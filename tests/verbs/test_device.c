@@ -10,7 +10,7 @@
 
 #include "scene.h"
 
-#define MEMLOCK (4u << 20) /* less than a handle needs */
+#define MEMLOCK (1u << 20) /* less than a handle needs */
 
 /* What VipxDevices said of FAKE_NAME, or of there being none. */
 static struct {
@@ -182,8 +182,8 @@ static void test_refused(void **state)
 		 "/dev/infiniband/uverbs77 cannot be opened: No such file or directory", NULL},
 		{iwarp, VIP_ERROR_RESOURCE, "it is an iWARP device", NULL},
 		{no_rc, VIP_ERROR_RESOURCE, "it has no reliable queue pairs (RC)", NULL},
-		{no_srq, VIP_ERROR_RESOURCE, "no shared receive queues of 256 entries (it has 0 of 0)", NULL},
-		{small_srq, VIP_ERROR_RESOURCE, "no shared receive queues of 256 entries (it has 10 of 100)",
+		{no_srq, VIP_ERROR_RESOURCE, "no shared receive queues of 128 entries (it has 0 of 0)", NULL},
+		{small_srq, VIP_ERROR_RESOURCE, "no shared receive queues of 128 entries (it has 10 of 100)",
 		 NULL},
 		{no_port, VIP_ERROR_RESOURCE, "it has no port", NULL},
 		{port_down, VIP_ERROR_RESOURCE, "port 1 is not active (down): ip link set its interface up",
