@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * vipl_ext.h - softvia's additions to VIPL: why a call failed, a look into the
- * kernel agent's tables, and what the environment says.  A portable program does not need them.
+ * kernel agent's tables, what the environment says, and which devices there are.
+ * A portable program does not need them.
  */
 #ifndef SOFTVIA_VIPL_EXT_H
 #define SOFTVIA_VIPL_EXT_H
@@ -225,6 +226,22 @@ struct vipx_variable {
  * Returns VIP_SUCCESS, VIP_INVALID_PARAMETER.
  */
 VIP_RETURN VipxEnvironment(void (*Row)(void *Context, const struct vipx_variable *Variable), void *Context);
+
+/*
+ * VipxDevices - list the devices that VipOpenNic knows: emu0, and the RDMA
+ * devices of this machine.  It needs no NIC handle and starts no agent; it loads
+ * what the RDMA devices need, and tries each: opens it, looks for an active
+ * port with an address, and registers as much memory as a NIC handle does.
+ * @Row: called for each device, in the caller's thread; its texts are valid
+ *       during the call.
+ *       @Name: what to give to VipOpenNic.
+ *       @Why: NULL: this process can use it just now; else the cause that it
+ *       cannot, one line without newline: what, the limit, the remedy.
+ *       Without any RDMA device it is called once with @Name NULL, and the
+ *       cause of that.
+ * Returns VIP_SUCCESS, VIP_INVALID_PARAMETER.
+ */
+VIP_RETURN VipxDevices(void (*Row)(void *Context, const char *Name, const char *Why), void *Context);
 
 #ifdef __cplusplus
 }

@@ -42,14 +42,6 @@ struct emu_map {
 	uint64_t used; /* number of the last message that used it, from 1 */
 };
 
-/* A descriptor of the common kind, copied (vipl/request.h: any). */
-struct emu_plain {
-	struct ka_seg seg;
-	uint32_t imm_flag; /* VIP_STATUS_IMMEDIATE or 0 */
-	uint32_t imm;
-	uint32_t length; /* as the control segment says */
-};
-
 /* A posted receive as it went into the ring, which the peer could write: it is not read back. */
 struct emu_posted {
 	uint32_t nsegs; /* more than EMU_POST_SEGS: they are only in the descriptor */
@@ -255,22 +247,6 @@ static inline void emu_kick_peer(const struct emu_vi *e)
 bool emu_do_post_send(struct vip_vi *vi, uint64_t n, bool plain);
 void emu_do_post_recv(struct vip_vi *vi, uint64_t n, bool plain);
 void emu_poll(struct vip_vi *vi, int queue);
-/* Read a descriptor that may be touched without care, if it is of the common kind: one segment, no RDMA, no
- * fence. */
-static inline bool emu_read_plain(const VIP_DESCRIPTOR *d, struct emu_plain *p)
-{
-	uint32_t control = ka_load_relaxed(&d->CS.Control);
-
-	if (ka_load_relaxed(&d->CS.SegCount) != 1 || (control & ~(uint32_t)VIP_CONTROL_IMMEDIATE))
-		return false;
-	p->seg = (struct ka_seg){ka_load_relaxed(&d->DS[0].Local.Data.AddressBits),
-				 ka_load_relaxed(&d->DS[0].Local.Handle),
-				 ka_load_relaxed(&d->DS[0].Local.Length)};
-	p->imm_flag = control ? VIP_STATUS_IMMEDIATE : 0;
-	p->imm = ka_load_relaxed(&d->CS.ImmediateData);
-	p->length = ka_load_relaxed(&d->CS.Length);
-	return true;
-}
 /* After something was published for the peer: wake who sleeps on its @word. */
 void emu_notice(struct emu_vi *e, uint32_t word);
 

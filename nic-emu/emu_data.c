@@ -62,9 +62,9 @@ void emu_do_post_recv(struct vip_vi *vi, uint64_t n, bool plain)
 	struct emu_vi *e = vi->link;
 	struct emu_posted *kept = &e->posted[n % KA_DEPTH];
 	struct vip_request r;
-	struct emu_plain p;
+	struct vip_plain p;
 
-	if (plain && emu_read_plain(vip_wqe(&vi->q[VIP_RQ], n)->desc, &p)) {
+	if (plain && vip_read_plain(vip_wqe(&vi->q[VIP_RQ], n)->desc, &p)) {
 		kept->nsegs = 1;
 		kept->seg[0] = p.seg;
 		emu_post_recv(&e->l, &p.seg, 1, false);

@@ -460,11 +460,11 @@ bool emu_start_small(struct emu_vi *e, uint64_t n)
 {
 	struct vip_vi *vi = e->vi;
 	struct nic_wc wc = {.status = VIP_STATUS_DONE | VIP_STATUS_OP_SEND};
-	struct emu_plain p;
+	struct vip_plain p;
 
 	if (vi->q[VIP_SQ].done != n || e->started != n || e->engine || e->streaming || e->broken ||
 	    e->ending || e->wire || emu_reception(e) || emu_wanted(e) ||
-	    !emu_read_plain(vip_wqe(&vi->q[VIP_SQ], n)->desc, &p) ||
+	    !vip_read_plain(vip_wqe(&vi->q[VIP_SQ], n)->desc, &p) ||
 	    (p.length != p.seg.len && !vip_choices()->any_length) || p.seg.len > e->l.max_transfer ||
 	    !emu_send_small(&e->l, &p.seg, p.imm_flag, p.imm))
 		return false;

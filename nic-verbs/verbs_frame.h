@@ -30,11 +30,11 @@
 
 enum verbs_type {
 	VERBS_SEND = 1,
-	VERBS_WRITE,	/* RDMA write */
-	VERBS_READ,	/* asks for an RDMA read: addr, handle, total; seq is its number among reads */
-	VERBS_ANSWER,	/* to the read number seq; with an error: VIP_STATUS_RDMA_PROT_ERROR, no data */
-	VERBS_DONE,	/* messages below seq are in place: Reliable Reception, and what was pulled */
-	VERBS_DOWN,	/* the connection ends: reason, and at Reliable Reception which message failed, and how */
+	VERBS_WRITE,  /* RDMA write */
+	VERBS_READ,   /* asks for an RDMA read: addr, handle, total; seq is its number among reads */
+	VERBS_ANSWER, /* to the read number seq; with an error: VIP_STATUS_RDMA_PROT_ERROR, no data */
+	VERBS_DONE,   /* messages below seq are in place: Reliable Reception, and what was pulled */
+	VERBS_DOWN, /* the connection ends: reason, and at Reliable Reception which message failed, and how */
 };
 
 #define VERBS_F_FIRST 0x01u
@@ -61,11 +61,17 @@ struct verbs_frame {
 	uint32_t imm;
 	uint32_t total; /* bytes of the whole message */
 	uint32_t at;	/* the first byte of this frame's part */
-	uint8_t data[];
 };
 _Static_assert(sizeof(struct verbs_frame) == 40, "the header");
 
-#define VERBS_DATA (VERBS_FRAME - (uint32_t)sizeof(struct verbs_frame)) /* bytes of data in a frame at most */
+/* The data behind it. */
+static inline uint8_t *verbs_frame_data(const struct verbs_frame *f)
+{
+	return (uint8_t *)(f + 1);
+}
+
+/* Bytes of data in a frame at most. */
+#define VERBS_DATA (VERBS_FRAME - (uint32_t)sizeof(struct verbs_frame))
 
 /* VERBS_F_PULL: 1 to VERBS_WINDOWS of them, as `total` demands. */
 struct verbs_window {

@@ -2,9 +2,10 @@
 /*
  * vip_info - a device, its limits, and how well registered memory is held here:
  * lines of "key: value", as fi_info and ibv_devinfo have them, or JSON.  With
- * --env the environment variables instead (vip_info_env.c).
+ * --env the environment variables instead (vip_info_env.c), with --list all
+ * devices (vip_info_list.c).
  *
- * It opens the device, and so starts an agent when none runs; --env does not.
+ * It opens the device, and so starts an agent when none runs; those two do not.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -70,8 +71,9 @@ static void usage(FILE *to)
 		"\n"
 		"  -d, --device NAME   NIC (default %s)\n"
 		"  -v, --verbose       all attributes\n"
+		"  -l, --list          all devices, and why one cannot be used\n"
 		"  -e, --env           no device: the environment variables, and what holds\n"
-		"  -j, --json          JSON: one object, with all attributes; with -e an array\n"
+		"  -j, --json          JSON: one object, with all attributes; with -l, -e an array\n"
 		"  -h, --help          this text\n"
 		"  -V, --version       version\n"
 		"\n"
@@ -248,27 +250,27 @@ static int ask(struct info *info, const char *device)
 static int run(int argc, char **argv)
 {
 	static const struct option longs[] = {
-		{"device", required_argument, NULL, 'd'},
-		{"verbose", no_argument, NULL, 'v'},
-		{"env", no_argument, NULL, 'e'},
-		{"json", no_argument, NULL, 'j'},
-		{"help", no_argument, NULL, 'h'},
-		{"version", no_argument, NULL, 'V'},
-		{0},
+		{"device", required_argument, NULL, 'd'}, {"verbose", no_argument, NULL, 'v'},
+		{"list", no_argument, NULL, 'l'},	  {"env", no_argument, NULL, 'e'},
+		{"json", no_argument, NULL, 'j'},	  {"help", no_argument, NULL, 'h'},
+		{"version", no_argument, NULL, 'V'},	  {0},
 	};
 	const char *device = TOOL_DEVICE;
-	bool verbose = false, env = false, json = false;
+	bool verbose = false, env = false, list = false, json = false;
 	struct info info = {0};
 	int opt, rc = EXIT_SUCCESS;
 
 	opterr = 0;
-	while ((opt = getopt_long(argc, argv, ":d:vejhV", longs, NULL)) != -1) {
+	while ((opt = getopt_long(argc, argv, ":d:vlejhV", longs, NULL)) != -1) {
 		switch (opt) {
 		case 'd':
 			device = optarg;
 			break;
 		case 'v':
 			verbose = true;
+			break;
+		case 'l':
+			list = true;
 			break;
 		case 'e':
 			env = true;
@@ -282,8 +284,8 @@ static int run(int argc, char **argv)
 	}
 	if (optind < argc)
 		return tool_bad_usage(PROGRAM, "it takes options only", argv[optind]);
-	if (env) {
-		env_print(json);
+	if (env || list) {
+		(env ? env_print : list_print)(json);
 		return rc;
 	}
 	tool_quiet_library();

@@ -10,6 +10,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "vipl/inside.h"
+
 struct vip_choices {
 	bool null_ptag;	    /* K-6: a NULL tag is the NIC handle's default tag; else VIP_INVALID_PTAG */
 	bool null_mem_attr; /* K-16: NULL memory attributes are that and no RDMA; else VIP_INVALID_PARAMETER
@@ -20,6 +22,6 @@ struct vip_choices {
 };
 
 /* What holds in this process; it does not change. */
-const struct vip_choices *vip_choices(void);
+VIP_INSIDE const struct vip_choices *vip_choices(void);
 
 #endif

@@ -67,27 +67,6 @@ void vip_connected(struct vip_vi *vi, bool foreign)
 	vi->nic->ops->ready(vi);
 }
 
-/*
- * A thread that waits for a connection holds no lock: it is counted, so that
- * VipCloseNic, which ends its wait, does not take the NIC away under it.
- */
-static bool enter(struct vip_nic *nic, VIP_NIC_HANDLE h)
-{
-	bool alive;
-
-	pthread_mutex_lock(&nic->lock);
-	alive = vip_obj_is(nic, h);
-	if (alive)
-		__atomic_add_fetch(&nic->sleepers, 1, __ATOMIC_SEQ_CST);
-	pthread_mutex_unlock(&nic->lock);
-	return alive;
-}
-
-static void leave(struct vip_nic *nic)
-{
-	__atomic_sub_fetch(&nic->sleepers, 1, __ATOMIC_SEQ_CST);
-}
-
 static VIP_RETURN wait_entered(struct vip_nic *nic, const VIP_NET_ADDRESS *local, VIP_ULONG timeout,
 			       VIP_NET_ADDRESS *remote, VIP_VI_ATTRIBUTES *attr, VIP_CONN_HANDLE *out)
 {
@@ -125,10 +104,10 @@ VIP_EXPORT VIP_RETURN VipConnectWait(VIP_NIC_HANDLE h, VIP_NET_ADDRESS *local, V
 	struct vip_nic *nic = vip_nic_find(h);
 	VIP_RETURN r;
 
-	if (!nic || !enter(nic, h))
+	if (!nic || !vip_nic_enter(nic, h))
 		return vip_bad("not a NIC handle");
 	r = wait_entered(nic, local, timeout, remote, attr, out);
-	leave(nic);
+	vip_nic_leave(nic);
 	return r;
 }
 

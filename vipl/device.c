@@ -6,9 +6,11 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "vipl/plugin.h"
 
+#define WHY	280 /* bytes of a cause */
 #define OWN	"emu0"
 #define PLUGIN	"libvipl-verbs.so"
 #define STR_(x) #x
@@ -25,22 +27,54 @@ static const char *const aliases[] = {
 	"nic0",
 };
 
+#define PRIVATE "VIPL_PRIVATE_" STR(VIP_PLUGIN_VERSION)
+
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static const struct vip_plugin *loaded; /* for the life of the process */
 
-/* Beside the libvipl that this is a part of; else where the system looks. */
-static void *open_plugin(void)
+/*
+ * Does this libvipl export its inside?  Not when a program has it linked
+ * statically: a plug-in would bring a second one with it.
+ */
+static bool shared(const char *own)
+{
+	void *so = dlopen(own, RTLD_LAZY | RTLD_NOLOAD);
+	bool yes = so && dlvsym(so, "vip_complete", PRIVATE) == (void *)vip_complete;
+
+	if (so)
+		dlclose(so);
+	return yes;
+}
+
+/* Beside the libvipl that this is a part of.  NULL: @why. */
+static void *open_plugin(char *why, size_t n)
 {
 	char path[4096];
 	const char *slash;
 	Dl_info own;
-	void *so = NULL;
+	void *so;
 
-	if (dladdr(&aliases, &own) && (slash = strrchr(own.dli_fname, '/')) &&
-	    snprintf(path, sizeof(path), "%.*s/" PLUGIN, (int)(slash - own.dli_fname), own.dli_fname) <
-		    (int)sizeof(path))
-		so = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-	return so ? so : dlopen(PLUGIN, RTLD_NOW | RTLD_LOCAL);
+	if (!dladdr(&aliases, &own) || !shared(own.dli_fname)) {
+		snprintf(why, n,
+			 "this program has libvipl linked statically, and " PLUGIN
+			 " needs the shared library: link it with libvipl.so");
+		return NULL;
+	}
+	slash = strrchr(own.dli_fname, '/');
+	snprintf(path, sizeof(path), "%.*s" PLUGIN, slash ? (int)(slash + 1 - own.dli_fname) : 0,
+		 own.dli_fname);
+	if (slash && access(path, F_OK)) {
+		snprintf(why, n, "this softvia was built or installed without " PLUGIN ": %s: %.180s",
+			 strerror(errno), path);
+		return NULL;
+	}
+	so = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+	if (!so)
+		snprintf(why, n,
+			 "%s; " PLUGIN " needs libibverbs and librdmacm (Debian: libibverbs1 librdmacm1) and"
+			 " the libvipl that it was built with",
+			 dlerror());
+	return so;
 }
 
 /* lock held; NULL: @why, one line. */
@@ -51,28 +85,18 @@ static const struct vip_plugin *load(char *why, size_t n)
 
 	if (loaded)
 		return loaded;
-	so = open_plugin();
-	if (!so) {
-		snprintf(why, n, "%s", dlerror());
+	so = open_plugin(why, n);
+	if (!so)
 		return NULL;
-	}
 	entry = (vip_plugin_entry *)dlsym(so, STR(VIP_PLUGIN_ENTRY)); /* POSIX lets a void * be a function */
 	if (!entry) {
-		snprintf(why, n,
-			 PLUGIN " is of another build: it has no " STR(
-				 VIP_PLUGIN_ENTRY) "; install it and libvipl from one build");
-	} else if (dlsym(so, "vip_complete") != (void *)vip_complete) {
-		snprintf(why, n,
-			 "the program has libvipl linked statically, and " PLUGIN
-			 " needs the shared library");
-	} else {
-		loaded = entry();
-		if (loaded)
-			return loaded;
-		snprintf(why, n, "%s", VipxErrorText());
+		snprintf(why, n, "%s, not a " PLUGIN " of this softvia: install both from one build",
+			 dlerror());
+		dlclose(so);
+		return NULL;
 	}
-	dlclose(so);
-	return NULL;
+	ka_store_release(&loaded, entry());
+	return loaded;
 }
 
 static const struct vip_plugin *load_locked(char *why, size_t n)
@@ -85,39 +109,16 @@ static const struct vip_plugin *load_locked(char *why, size_t n)
 	return p;
 }
 
-struct search {
-	const char *name;
-	bool found;
-	char why[300];
-};
-
-static void match(void *context, const char *name, const char *why)
-{
-	struct search *s = context;
-
-	if (strcmp(s->name, name) != 0)
-		return;
-	s->found = true;
-	snprintf(s->why, sizeof(s->why), "%s", why ? why : "");
-}
-
 static const struct nic_ops *plugged(const char *name)
 {
-	struct search s = {.name = name};
-	const struct vip_plugin *p = load_locked(s.why, sizeof(s.why));
+	char why[WHY];
+	const struct vip_plugin *p = load_locked(why, sizeof(why));
 
-	if (p && p->list(match, &s))
-		snprintf(s.why, sizeof(s.why), "%s", VipxErrorText());
-	if (!s.found) {
-		vip_why("there is no device '%.64s': " OWN " is always there%s%s", name,
-			s.why[0] ? "; and no RDMA device is: " : ", and vip_info --list tells of all", s.why);
-		return NULL;
-	}
-	if (s.why[0]) {
-		vip_why("device '%.64s' cannot be used: %s", name, s.why);
-		return NULL;
-	}
-	return p->ops;
+	if (!p)
+		vip_why("there is no device '%.64s' but " OWN ": %s", name, why);
+	else if (!p->find(name))
+		return p->ops;
+	return NULL;
 }
 
 const struct nic_ops *vip_device(const char *name, char device[VIP_DEVICE_NAME])
@@ -142,19 +143,27 @@ void vip_devices_forked(void)
 		loaded->ops->forked();
 }
 
+void vip_devices_agent_dead(struct ka_agent *agent)
+{
+	const struct vip_plugin *p = ka_load_acquire(&loaded);
+
+	if (p)
+		p->ops->agent_dead(agent);
+}
+
 VIP_EXPORT VIP_RETURN VipxDevices(void (*row)(void *context, const char *name, const char *why),
 				  void *context)
 {
 	const struct vip_plugin *p;
-	char why[300];
+	char why[WHY];
 
 	if (!row)
 		return vip_bad("nobody to tell");
 	row(context, OWN, NULL);
 	p = load_locked(why, sizeof(why));
-	if (!p)
+	if (p)
+		p->list(row, context);
+	else
 		row(context, NULL, why);
-	else if (p->list(row, context))
-		row(context, NULL, VipxErrorText());
 	return VIP_SUCCESS;
 }

@@ -14,5 +14,7 @@
  */
 const struct nic_ops *vip_device(const char *name, char device[VIP_DEVICE_NAME]);
 void vip_devices_forked(void);
+/* The agent has died, and its NIC handles are marked so: tell the plug-in. */
+void vip_devices_agent_dead(struct ka_agent *agent);
 
 #endif

@@ -19,6 +19,7 @@
 #include <stddef.h>
 
 #include "kagent/client/agent.h"
+#include "vipl/inside.h"
 #include "vipl/lock.h"
 #include "vipl/nic.h"
 #include "vipl/regcache.h"
@@ -71,7 +72,7 @@ static inline void *vip_obj_find(const void *handle, enum vip_type type)
 uint64_t vip_obj_cookie(const void *obj);
 void *vip_obj_of(uint64_t cookie, enum vip_type type);
 /* Call for each live object of @type. */
-void vip_obj_each(enum vip_type type, void (*fn)(void *obj, void *arg), void *arg);
+VIP_INSIDE void vip_obj_each(enum vip_type type, void (*fn)(void *obj, void *arg), void *arg);
 void vip_obj_forked(void);
 
 static inline bool vip_obj_is(const void *obj, const void *handle)
@@ -88,10 +89,10 @@ static inline void *vip_obj_handle(const void *obj)
 
 enum vip_log { VIP_LOG_NONE, VIP_LOG_ERROR, VIP_LOG_WARN, VIP_LOG_INFO, VIP_LOG_DEBUG };
 
-void vip_log(enum vip_log level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+VIP_INSIDE void vip_log(enum vip_log level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* Keep the cause for vip_fail. */
-void vip_why(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+VIP_INSIDE void vip_why(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* Keep the cause, log it at @level, return @code.  fmt NULL: the cause is what vip_why kept. */
 VIP_RETURN vip_fail_at(enum vip_log level, const char *call, VIP_RETURN code, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
@@ -105,8 +106,8 @@ VIP_RETURN vip_return(int err);
 
 /* ---- time ---- */
 
-uint64_t vip_now_ns(void);
-uint64_t vip_now_ms(void);
+VIP_INSIDE uint64_t vip_now_ns(void);
+VIP_INSIDE uint64_t vip_now_ms(void);
 /* VIPL's timeout as ms of 32 bits; both spellings of infinite give KA_INFINITE. */
 uint32_t vip_timeout(VIP_ULONG t);
 
@@ -312,6 +313,13 @@ void vip_notify_end(struct vip_notifier **at, struct vip_caller **ending);
 
 /* nic.c */
 struct vip_nic *vip_nic_find(VIP_NIC_HANDLE h);
+/*
+ * A thread that waits for something outside, a connection or a name, holds no lock:
+ * it is counted, so that VipCloseNic, which ends a wait for a connection, does not take
+ * the NIC away under it.  False: that is not the handle any more.
+ */
+bool vip_nic_enter(struct vip_nic *nic, VIP_NIC_HANDLE h);
+void vip_nic_leave(struct vip_nic *nic);
 
 /* A word that the peers look at before they write, for watch.h. */
 static inline uint32_t *vip_nic_revoking(const struct vip_nic *nic)
@@ -353,7 +361,7 @@ static inline uint32_t vip_op_status(uint32_t control)
  * This thread is the provider's own, beside which the consumer may unmap what
  * he likes: a queue that it works on is touched with care.
  */
-extern _Thread_local bool vip_foreign __attribute__((tls_model("initial-exec")));
+extern VIP_INSIDE _Thread_local bool vip_foreign __attribute__((tls_model("initial-exec")));
 
 /* The queue's lock, by whoever lets the NIC work on it. */
 static inline void vip_queue_enter(struct vip_queue *q)
@@ -377,11 +385,11 @@ static inline void vip_queue_leave(struct vip_queue *q)
 }
 
 /* queue.c: zeroed memory, of which only the pages that are touched cost something; NULL: there is none. */
-void *vip_pages(size_t bytes);
-void vip_pages_free(void *p, size_t bytes);
+VIP_INSIDE void *vip_pages(size_t bytes);
+VIP_INSIDE void vip_pages_free(void *p, size_t bytes);
 int vip_queue_init(struct vip_queue *q, uint32_t depth);
 void vip_flush(struct vip_vi *vi, int queue);
-void vip_wake_queue(struct vip_vi *vi, int queue);
+VIP_INSIDE void vip_wake_queue(struct vip_vi *vi, int queue);
 /* Return when whoever works on a queue of this NIC handle has left it, or looks at nic->idle after this. */
 void vip_queues_quiet(struct vip_nic *nic);
 /* Wait for a completion and take it, whatever is posted; VIP_INVALID_PARAMETER when the handle has gone. */
@@ -412,10 +420,10 @@ void vip_mem_forked(void);
  * gone.c: touch memory of the region @handle with care (touch.h): what mem_check said 1 of.
  * @foreign: for a thread that is not the consumer's.  False: it is not there.
  */
-bool vip_mem_get(const struct vip_nic *nic, uint32_t handle, void *to, const void *user, size_t n,
-		 bool foreign);
-bool vip_mem_put(const struct vip_nic *nic, uint32_t handle, void *user, const void *from, size_t n,
-		 bool foreign);
+VIP_INSIDE bool vip_mem_get(const struct vip_nic *nic, uint32_t handle, void *to, const void *user, size_t n,
+			    bool foreign);
+VIP_INSIDE bool vip_mem_put(const struct vip_nic *nic, uint32_t handle, void *user, const void *from,
+			    size_t n, bool foreign);
 /* For a copy by the kernel: true: it is there until vip_touch_end(). */
 bool vip_mem_begin(const struct vip_nic *nic, uint32_t handle, const void *user, size_t n);
 /* gone.c, for watch.c's thread: [start, end) has gone; unlock a range when that is safe. */

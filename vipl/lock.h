@@ -11,13 +11,14 @@
 #include <stdbool.h>
 
 #include "kagent/ka_types.h"
+#include "vipl/inside.h"
 
 struct vip_lock {
 	uint32_t held;
 };
 
 /* Somebody has it: spin for a moment, then let others run, his thread among them. */
-void vip_lock_wait(struct vip_lock *l);
+VIP_INSIDE void vip_lock_wait(struct vip_lock *l);
 
 /* A full barrier (on x86-64 any exchange is): vip_queues_quiet() looks who has it after a change. */
 static inline bool vip_trylock(struct vip_lock *l)

@@ -21,6 +21,23 @@ struct vip_nic *vip_nic_find(VIP_NIC_HANDLE h)
 	return vip_obj_find(h, VIP_T_NIC);
 }
 
+bool vip_nic_enter(struct vip_nic *nic, VIP_NIC_HANDLE h)
+{
+	bool alive;
+
+	pthread_mutex_lock(&nic->lock);
+	alive = vip_obj_is(nic, h);
+	if (alive)
+		__atomic_add_fetch(&nic->sleepers, 1, __ATOMIC_SEQ_CST);
+	pthread_mutex_unlock(&nic->lock);
+	return alive;
+}
+
+void vip_nic_leave(struct vip_nic *nic)
+{
+	__atomic_sub_fetch(&nic->sleepers, 1, __ATOMIC_SEQ_CST);
+}
+
 int vip_call(struct vip_nic *nic, struct ka_req *req, struct ka_rep *rep, int fds[KA_MAX_FDS])
 {
 	req->nic = nic->id;
@@ -83,6 +100,7 @@ static void agent_dead(struct ka_agent *agent)
 {
 	nic_emu_ops.agent_dead(agent);
 	vip_obj_each(VIP_T_NIC, nic_of_agent_dead, agent);
+	vip_devices_agent_dead(agent);
 }
 
 static const struct ka_agent_ops agent_ops = {.event = agent_event, .dead = agent_dead};
@@ -324,6 +342,8 @@ VIP_EXPORT VIP_RETURN VipCloseNic(VIP_NIC_HANDLE h)
 		return vip_bad("not a NIC handle");
 	}
 	vip_obj_retire(nic);
+	if (nic->ops->closing)
+		nic->ops->closing(nic);
 	vip_obj_each(VIP_T_VI, close_vi, &c);
 	vip_obj_each(VIP_T_CQ, close_cq, &c);
 	vip_obj_each(VIP_T_PTAG, close_ptag, nic);

@@ -13,6 +13,7 @@
 #include "kagent/client/agent.h"
 #include "kagent/ka_proto.h"
 #include "kagent/ka_shm.h"
+#include "vipl/inside.h"
 #include "vipl.h"
 
 struct vip_nic;
@@ -54,8 +55,12 @@ struct nic_ops {
 	/* In the child after a fork: what the NIC keeps for the process starts anew. */
 	void (*forked)(void);
 
-	/* The NIC handle: the agent, its tables and the wake words are there.  close: no VI is left. */
+	/*
+	 * The NIC handle: the agent, its tables and the wake words are there.  closing: whoever waits in
+	 * conn_wait waits no more (NULL: the agent tells him).  close: no VI is left, nobody is in a call.
+	 */
 	int (*open)(struct vip_nic *nic);
+	void (*closing)(struct vip_nic *nic);
 	void (*close)(struct vip_nic *nic);
 	void (*query)(struct vip_nic *nic, VIP_NIC_ATTRIBUTES *attr);
 
@@ -117,6 +122,15 @@ struct nic_ops {
 
 	/* A thread is about to sleep on a wake word (words.h): it leaves what is under way to the NIC. */
 	void (*asleep)(struct vip_nic *nic);
+
+	/*
+	 * Names; NULL: the NIC reaches this host only, which has one address.  ns_name: address number
+	 * @index of @name, which is this host's if @own: then LocalNicAddress is number 0.  ns_addr: the
+	 * name of @host, into @n bytes, or 1: it is this host's.
+	 */
+	int (*ns_name)(struct vip_nic *nic, const char *name, bool own, VIP_ULONG index,
+		       uint8_t host[NIC_MAX_HOST]);
+	int (*ns_addr)(struct vip_nic *nic, const uint8_t host[NIC_MAX_HOST], char *name, size_t n);
 };
 
 extern const struct nic_ops nic_emu_ops;
@@ -130,15 +144,15 @@ struct nic_wc {
 };
 
 /* The next descriptor of the queue is complete; queue lock held. */
-void vip_complete(struct vip_vi *vi, int queue, const struct nic_wc *wc);
+VIP_INSIDE void vip_complete(struct vip_vi *vi, int queue, const struct nic_wc *wc);
 /* The same inside of post_send of this very descriptor, which the NIC has read without care. */
-void vip_complete_seen(struct vip_vi *vi, int queue, const struct nic_wc *wc);
+VIP_INSIDE void vip_complete_seen(struct vip_vi *vi, int queue, const struct nic_wc *wc);
 
 /* A send that was posted is not complete, and polls may have to help; the send queue's lock held. */
-void vip_unfinished(struct vip_vi *vi);
+VIP_INSIDE void vip_unfinished(struct vip_vi *vi);
 
 /* If the connection has gone down: flush, go to Error, tell the consumer.  No lock held. */
-void vip_vi_check(struct vip_vi *vi);
+VIP_INSIDE void vip_vi_check(struct vip_vi *vi);
 
 /*
  * The peer-to-peer request @cookie has ended.  vip_peer_take: its VI, locked; or
@@ -146,11 +160,11 @@ void vip_vi_check(struct vip_vi *vi);
  * has set up the connection; unlocks.  @peer: the remote VI's attributes, when
  * there is one.
  */
-struct vip_vi *vip_peer_take(uint64_t cookie);
-void vip_peer_end(struct vip_vi *vi, int err, const struct ka_vi_attr *peer);
+VIP_INSIDE struct vip_vi *vip_peer_take(uint64_t cookie);
+VIP_INSIDE void vip_peer_end(struct vip_vi *vi, int err, const struct ka_vi_attr *peer);
 
 /* An asynchronous error; any lock may be held, no handler runs inside. */
-void vip_async(struct vip_nic *nic, struct vip_vi *vi, VIP_ERROR_CODE code, VIP_RESOURCE_CODE res,
-	       VIP_DESCRIPTOR *desc);
+VIP_INSIDE void vip_async(struct vip_nic *nic, struct vip_vi *vi, VIP_ERROR_CODE code, VIP_RESOURCE_CODE res,
+			  VIP_DESCRIPTOR *desc);
 
 #endif

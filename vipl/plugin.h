@@ -19,14 +19,15 @@
 
 struct vip_plugin {
 	const struct nic_ops *ops;
+	/* Is there a device @name?  0, or negative errno with a text in vip_why(). */
+	int (*find)(const char *name);
 	/*
 	 * Call for each device there is; @why: NULL, or why it cannot be used, one line.
-	 * Returns 0, or negative errno with a text in vip_why(): none can be found out.
+	 * @name NULL: why there is none, or none can be found out.
 	 */
-	int (*list)(void (*row)(void *context, const char *name, const char *why), void *context);
+	void (*list)(void (*row)(void *context, const char *name, const char *why), void *context);
 };
 
-/* The entry: NULL with a text in vip_why(). */
 typedef const struct vip_plugin *vip_plugin_entry(void);
 
 #endif

@@ -21,6 +21,31 @@ struct vip_request {
 };
 
 /* Read descriptor number @n of the queue, whose lock is held. */
-void vip_read_request(struct vip_vi *vi, int queue, uint64_t n, struct vip_request *r);
+VIP_INSIDE void vip_read_request(struct vip_vi *vi, int queue, uint64_t n, struct vip_request *r);
+
+/* A descriptor of the common kind, copied. */
+struct vip_plain {
+	struct ka_seg seg;
+	uint32_t imm_flag; /* VIP_STATUS_IMMEDIATE or 0 */
+	uint32_t imm;
+	uint32_t length; /* as the control segment says */
+};
+
+/* Read a descriptor that may be touched without care, if it is of the common kind: one segment, no RDMA, no
+ * fence. */
+static inline bool vip_read_plain(const VIP_DESCRIPTOR *d, struct vip_plain *p)
+{
+	uint32_t control = ka_load_relaxed(&d->CS.Control);
+
+	if (ka_load_relaxed(&d->CS.SegCount) != 1 || (control & ~(uint32_t)VIP_CONTROL_IMMEDIATE))
+		return false;
+	p->seg = (struct ka_seg){ka_load_relaxed(&d->DS[0].Local.Data.AddressBits),
+				 ka_load_relaxed(&d->DS[0].Local.Handle),
+				 ka_load_relaxed(&d->DS[0].Local.Length)};
+	p->imm_flag = control ? VIP_STATUS_IMMEDIATE : 0;
+	p->imm = ka_load_relaxed(&d->CS.ImmediateData);
+	p->length = ka_load_relaxed(&d->CS.Length);
+	return true;
+}
 
 #endif

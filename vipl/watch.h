@@ -18,6 +18,7 @@
 #include <stdbool.h>
 
 #include "kagent/ka_types.h"
+#include "vipl/inside.h"
 #include "vipl_ext.h"
 
 struct ka_agent;
@@ -34,9 +35,9 @@ bool vip_watch_add(uint64_t start, uint64_t length);
 void vip_watch_remove(uint64_t start, uint64_t length);
 
 /* What counts while something is being revoked, in this process's own memory. */
-extern uint32_t vip_revoking;
+extern VIP_INSIDE uint32_t vip_revoking;
 /* Wait until it is 0; one load, as a rule. */
-void vip_watch_wait(void);
+VIP_INSIDE void vip_watch_wait(void);
 
 static inline void vip_watch_settle(void)
 {

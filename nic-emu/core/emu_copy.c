@@ -123,7 +123,7 @@ static enum emu_pulled put_last_word(struct emu_link *l, const struct emu_pull *
 	if (!own_ok(l, p->kept, s, p->to_rights, &direct))
 		return EMU_NO_TARGET;
 	if (direct)
-		put_last((uint8_t *)own(s->addr) + s->len - n, word, n);
+		ka_put_last((uint8_t *)own(s->addr) + s->len - n, word, n);
 	else if (!l->host->put(l, s, s->len - n, word, n, p->careful))
 		return EMU_NO_TARGET;
 	return EMU_PULLED;
@@ -132,7 +132,7 @@ static enum emu_pulled put_last_word(struct emu_link *l, const struct emu_pull *
 enum emu_pulled emu_pull(struct emu_link *l, const struct emu_pull *p)
 {
 	struct at from = {p->from, p->from + p->nfrom, 0}, to = {p->to, p->to + p->nto, 0};
-	uint64_t last = p->last_word_last ? last_word(p->to->addr, p->total) : 0, left = p->total, n, room;
+	uint64_t last = p->last_word_last ? ka_last_word(p->to->addr, p->total) : 0, left = p->total, n, room;
 	uint32_t keeps[EMU_HELD_SEGS];
 	enum emu_pulled r = source_look(l, p, keeps, false);
 	uint8_t word[8];

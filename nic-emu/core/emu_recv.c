@@ -34,12 +34,12 @@ static bool put_piece(struct emu_link *l, bool careful, struct ka_tpt_entry *kep
 
 	if (!own_ok(l, kept, s, rights, &direct))
 		return false;
-	last = write && off + n == s->len ? min64(n, last_word(s->addr, s->len)) : 0;
+	last = write && off + n == s->len ? min64(n, ka_last_word(s->addr, s->len)) : 0;
 	if (direct) {
 		uint8_t *to = (uint8_t *)own(s->addr) + off;
 
 		MEMCPY(to, from, n - last);
-		put_last(to + n - last, from + n - last, last);
+		ka_put_last(to + n - last, from + n - last, last);
 		return true;
 	}
 	return (n == last || l->host->put(l, s, off, from, n - last, careful)) &&

@@ -192,7 +192,7 @@ static enum emu_sent put_segment(struct emu_link *l, const struct target *t, uin
 				 uint64_t *piece)
 {
 	uint8_t *to = t->place[i], word[8];
-	uint64_t last = t->last_word_last ? last_word(t->seg[i].addr, n) : 0, part;
+	uint64_t last = t->last_word_last ? ka_last_word(t->seg[i].addr, n) : 0, part;
 	enum emu_sent r;
 
 	for (n -= last; n; n -= part, to += part, *piece -= part) {
@@ -212,7 +212,7 @@ static enum emu_sent put_segment(struct emu_link *l, const struct target *t, uin
 		return emu_fill(l, to, last);
 	if (!gather(l, word, last))
 		return EMU_SOURCE_GONE;
-	put_last(to, word, last);
+	ka_put_last(to, word, last);
 	return EMU_SENT;
 }
 

@@ -118,6 +118,14 @@ tail -n 1 "$work/out"
 # ---- the tools, from where they lie ----
 
 must "vip_info" "$prefix/bin/vip_info"
+must "vip_info --list" "$prefix/bin/vip_info" --list
+grep -qx "emu0: usable" "$work/out" || die "vip_info --list: $(cat "$work/out")"
+if [ -e "$build/lib/libvipl-verbs.so" ]; then
+	[ -f "$lib/libvipl-verbs.so" ] || die "$lib/libvipl-verbs.so is not installed"
+	grep -qE 'without libvipl-verbs|cannot open shared object' "$work/out" && die "vip_info --list: $(cat "$work/out")"
+	must "private names" "$here/../header/exports.sh" --private "$lib/libvipl.so" "$here/../../vipl/plugin.h" \
+		"$lib/libvipl-verbs.so"
+fi
 must "vip_trace" "$prefix/bin/vip_trace" -o "$work/trace" "$prefix/bin/vip_info"
 grep -q ' VipOpenNic(DeviceName="emu0") = VIP_SUCCESS' "$work/trace" || die "no VipOpenNic in the trace"
 

@@ -196,6 +196,40 @@ static void environment(void **state)
 	room_assert_empty(r);
 }
 
+/* emu0 first; what cannot be used has a cause, what can has none; text and JSON say the same. */
+static void devices(void **state)
+{
+	struct room *r = *state;
+	char *text = output(r, NULL, "-l"), *json = output(r, NULL, "-lj"), line[512];
+	json_t *all = json_loads(json, 0, NULL), *row;
+	size_t i;
+
+	assert_non_null(all);
+	assert_true(json_array_size(all) >= 2);
+	assert_string_equal(word(json_array_get(all, 0), "device"), "emu0");
+	json_array_foreach(all, i, row)
+	{
+		const char *name = json_string_value(json_object_get(row, "device"));
+		bool usable = json_is_true(json_object_get(row, "usable"));
+
+		assert_true(usable == json_is_null(json_object_get(row, "why")));
+		assert_true(name || !usable);
+		if (usable)
+			snprintf(line, sizeof(line), "%s: usable\n", name);
+		else
+			snprintf(line, sizeof(line), "%s%s: %s\n", name ? name : "RDMA",
+				 name ? ": cannot be used" : "", word(row, "why"));
+		if (!strstr(text, line))
+			fail_msg("no \"%s\" in: %s", line, text);
+	}
+	json_decref(all);
+	free(text);
+	free(json);
+	/* nothing was started for it */
+	assert_int_equal(room_find(r, "vipkad"), -1);
+	room_assert_empty(r);
+}
+
 /* A value that is not allowed: the default holds, and one line says so. */
 static void wrong_environment(void **state)
 {
@@ -258,6 +292,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(chosen_level, room_setup, room_teardown),
 		cmocka_unit_test_setup_teardown(no_such_level, room_setup, room_teardown),
 		cmocka_unit_test_setup_teardown(environment, room_setup, room_teardown),
+		cmocka_unit_test_setup_teardown(devices, room_setup, room_teardown),
 		cmocka_unit_test_setup_teardown(wrong_environment, room_setup, room_teardown),
 		cmocka_unit_test_setup_teardown(no_such_device, room_setup, room_teardown),
 		cmocka_unit_test_setup_teardown(usage, room_setup, room_teardown),

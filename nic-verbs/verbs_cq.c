@@ -1,0 +1,407 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * verbs_cq.c - what goes to the device and what comes back: buffers, work
+ * requests, completions.
+ *
+ * A send is signalled when it has a slot, which is free only with its
+ * completion, every few times; and every eighth that is inline, so that there
+ * is room for more.  A completion stands for all requests before it.
+ */
+#include "nic-verbs/verbs.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define BATCH	    16 /* completions, and buffers that are posted again, at a time */
+#define SIGNAL_EACH 8u
+#define FEW_SLOTS   (VERBS_SLOTS / 2) /* when so few are left, each one's end is told */
+
+/* ---- buffers; vn->lock held ---- */
+
+/* What cannot be posted is lost until the handle is closed: the device has failed. */
+static void post_spare(struct verbs_nic *vn)
+{
+	struct ibv_recv_wr wr[BATCH], *bad;
+	struct ibv_sge sge[BATCH];
+	uint32_t n = 0;
+
+	while (vn->spare && n < BATCH) {
+		struct verbs_recv *r = vn->spare;
+
+		vn->spare = r->next;
+		sge[n] = (struct ibv_sge){(uintptr_t)r->frame, VERBS_FRAME, vn->buffers_mr->lkey};
+		wr[n] = (struct ibv_recv_wr){
+			.wr_id = (uint64_t)(r - vn->recv), .sg_list = &sge[n], .num_sge = 1};
+		if (n)
+			wr[n - 1].next = &wr[n];
+		n++;
+	}
+	vn->nspare -= n;
+	if (n && ibv_post_srq_recv(vn->srq, wr, &bad))
+		vip_log(VIP_LOG_WARN, "%s: receive buffers cannot be posted", vn->nic->device);
+}
+
+static void spare(struct verbs_nic *vn, struct verbs_recv *r)
+{
+	r->next = vn->spare;
+	vn->spare = r;
+	if (++vn->nspare >= BATCH)
+		post_spare(vn);
+}
+
+static void put_slot(struct verbs_nic *vn, struct verbs_slot *s)
+{
+	s->next = vn->free_slots;
+	vn->free_slots = s;
+	vn->nfree++;
+}
+
+void verbs_recv_free(struct verbs_nic *vn, struct verbs_recv *first)
+{
+	pthread_mutex_lock(&vn->lock);
+	while (first) {
+		struct verbs_recv *r = first;
+
+		first = r->next;
+		spare(vn, r);
+	}
+	pthread_mutex_unlock(&vn->lock);
+}
+
+struct verbs_slot *verbs_slot_get(struct verbs_nic *vn)
+{
+	struct verbs_slot *s;
+
+	pthread_mutex_lock(&vn->lock);
+	s = vn->free_slots;
+	if (s) {
+		vn->free_slots = s->next;
+		vn->nfree--;
+	}
+	pthread_mutex_unlock(&vn->lock);
+	return s;
+}
+
+void verbs_slot_put(struct verbs_nic *vn, struct verbs_slot *s)
+{
+	pthread_mutex_lock(&vn->lock);
+	put_slot(vn, s);
+	pthread_mutex_unlock(&vn->lock);
+}
+
+/* ---- the ends that there are ---- */
+
+void verbs_cq_enter(struct verbs_end *e)
+{
+	struct verbs_nic *vn = e->vn;
+
+	e->qp_num = e->qp->qp_num;
+	e->posted = e->ended = 0;
+	e->down = e->transport = e->ready = e->severed = 0;
+	e->in_first = e->in_last = NULL;
+	e->last_words.type = 0;
+	e->told_down = false;
+	pthread_mutex_lock(&vn->lock);
+	e->round = ++vn->round;
+	e->next = vn->ends;
+	vn->ends = e;
+	pthread_mutex_unlock(&vn->lock);
+}
+
+/* Requests up to number @n, exclusive, are complete. */
+static void end_until(struct verbs_end *e, uint32_t n)
+{
+	uint32_t i = e->ended;
+
+	for (; i != n; i++) {
+		struct verbs_wr *w = &e->wr[i % VERBS_WRS];
+
+		if (w->slot)
+			put_slot(e->vn, w->slot);
+		w->slot = NULL;
+	}
+	ka_store_release(&e->ended, n);
+}
+
+void verbs_cq_leave(struct verbs_end *e)
+{
+	struct verbs_nic *vn = e->vn;
+	struct verbs_end **at;
+	struct verbs_recv *r;
+
+	pthread_mutex_lock(&vn->lock);
+	for (at = &vn->ends; *at && *at != e; at = &(*at)->next)
+		;
+	if (*at) {
+		*at = e->next;
+		end_until(e, e->posted);
+		while ((r = e->in_first)) {
+			e->in_first = r->next;
+			spare(vn, r);
+		}
+		while ((r = e->held)) {
+			e->held = r->next;
+			spare(vn, r);
+		}
+	}
+	pthread_mutex_unlock(&vn->lock);
+}
+
+/* Most likely it is the one that was found last: that one is first. */
+static struct verbs_end *end_of(struct verbs_nic *vn, uint32_t qp_num)
+{
+	struct verbs_end **at, *e;
+
+	for (at = &vn->ends; (e = *at); at = &e->next) {
+		if (e->qp_num != qp_num)
+			continue;
+		*at = e->next;
+		e->next = vn->ends;
+		vn->ends = e;
+		return e;
+	}
+	return NULL;
+}
+
+struct verbs_recv *verbs_arrived(struct verbs_end *e)
+{
+	struct verbs_recv *first;
+
+	if (!ka_load_relaxed(&e->in_first))
+		return NULL;
+	pthread_mutex_lock(&e->vn->lock);
+	first = e->in_first;
+	ka_store_relaxed(&e->in_first, NULL);
+	e->in_last = NULL;
+	pthread_mutex_unlock(&e->vn->lock);
+	return first;
+}
+
+/* ---- completions; vn->lock held ---- */
+
+static void lost(struct verbs_end *e, const struct ibv_wc *wc)
+{
+	uint32_t up = NIC_UP;
+
+	/* then it is the peer's memory that has gone: the receive that was to have it tells */
+	if (wc->status == IBV_WC_REM_ACCESS_ERR && e->pull.busy) {
+		ka_store_release(&e->pull.failed, 1);
+		return;
+	}
+	if (ka_load_acquire(&e->down))
+		return;
+	ka_store_release(&e->transport, 1);
+	if (__atomic_compare_exchange_n(&e->down, &up, NIC_LOST, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+		vip_log(VIP_LOG_INFO, "%s: a connection has failed: %s", e->vn->nic->device,
+			ibv_wc_status_str(wc->status));
+	verbs_todo(e);
+	verbs_kick(e->vn);
+}
+
+static void sent(struct verbs_nic *vn, const struct ibv_wc *wc)
+{
+	struct verbs_end *e = end_of(vn, wc->qp_num);
+	uint32_t n = (uint32_t)wc->wr_id;
+
+	/* an error completes what was not signalled, too: then one looks too often */
+	if (wc->status == IBV_WC_SUCCESS)
+		__atomic_fetch_sub(&vn->signalled, 1, __ATOMIC_RELAXED);
+	if (!e || e->round != wc->wr_id >> 32 || n - e->ended >= VERBS_WRS)
+		return;
+	end_until(e, n + 1);
+	if (wc->status != IBV_WC_SUCCESS)
+		lost(e, wc);
+	if (e->pull.busy && verbs_ended(e, e->pull.last)) {
+		verbs_todo(e);
+		__atomic_thread_fence(__ATOMIC_SEQ_CST);
+		vip_wake_queue(e->vi, VIP_RQ);
+		vip_wake_queue(e->vi, VIP_SQ);
+	}
+}
+
+static void poll_sent(struct verbs_nic *vn)
+{
+	struct ibv_wc wc[BATCH];
+	int n, i;
+
+	do {
+		n = ibv_poll_cq(vn->send_cq, BATCH, wc);
+		for (i = 0; i < n; i++)
+			sent(vn, &wc[i]);
+	} while (n == BATCH);
+}
+
+/* A frame, for its end; NULL: a buffer that comes back without one. */
+static struct verbs_end *arrived(struct verbs_nic *vn, const struct ibv_wc *wc)
+{
+	struct verbs_recv *r = &vn->recv[wc->wr_id % VERBS_RECVS];
+	struct verbs_end *e = wc->status == IBV_WC_SUCCESS ? end_of(vn, wc->qp_num) : NULL;
+
+	if (!e) {
+		spare(vn, r);
+		return NULL;
+	}
+	r->bytes = wc->byte_len;
+	r->next = NULL;
+	if (e->in_last)
+		e->in_last->next = r;
+	else
+		ka_store_relaxed(&e->in_first, r);
+	e->in_last = r;
+	verbs_todo(e);
+	return e;
+}
+
+static void poll_arrived(struct verbs_nic *vn)
+{
+	struct verbs_end *e[BATCH];
+	struct ibv_wc wc[BATCH];
+	int n, i;
+
+	do {
+		n = ibv_poll_cq(vn->recv_cq, BATCH, wc);
+		for (i = 0; i < n; i++)
+			e[i] = arrived(vn, &wc[i]);
+		/* whoever goes to sleep looks after he has said so */
+		if (n > 0)
+			__atomic_thread_fence(__ATOMIC_SEQ_CST);
+		for (i = 0; i < n; i++) {
+			if (e[i]) {
+				vip_wake_queue(e[i]->vi, VIP_RQ);
+				vip_wake_queue(e[i]->vi, VIP_SQ);
+			}
+		}
+	} while (n == BATCH);
+}
+
+void verbs_poll_device(struct verbs_nic *vn, bool all)
+{
+	if (all)
+		pthread_mutex_lock(&vn->lock);
+	else if (pthread_mutex_trylock(&vn->lock))
+		return;
+	poll_arrived(vn);
+	if (all || ka_load_relaxed(&vn->signalled))
+		poll_sent(vn);
+	if (vn->spare && all)
+		post_spare(vn);
+	pthread_mutex_unlock(&vn->lock);
+}
+
+/* ---- work requests ---- */
+
+bool verbs_room(const struct verbs_end *e, uint32_t most)
+{
+	return ka_load_relaxed(&e->posted) - ka_load_acquire(&e->ended) < most;
+}
+
+/* e->wire held; there is room. */
+static int post(struct verbs_end *e, struct ibv_send_wr *wr, struct verbs_slot *slot, bool signal)
+{
+	struct verbs_nic *vn = e->vn;
+	uint32_t n = e->posted;
+	struct ibv_send_wr *bad;
+	int err;
+
+	if (n % SIGNAL_EACH == SIGNAL_EACH - 1 || (slot && ka_load_relaxed(&vn->nfree) < FEW_SLOTS))
+		signal = true;
+	wr->wr_id = (uint64_t)e->round << 32 | n;
+	if (signal) {
+		wr->send_flags |= IBV_SEND_SIGNALED;
+		__atomic_fetch_add(&vn->signalled, 1, __ATOMIC_RELAXED);
+	}
+	e->wr[n % VERBS_WRS].slot = slot;
+	ka_store_release(&e->posted, n + 1);
+	err = ibv_post_send(e->qp, wr, &bad);
+	if (!err)
+		return 0;
+	ka_store_release(&e->posted, n);
+	e->wr[n % VERBS_WRS].slot = NULL;
+	if (signal)
+		__atomic_fetch_sub(&vn->signalled, 1, __ATOMIC_RELAXED);
+	return -err;
+}
+
+int verbs_chain(struct verbs_end *e, struct ibv_send_wr *wr, uint32_t n, uint32_t *last)
+{
+	struct verbs_nic *vn = e->vn;
+	struct ibv_send_wr *bad;
+	uint32_t i, first;
+	int err;
+
+	vip_lock(&e->wire);
+	first = e->posted;
+	for (i = 0; i < n; i++) {
+		wr[i].wr_id = (uint64_t)e->round << 32 | (uint32_t)(first + i);
+		wr[i].next = i + 1 < n ? &wr[i + 1] : NULL;
+		e->wr[(first + i) % VERBS_WRS].slot = NULL;
+	}
+	wr[n - 1].send_flags |= IBV_SEND_SIGNALED;
+	__atomic_fetch_add(&vn->signalled, 1, __ATOMIC_RELAXED);
+	*last = first + n - 1;
+	ka_store_release(&e->posted, first + n);
+	err = ibv_post_send(e->qp, wr, &bad);
+	if (err)
+		ka_store_release(&e->posted, first + (uint32_t)(bad - wr));
+	vip_unlock(&e->wire);
+	return -err;
+}
+
+int verbs_slot_send(struct verbs_end *e, struct verbs_slot *s, uint32_t bytes)
+{
+	struct ibv_sge sge = {(uintptr_t)s->frame, (uint32_t)sizeof(*s->frame) + bytes,
+			      e->vn->buffers_mr->lkey};
+	struct ibv_send_wr wr = {.opcode = IBV_WR_SEND, .sg_list = &sge, .num_sge = 1};
+	int err;
+
+	vip_lock(&e->wire);
+	err = post(e, &wr, s, false);
+	vip_unlock(&e->wire);
+	if (err)
+		verbs_slot_put(e->vn, s);
+	return err;
+}
+
+static int send_inline(struct verbs_end *e, const void *frame, uint32_t bytes, bool signal)
+{
+	struct ibv_sge sge = {(uintptr_t)frame, bytes, 0};
+	struct ibv_send_wr wr = {
+		.opcode = IBV_WR_SEND, .sg_list = &sge, .num_sge = 1, .send_flags = IBV_SEND_INLINE};
+
+	return post(e, &wr, NULL, signal);
+}
+
+int verbs_inline_send(struct verbs_end *e, const void *frame, uint32_t bytes, bool signal)
+{
+	int err;
+
+	vip_lock(&e->wire);
+	err = send_inline(e, frame, bytes, signal);
+	vip_unlock(&e->wire);
+	return err;
+}
+
+bool verbs_tell(struct verbs_end *e, const struct verbs_frame *head, uint32_t most, bool signal)
+{
+	struct verbs_slot *s;
+
+	if (!verbs_room(e, most))
+		return false;
+	if (e->inline_most >= sizeof(*head))
+		return verbs_inline_send(e, head, sizeof(*head), signal) == 0;
+	s = verbs_slot_get(e->vn);
+	if (!s)
+		return false;
+	memcpy(s->frame, head, sizeof(*head));
+	return verbs_slot_send(e, s, 0) == 0;
+}
+
+void verbs_ask(struct verbs_end *e)
+{
+	struct ibv_send_wr wr = {.opcode = IBV_WR_RDMA_WRITE};
+
+	vip_lock(&e->wire);
+	if (verbs_room(e, VERBS_SENDS))
+		post(e, &wr, NULL, true);
+	vip_unlock(&e->wire);
+}

@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * verbs_progress.c - the progress thread of a NIC handle.
+ *
+ * It does what no call of the consumer is there to do: takes frames that arrived
+ * for a consumer who makes no call, goes on with sends that had no room, sees a
+ * connection end, and asks silent peers whether they are there.  As a rule it
+ * sleeps until the device has a completion.  While a consumer polls, the device
+ * is left to him, without an interrupt for each message, and the thread looks
+ * again after a moment; but when somebody goes to sleep it stands in at once.
+ *
+ * Of the VIs it looks at those in `todo`: the bit is cleared before the look, and
+ * set by whoever leaves something; at all of them once a second.
+ */
+#include "nic-verbs/verbs.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#define DOZE_MS 1
+#define ALL_MS	1000u /* how often all VIs are looked at, and silent peers asked */
+
+void verbs_todo(struct verbs_end *e)
+{
+	uint32_t word = e->vi->q[VIP_RQ].word;
+	uint64_t *todo = &e->vn->todo[word / 64], bit = 1ull << word % 64;
+
+	if (!(ka_load_relaxed(todo) & bit))
+		__atomic_fetch_or(todo, bit, __ATOMIC_SEQ_CST);
+}
+
+void verbs_kick(struct verbs_nic *vn)
+{
+	const uint64_t one = 1;
+
+	if (!pthread_equal(pthread_self(), vn->progress) && write(vn->kick, &one, sizeof(one)) < 0 &&
+	    errno != EAGAIN)
+		vip_log(VIP_LOG_WARN, "%s: the progress thread cannot be woken: %s", vn->nic->device,
+			strerror(errno));
+}
+
+void verbs_asleep(struct vip_nic *nic)
+{
+	struct verbs_nic *vn = verbs_nic(nic);
+
+	__atomic_store_n(&vn->wanted, 1, __ATOMIC_SEQ_CST);
+	if (__atomic_load_n(&vn->dozes, __ATOMIC_SEQ_CST))
+		verbs_kick(vn);
+}
+
+/* ---- what it looks at ---- */
+
+struct turn {
+	struct verbs_nic *vn;
+	bool ask;
+};
+
+static bool turn_recv(struct vip_vi *vi)
+{
+	bool down = false;
+	struct verbs_end *e;
+
+	vip_queue_enter(&vi->q[VIP_RQ]);
+	e = vi->link;
+	if (e && ka_load_acquire(&e->ready)) {
+		verbs_drain(e);
+		down = verbs_down(vi) != NIC_UP;
+	}
+	vip_queue_leave(&vi->q[VIP_RQ]);
+	return down;
+}
+
+static bool turn_send(struct vip_vi *vi, bool ask)
+{
+	bool down = false;
+	struct verbs_end *e;
+
+	vip_queue_enter(&vi->q[VIP_SQ]);
+	e = vi->link;
+	if (e && ka_load_acquire(&e->ready)) {
+		verbs_pump(e);
+		down = verbs_down(vi) != NIC_UP;
+		if (ask && !down && !e->severed && e->beat == e->posted)
+			verbs_ask(e);
+		if (ask)
+			e->beat = e->posted;
+	}
+	vip_queue_leave(&vi->q[VIP_SQ]);
+	return down;
+}
+
+static void turn_vi(void *obj, void *arg)
+{
+	const struct turn *t = arg;
+	struct vip_vi *vi = obj;
+	bool down;
+
+	if (ka_load_relaxed(&vi->nic) != t->vn->nic)
+		return;
+	down = turn_recv(vi);
+	down |= turn_send(vi, t->ask);
+	if (down)
+		vip_vi_check(vi);
+}
+
+static void turn_some(struct turn *t)
+{
+	struct verbs_nic *vn = t->vn;
+	uint32_t g;
+
+	for (g = 0; g < KA_WAKE_GROUPS; g++) {
+		uint64_t bits = ka_load_relaxed(&vn->todo[g])
+					? __atomic_exchange_n(&vn->todo[g], 0, __ATOMIC_SEQ_CST)
+					: 0;
+
+		for (; bits; bits &= bits - 1) {
+			struct vip_vi *vi =
+				ka_load_acquire(&vn->nic->by_word[g * 64 + (uint32_t)__builtin_ctzll(bits)]);
+
+			if (vi)
+				turn_vi(vi, t);
+		}
+	}
+}
+
+/* Take and do all that there is; the clock says when all VIs are to be looked at. */
+static void turn(struct verbs_nic *vn, uint64_t *all_at)
+{
+	struct turn t = {.vn = vn};
+	uint64_t now = vip_now_ms();
+
+	verbs_poll_device(vn, true);
+	if (now < *all_at) {
+		turn_some(&t);
+		return;
+	}
+	t.ask = true;
+	verbs_events(vn);
+	vip_obj_each(VIP_T_VI, turn_vi, &t);
+	*all_at = now + ALL_MS;
+}
+
+/* ---- how it sleeps ---- */
+
+static void swallow(int fd)
+{
+	uint64_t n;
+
+	while (read(fd, &n, sizeof(n)) == (ssize_t)sizeof(n))
+		;
+}
+
+static void swallow_events(struct verbs_nic *vn)
+{
+	unsigned int sends = 0, recvs = 0;
+	struct ibv_cq *cq;
+	void *context;
+
+	while (ibv_get_cq_event(vn->channel, &cq, &context) == 0) {
+		if (cq == vn->send_cq)
+			sends++;
+		else
+			recvs++;
+	}
+	if (sends)
+		ibv_ack_cq_events(vn->send_cq, sends);
+	if (recvs)
+		ibv_ack_cq_events(vn->recv_cq, recvs);
+}
+
+/* For a moment, unless somebody goes to sleep. */
+static void doze(struct verbs_nic *vn)
+{
+	struct pollfd p = {.fd = vn->kick, .events = POLLIN};
+
+	__atomic_store_n(&vn->dozes, 1, __ATOMIC_SEQ_CST);
+	if (!__atomic_load_n(&vn->wanted, __ATOMIC_SEQ_CST))
+		poll(&p, 1, DOZE_MS);
+	ka_store_relaxed(&vn->dozes, 0);
+	if (p.revents)
+		swallow(vn->kick);
+}
+
+/* Until the device has something, or somebody calls. */
+static void sleep_until(struct verbs_nic *vn, uint64_t *all_at)
+{
+	struct pollfd p[3] = {{.fd = vn->channel->fd, .events = POLLIN},
+			      {.fd = vn->kick, .events = POLLIN},
+			      {.fd = vn->ctx->async_fd, .events = POLLIN}};
+	uint64_t now;
+
+	ibv_req_notify_cq(vn->recv_cq, 0);
+	ibv_req_notify_cq(vn->send_cq, 0);
+	turn(vn, all_at); /* what came before that, or was left by who then went to sleep */
+	now = vip_now_ms();
+	if (!ka_load_acquire(&vn->quit) && now < *all_at)
+		poll(p, 3, (int)(*all_at - now));
+	if (p[0].revents)
+		swallow_events(vn);
+	if (p[1].revents)
+		swallow(vn->kick);
+	if (p[2].revents)
+		verbs_events(vn);
+}
+
+static void *progress(void *arg)
+{
+	struct verbs_nic *vn = arg;
+	uint64_t all_at = vip_now_ms() + ALL_MS;
+	uint32_t polls = ka_load_relaxed(&vn->polls), before;
+
+	vip_foreign = true;
+	while (!ka_load_acquire(&vn->quit)) {
+		before = polls;
+		polls = ka_load_relaxed(&vn->polls);
+		if (__atomic_exchange_n(&vn->wanted, 0, __ATOMIC_SEQ_CST) || polls == before) {
+			sleep_until(vn, &all_at);
+		} else {
+			turn(vn, &all_at);
+			doze(vn);
+		}
+	}
+	return NULL;
+}
+
+int verbs_progress_open(struct verbs_nic *vn)
+{
+	sigset_t all, old;
+	int err;
+
+	vn->kick = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (vn->kick < 0) {
+		err = -errno;
+		vip_why("no eventfd for the progress thread: %s", strerror(errno));
+		return err;
+	}
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	err = -pthread_create(&vn->progress, NULL, progress, vn);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (err) {
+		vip_why("cannot start a thread: %s", strerror(-err));
+		close(vn->kick);
+	}
+	return err;
+}
+
+void verbs_progress_close(struct verbs_nic *vn)
+{
+	ka_store_release(&vn->quit, 1);
+	verbs_kick(vn);
+	pthread_join(vn->progress, NULL);
+	close(vn->kick);
+}

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * verbs_qp.c - queue pairs, and what those of a NIC handle share: completion
+ * queues, the shared receive queue, the buffers of frames.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "nic-verbs/verbs_cm.h"
+
+#define SEND_CQ_ENTRIES 8192u
+#define SEGMENTS	4u
+
+/*
+ * A peer that is dead is known after (RETRIES + 1) times the timeout, 4.096 us *
+ * 2^TIMEOUT; one that is merely slow has that long to answer.
+ */
+#define TIMEOUT	  17
+#define RETRIES	  7
+#define RNR_EVER  7
+#define RNR_TIMER 8 /* 0.16 ms: how soon to ask again, when the peer has no buffer */
+
+#define BUFFER_BYTES ((size_t)(VERBS_RECVS + VERBS_SLOTS) * VERBS_FRAME)
+
+/* ---- of a NIC handle ---- */
+
+static int buffers_open(struct verbs_nic *vn)
+{
+	char why[200];
+	uint8_t *at;
+	uint32_t i;
+	int err;
+
+	vn->buffers = mmap(NULL, BUFFER_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (vn->buffers == MAP_FAILED) {
+		vn->buffers = NULL;
+		vip_why("no memory for the NIC handle's %zu KiB of buffers", BUFFER_BYTES >> 10);
+		return -ENOMEM;
+	}
+	vn->buffers_mr = ibv_reg_mr(vn->pd, vn->buffers, BUFFER_BYTES, IBV_ACCESS_LOCAL_WRITE);
+	if (!vn->buffers_mr) {
+		err = errno;
+		vip_why("device '%s' cannot be used: %s", vn->nic->device,
+			verbs_why_memory(why, sizeof(why), BUFFER_BYTES, err));
+		return -err;
+	}
+	at = vn->buffers;
+	for (i = 0; i < VERBS_RECVS; i++, at += VERBS_FRAME)
+		vn->recv[i].frame = (struct verbs_frame *)at;
+	for (i = 0; i < VERBS_SLOTS; i++, at += VERBS_FRAME) {
+		vn->slot[i].frame = (struct verbs_frame *)at;
+		vn->slot[i].next = vn->free_slots;
+		vn->free_slots = &vn->slot[i];
+		vn->nfree++;
+	}
+	return 0;
+}
+
+static int queues_open(struct verbs_nic *vn)
+{
+	uint32_t most = (uint32_t)vn->dev.max_cqe;
+	struct ibv_srq_init_attr srq = {.attr = {.max_wr = VERBS_RECVS, .max_sge = 1}};
+
+	vn->channel = ibv_create_comp_channel(vn->ctx);
+	if (vn->channel && !fcntl(vn->channel->fd, F_SETFL, O_NONBLOCK)) {
+		vn->send_cq = ibv_create_cq(vn->ctx, (int)(most < SEND_CQ_ENTRIES ? most : SEND_CQ_ENTRIES),
+					    NULL, vn->channel, 0);
+		vn->recv_cq = ibv_create_cq(vn->ctx, (int)VERBS_RECVS + 1, NULL, vn->channel, 0);
+	}
+	if (vn->send_cq && vn->recv_cq)
+		vn->srq = ibv_create_srq(vn->pd, &srq);
+	if (vn->srq)
+		return 0;
+	vip_why("%s has no completion queues, or no shared receive queue of %u, for another NIC handle: %s",
+		vn->nic->device, VERBS_RECVS, strerror(errno));
+	return errno ? -errno : -ENOMEM;
+}
+
+static int post_all(struct verbs_nic *vn)
+{
+	struct ibv_recv_wr wr, *bad;
+	struct ibv_sge sge;
+	uint32_t i;
+	int err;
+
+	for (i = 0; i < VERBS_RECVS; i++) {
+		sge = (struct ibv_sge){(uintptr_t)vn->recv[i].frame, VERBS_FRAME, vn->buffers_mr->lkey};
+		wr = (struct ibv_recv_wr){.wr_id = i, .sg_list = &sge, .num_sge = 1};
+		err = ibv_post_srq_recv(vn->srq, &wr, &bad);
+		if (err) {
+			vip_why("%s takes no receives: %s", vn->nic->device, strerror(err));
+			return -err;
+		}
+	}
+	return 0;
+}
+
+int verbs_qp_open(struct verbs_nic *vn)
+{
+	int err = buffers_open(vn);
+
+	if (!err)
+		err = queues_open(vn);
+	if (!err)
+		err = post_all(vn);
+	if (err)
+		verbs_qp_close(vn);
+	return err;
+}
+
+void verbs_qp_close(struct verbs_nic *vn)
+{
+	if (vn->srq)
+		ibv_destroy_srq(vn->srq);
+	if (vn->recv_cq)
+		ibv_destroy_cq(vn->recv_cq);
+	if (vn->send_cq)
+		ibv_destroy_cq(vn->send_cq);
+	if (vn->channel)
+		ibv_destroy_comp_channel(vn->channel);
+	if (vn->buffers_mr)
+		ibv_dereg_mr(vn->buffers_mr);
+	if (vn->buffers)
+		munmap(vn->buffers, BUFFER_BYTES);
+	vn->srq = NULL;
+	vn->recv_cq = vn->send_cq = NULL;
+	vn->channel = NULL;
+	vn->buffers_mr = NULL;
+	vn->buffers = NULL;
+	vn->free_slots = NULL;
+	vn->nfree = 0;
+}
+
+/* ---- of a connection ---- */
+
+/* What is put inline is the device's choice: all of VERBS_INLINE, or nothing. */
+static struct ibv_qp *create(struct verbs_nic *vn, uint32_t *inline_most)
+{
+	struct ibv_qp_init_attr attr = {
+		.send_cq = vn->send_cq,
+		.recv_cq = vn->recv_cq,
+		.srq = vn->srq,
+		.cap = {.max_send_wr = VERBS_WRS, .max_send_sge = SEGMENTS, .max_inline_data = VERBS_INLINE},
+		.qp_type = IBV_QPT_RC,
+	};
+	struct ibv_qp *qp = ibv_create_qp(vn->pd, &attr);
+
+	if (!qp) {
+		attr.cap.max_inline_data = 0;
+		qp = ibv_create_qp(vn->pd, &attr);
+	}
+	*inline_most = attr.cap.max_inline_data;
+	return qp;
+}
+
+int verbs_qp_make(struct verbs_end *e)
+{
+	struct verbs_nic *vn = e->vn;
+	int err;
+
+	if (e->qp)
+		return 0;
+	e->qp = create(vn, &e->inline_most);
+	if (!e->qp) {
+		err = errno ? errno : ENOMEM;
+		vip_why("%s has no queue pair for another connection: %s", vn->nic->device, strerror(err));
+		return -err;
+	}
+	verbs_cq_enter(e);
+	return 0;
+}
+
+static int step(struct verbs_end *e, const struct verbs_call *call, enum ibv_qp_state state)
+{
+	struct ibv_qp_attr attr = {.qp_state = state};
+	int mask, err;
+
+	if (rdma_init_qp_attr(call->id, &attr, &mask))
+		return -ENOTCONN;
+	switch (state) {
+	case IBV_QPS_INIT:
+		attr.qp_access_flags =
+			IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_READ | IBV_ACCESS_REMOTE_WRITE;
+		break;
+	case IBV_QPS_RTR:
+		/* bits of RoCE's that the kernel sets for InfiniBand, too, which knows none of them */
+		if (e->vn->port.link_layer == IBV_LINK_LAYER_INFINIBAND)
+			mask &= ~0xe00000;
+		attr.min_rnr_timer = RNR_TIMER;
+		attr.max_dest_rd_atomic = call->responder_resources;
+		break;
+	default:
+		attr.timeout = TIMEOUT;
+		attr.retry_cnt = RETRIES;
+		attr.rnr_retry = RNR_EVER;
+		attr.max_rd_atomic = call->initiator_depth;
+		break;
+	}
+	err = ibv_modify_qp(e->qp, &attr, mask);
+	if (err)
+		vip_why("%s does not bring a queue pair to state %d: %s", e->vn->nic->device, (int)state,
+			strerror(err));
+	return -err;
+}
+
+int verbs_qp_up(struct verbs_end *e, const struct verbs_call *call)
+{
+	int err = step(e, call, IBV_QPS_INIT);
+
+	if (!err)
+		err = step(e, call, IBV_QPS_RTR);
+	if (!err)
+		err = step(e, call, IBV_QPS_RTS);
+	return err;
+}
+
+void verbs_qp_drop(struct verbs_end *e)
+{
+	if (!e->qp)
+		return;
+	ibv_destroy_qp(e->qp);
+	e->qp = NULL;
+	verbs_cq_leave(e);
+}
