@@ -3,22 +3,23 @@
 #
 # kernel.sh DIR - Debian's kernel and an initramfs for it, in DIR, for guest.sh:
 #
-#   DIR/kernel/    vmlinuz, release (its version) and lib/modules, unpacked from
+#   DIR/kernel/    image, release (its version) and lib/modules, unpacked from
 #                  Debian's package; it is not installed, for that runs hooks and
 #                  makes an initramfs and boot entries for this machine
-#   DIR/initramfs  busybox, guest/init and the modules that reach the host's files
+#   DIR/initramfs  busybox, guest/* and the modules
 #
 # What is there and up to date stays.  A newer kernel: remove DIR/kernel.
+# Exit status: 77 when the package cannot be had, with the reason on stderr.
 
 set -eu
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 dir=$1
-# What it takes to reach the host's files; all others come from there by modprobe.
-modules=(virtio_pci 9pnet_virtio 9p overlay)
+# The host's files; networks; RDMA.  rxe wants crc32_generic and does not say so.
+modules=(virtio_pci 9pnet_virtio 9p overlay dummy virtio_net crc32_generic ib_uverbs rdma_ucm rdma_rxe)
 
 die() {
-	printf 'vm: %s\n' "$*" >&2
-	exit 1
+	printf 'vm: %s\n' "$2" >&2
+	exit "$1"
 }
 
 # download PACKAGE - the .deb of it, into this folder.
@@ -28,25 +29,52 @@ download() {
 	[ "$(id -u)" = 0 ] && apt-get -q update && apt-get -q download "$1"
 }
 
+# number OFFSET BYTES - from the header of vmlinuz
+number() {
+	od -An -v -t "u$2" -j "$1" -N "$2" vmlinuz | tr -d ' '
+}
+
+# The kernel out of vmlinuz: qemu starts that as well, and an emulated processor need not
+# unpack it (5 s).  If it is packed in an unknown way, vmlinuz itself.
+unpack_image() {
+	local start length unpack
+	# Linux's boot protocol: setup_sects, payload_offset, payload_length.
+	start=$((($(number 0x1f1 1) + 1) * 512 + $(number 0x248 4)))
+	length=$(number 0x24c 4)
+	for unpack in "xz -dc" "zstd -dc" "gzip -dc" "lz4 -dc"; do
+		# The last four bytes are the size.
+		tail -c +$((start + 1)) vmlinuz | head -c $((length - 4)) | $unpack >image 2>/dev/null && break
+	done || true
+	if [ "$(head -c 4 image | tail -c 3)" = ELF ]; then
+		rm vmlinuz
+	else
+		mv vmlinuz image
+	fi
+}
+
 fetch_kernel() {
 	local meta=linux-image-amd64 package work=$dir/kernel.part
 	rm -rf "$work"
 	mkdir -p "$work"
 	cd "$work"
 	package=$(apt-cache depends "$meta" 2>/dev/null | awk '$1 == "Depends:" { print $2; exit }')
-	[ -n "$package" ] || { download "$meta" && package=$(dpkg-deb -f ./*.deb Depends | awk '{ print $1 }'); }
-	[ -n "$package" ] || die "apt knows no package $meta"
-	rm -f ./*.deb
-	download "$package" || die "apt-get could not download $package"
+	if [ -z "$package" ]; then
+		download "$meta" || die 77 "apt-get cannot download the package $meta"
+		package=$(dpkg-deb -f ./*.deb Depends | awk '{ print $1 }')
+		rm -f ./*.deb
+	fi
+	download "$package" || die 77 "apt-get cannot download the package $package"
 	# Without the drivers of what no guest has: two thirds of it.
-	dpkg-deb --fsys-tarfile "$package"_*.deb | tar -x --exclude='*/kernel/sound' \
+	dpkg-deb --fsys-tarfile "$package"_*.deb | tar -x --exclude='*/kernel/sound' --exclude='./usr/share' \
 		--exclude='*/kernel/drivers/'{gpu,media,scsi,staging,usb,iio,hwmon,input,ata,mtd,nvme,target} \
-		--exclude='*/kernel/drivers/net/'{ethernet,wireless,can,usb} --exclude='./usr'
+		--exclude='*/kernel/drivers/net/'{ethernet,wireless,can,usb}
+	[ -d lib ] || mv usr/lib lib
 	rm -f ./*.deb
 	mv boot/vmlinuz-* vmlinuz
 	mv boot/config-* config
+	rm -rf boot usr
+	unpack_image
 	basename lib/modules/* >release
-	rm -rf boot
 	depmod -b "$work" "$(cat release)"
 	cd "$dir"
 	mv "$work" kernel
@@ -63,15 +91,16 @@ make_initramfs() {
 	rm -rf "$work"
 	mkdir -p "$work"/{bin,modules,proc,sys,dev,lower,upper,root}
 	cp "$(command -v busybox)" "$work/bin/busybox"
-	install -m 755 "$here/guest/init" "$work/init"
-	module_files | while read -r file; do
+	cp "$here"/guest/* "$work"
+	module_files >"$work/modules/files"
+	while read -r file; do
 		case $file in
 		*.xz) xz -dc "$file" >"$work/modules/$(basename "$file" .xz)" ;;
 		*) cp "$file" "$work/modules/" ;;
 		esac
 		basename "$file" .xz >>"$work/modules/order"
-	done
-	[ -s "$work/modules/order" ] || die "no modules for the guest in $dir/kernel"
+	done <"$work/modules/files"
+	[ -s "$work/modules/order" ] || die 1 "no modules for the guest in $dir/kernel"
 	(cd "$work" && find . | cpio --quiet -o -H newc) >"$dir/initramfs.part"
 	rm -rf "$work"
 	mv "$dir/initramfs.part" "$dir/initramfs"
@@ -82,7 +111,8 @@ dir=$(cd "$dir" && pwd)
 exec 9>"$dir/lock"
 flock 9 # one makes it, others wait
 [ -f "$dir/kernel/release" ] || fetch_kernel
-inputs=$(sha256sum "$here/kernel.sh" "$here/guest/init" "$(command -v busybox)" "$dir/kernel/vmlinuz")
+inputs=$(sha256sum "$here/kernel.sh" "$here"/guest/* "$(command -v busybox)")
+inputs+=$(cat "$dir/kernel/release")
 [ "$inputs" = "$(cat "$dir/initramfs.inputs" 2>/dev/null)" ] && [ -f "$dir/initramfs" ] && exit
 make_initramfs
 printf '%s\n' "$inputs" >"$dir/initramfs.inputs"
