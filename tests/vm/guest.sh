@@ -14,7 +14,7 @@ vm_dir=$vm_root/build/vm
 vm_logs=$vm_root/build/log
 vm_boot_limit=180 # seconds until a guest must be ready; 10 are usual
 declare -A vm_pid=() vm_monitor=()
-vm_options=()
+vm_terminal=no
 
 # A stall is reported after a minute and more: an emulated processor may have to wait
 # long for a real one.
@@ -64,59 +64,77 @@ vm_open() {
 }
 
 # vm_boot HOST NET - starts a guest; NET: none, or link to the other guest.
-# vm_options are further ones for qemu; vm_in is where qemu reads (the monitor's commands).
+# qemu reads commands for vm_tell, or with vm_terminal=yes it has our standard input and
+# output for the guest's second serial line.
 vm_boot() {
-	local host=$1 net=$2 at=$vm_run/$1 other=vm1 fd options=(-nic none)
+	local host=$1 net=$2 at=$vm_run/$1 other=vm1 fd out options=(-nic none)
 	[ "$host" = vm1 ] && other=vm2
+	# shellcheck disable=SC2054 # the commas are qemu's
+	# Through a hub, so that the wire can be cut without the card being told.
 	[ "$net" = link ] && options=(
-		-netdev "dgram,id=link,local.type=unix,local.path=$vm_run/$host.link,remote.type=unix,remote.path=$vm_run/$other.link"
-		-device "virtio-net-pci,id=nic,netdev=link,mac=52:54:00:77:00:0${host#vm},romfile=")
-	if [ ${#vm_options[@]} = 0 ]; then
-		options+=(-monitor stdio)
-	else
-		options+=("${vm_options[@]}")
-	fi
+		-netdev "dgram,id=wire,local.type=unix,local.path=$vm_run/$host.link,remote.type=unix,remote.path=$vm_run/$other.link"
+		-netdev hubport,id=hub0,hubid=0,netdev=wire -netdev hubport,id=hub1,hubid=0
+		-device "virtio-net-pci,id=nic,netdev=hub1,mac=52:54:00:77:00:0${host#vm},romfile=")
 	vm_keep "$host"
 	rm -rf "$at" "$vm_run/$host.link"
 	mkdir "$at" && mkfifo "$at/monitor" || return
-	if [ ${#vm_options[@]} = 0 ]; then
-		exec {fd}<>"$at/monitor"
+	if [ $vm_terminal = yes ]; then
+		exec {fd}<&0 {out}>&1
+		options+=(-chardev "stdio,id=terminal,signal=off" -serial chardev:terminal)
 	else
-		exec {fd}<&0
+		exec {fd}<>"$at/monitor" {out}>"$at/answers"
+		options+=(-qmp stdio)
+		echo '{"execute": "qmp_capabilities"}' >&"$fd"
 	fi
 	setpriv --pdeathsig KILL qemu-system-x86_64 -accel "$vm_accel" -cpu "$vm_cpu" -smp 2 -m 1024 \
 		-nodefaults -no-user-config -display none -no-reboot -name "$host" \
 		-kernel "$vm_dir/kernel/image" -initrd "$vm_dir/initramfs" \
 		-append "${vm_cmdline//$'\n'/} VM_HOST=$host VM_NET=$net" -serial "file:$at/console" \
 		-virtfs "local,path=/,mount_tag=root,security_model=none,readonly=on,multidevs=remap" \
-		-virtfs "local,path=$vm_run,mount_tag=run,security_model=none" "${options[@]}" >"$at/qemu" 2>&1 <&$fd &
+		-virtfs "local,path=$vm_run,mount_tag=run,security_model=none" "${options[@]}" <&"$fd" >&"$out" 2>"$at/qemu" &
 	vm_pid[$host]=$!
+	exec {out}>&-
 	vm_monitor[$host]=$fd
 	echo 0 >"$at/jobs"
 }
 
-# vm_tell HOST COMMAND - to qemu's monitor; back when it has been done
+# vm_tell HOST COMMAND - to qemu, in its language QMP; back when it has been done
 vm_tell() {
-	local at=$vm_run/$1 before i
-	before=$(grep -o '(qemu)' "$at/qemu" | wc -l)
+	local answers=$vm_run/$1/answers before i
+	before=$(grep -cE '^{"(return|error)"' "$answers")
 	printf '%s\n' "$2" >&"${vm_monitor[$1]}"
-	for ((i = 0; i < 100; i++)); do
-		[ "$(grep -o '(qemu)' "$at/qemu" | wc -l)" -gt "$before" ] && return
+	for ((i = 0; i < 200; i++)); do
+		if [ "$(grep -cE '^{"(return|error)"' "$answers")" -gt "$before" ]; then
+			tail -n 1 "$answers" | grep -v '^{"error"' >/dev/null && return
+			break
+		fi
 		sleep 0.05
 	done
-	vm_say "$1: no answer from qemu's monitor to: $2"
+	vm_say "$1: qemu does not do $2: $(tail -n 1 "$answers")"
 	return 1
+}
+
+# vm_link HOST NAME true|false
+vm_link() {
+	vm_tell "$1" '{"execute": "set_link", "arguments": {"name": "'"$2"'", "up": '"$3"'}}'
 }
 
 vm_alive() {
 	[ -n "${vm_pid[$1]:-}" ] && kill -0 "${vm_pid[$1]}" 2>/dev/null
 }
 
+# What else is to be done while a guest is waited for; test.sh has something.
+vm_meanwhile() { :; }
+
 # vm_await HOST FILE SECONDS - until the guest has written FILE; 1: it has ended, 2: it is too late
 vm_await() {
 	local end=$((SECONDS + $3)) file=$vm_run/$1/$2
 	until [ -e "$file" ]; do
-		vm_alive "$1" || { [ -e "$file" ] && return || return 1; }
+		vm_meanwhile
+		if ! vm_alive "$1"; then
+			[ -e "$file" ]
+			return
+		fi
 		[ $SECONDS -lt $end ] || return 2
 		sleep 0.1
 	done

@@ -1,0 +1,42 @@
+# shellcheck shell=bash disable=SC2154 # peer is pair.sh's
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#
+# traffic.sh - for tests on two guests that disturb data on their way: one writes without
+# end into the other's memory, so that it always has something unfinished to lose.
+
+writer() {
+	ib_write_bw -d rxe0 -x 1 -s 1024 -D 600 "$@" >/tmp/traffic 2>&1 &
+	traffic=$!
+}
+
+# traffic_to_peer NAME on one, traffic_sink NAME on the other; back when data move
+traffic_to_peer() {
+	meet "listening $1"
+	writer "$peer"
+	check "data move" within 20 moves
+}
+traffic_sink() {
+	writer
+	within 20 listens 18515
+	meet "listening $1"
+}
+
+sent() { cat /sys/class/infiniband/rxe0/ports/1/hw_counters/sent_pkts; }
+
+# Some hundred packets in a second and more.
+moves() {
+	local before
+	before=$(sent)
+	sleep 1
+	[ $(($(sent) - before)) -gt 100 ]
+}
+
+traffic_fails() {
+	check "the writer fails: $1" within 60 grep -q 'Failed status' /tmp/traffic
+	grep 'Failed status' /tmp/traffic
+}
+
+traffic_end() {
+	kill "$traffic" 2>/dev/null
+	wait "$traffic" 2>/dev/null
+}
