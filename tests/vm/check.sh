@@ -14,12 +14,12 @@
 vm_bad=0
 
 check() {
-	local text=$1 out rc
+	local text=$1 out rc start=$SECONDS
 	shift
 	out=$("$@" 2>&1)
 	rc=$?
 	if [ $rc = 0 ]; then
-		echo "ok    $text"
+		echo "ok    $text$([ $((SECONDS - start)) = 0 ] || echo " ($((SECONDS - start)) s)")"
 	else
 		vm_bad=1
 		printf 'FAIL  %s: exit status %s of: %s\n%s\n' "$text" $rc "$*" "$out"

@@ -3,9 +3,12 @@
 #
 # traffic.sh - for tests on two guests that disturb data on their way: one writes without
 # end into the other's memory, so that it always has something unfinished to lose.
+#
+# By rdma_cm, for there ib_write_bw lets choose how often it tries again.  Its usual 7 times
+# are, to rxe, for ever: a QP with retry_cnt 7 never fails for a peer that does not answer.
 
 writer() {
-	ib_write_bw -d rxe0 -x 1 -s 1024 -D 600 "$@" >/tmp/traffic 2>&1 &
+	ib_write_bw -R --retry_count=1 -d rxe0 -x 1 -s 1024 -D 600 "$@" >/tmp/traffic 2>&1 &
 	traffic=$!
 }
 
