@@ -7,6 +7,7 @@
 # over, 125 when the guest fails, 77 when there can be none here.
 
 set -u
+# shellcheck source-path=SCRIPTDIR
 . "$(dirname "${BASH_SOURCE[0]}")/guest.sh"
 
 limit=300

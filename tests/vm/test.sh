@@ -10,6 +10,7 @@
 set -u
 # shellcheck source-path=SCRIPTDIR
 . "$(dirname "${BASH_SOURCE[0]}")/guest.sh"
+# shellcheck source=klog.sh
 . "$vm_here/klog.sh"
 
 device=emu0
