@@ -52,6 +52,7 @@ infiniband rxe0: added d0
 clocksource: timekeeping watchdog on CPU1: Marking clocksource 'tsc' as unstable because the skew is too large
 hrtimer: interrupt took 34348210 ns
 DEBUG: nothing
+traps: ib_write_bw[395] general protection fault ip:7f0e638f3472 sp:7ffd3a57d490 error:0 in librdmacm.so.1.3.44.0
 END
 [ $bad = 0 ] && echo "detects.sh: what a kernel complains of is found, and nothing else"
 exit $bad

@@ -10,7 +10,7 @@
 set -u
 # shellcheck source-path=SCRIPTDIR
 . "$(dirname "${BASH_SOURCE[0]}")/guest.sh"
-# shellcheck source=klog.sh
+# shellcheck source=tests/vm/klog.sh
 . "$vm_here/klog.sh"
 
 device=emu0
@@ -133,7 +133,7 @@ run() {
 	done
 	for host; do
 		n=$(cat "$vm_run/$host/jobs")
-		out=$kept/$name.$host
+		out=$vm_run/$name.$host
 		: >"$out.why"
 		one=0 # if the test has killed it
 		[ -n "${vm_pid[$host]:-}" ] && { vm_finish "$host" "$seconds" 2>"$out.why" || one=$?; }
@@ -141,7 +141,7 @@ run() {
 			cat "$vm_run/$host/out.$n" "$out.why"
 			vm_complaints "$host" "$n" && one=1 && why="${why}the kernel of $host complains; "
 		} >"$out"
-		rm "$out.why"
+		cp "$out" "$kept/"
 		case $one in
 		0) ;;
 		77)
@@ -166,7 +166,7 @@ run() {
 		failed=$((failed + 1))
 		result FAIL "$name" $((SECONDS - start)) "$why$kept/$name.*"
 		for host; do
-			tail -n 40 "$kept/$name.$host" | sed "s/^/      $host: /"
+			tail -n 40 "$vm_run/$name.$host" | sed "s/^/      $host: /"
 		done
 		;;
 	esac
@@ -175,7 +175,6 @@ run() {
 choose "$@"
 vm_guard
 vm_open test || exit
-rm -rf "$kept"
 mkdir -p "$kept" || exit 1
 
 net=none
