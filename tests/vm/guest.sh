@@ -37,6 +37,14 @@ vm_cannot() {
 	ldd "$(command -v busybox)" >/dev/null 2>&1 && echo "busybox is not a static program (Debian: busybox-static)"
 }
 
+# The folders of runs that were killed with no chance to remove them.
+vm_sweep() {
+	local pid
+	for pid in "${TMPDIR:-/tmp}"/vip-vm.*/pid; do
+		[ -O "$pid" ] && ! kill -0 "$(cat "$pid")" 2>/dev/null && rm -rf "${pid%/pid}"
+	done
+}
+
 # vm_open NAME - the logs will be build/log/vm-NAME.HOST.{console,kernel,qemu}.
 # 77, with the reason, where there can be no guest.
 vm_open() {
@@ -57,7 +65,9 @@ vm_open() {
 	vm_accel=$("$vm_here/accel.sh" "$vm_dir")
 	vm_cpu=qemu64
 	[ "$vm_accel" = kvm ] && vm_cpu=host
+	vm_sweep
 	vm_run=$(mktemp -d "${TMPDIR:-/tmp}/vip-vm.XXXXXX") || return
+	echo $$ >"$vm_run/pid"
 	mkdir "$vm_run/meet"
 	printf '%s\n' "$vm_root" "$PWD" | grep '^/tmp/.' | sort -u >"$vm_run/visible"
 	echo "$vm_dir/kernel/lib/modules" >"$vm_run/modules"

@@ -28,8 +28,10 @@ stty -F /dev/ttyS1 sane rows $rows columns $columns
 export TERM=${TERM@Q}
 {
 	printf 'rxe0 is up; vm1 is 10.77.0.1 and fd77::1.  What is written is gone afterwards.\r\n'
-	exec setsid -c -w bash -i
+	PS1='vm1:\w# ' exec setsid -c -w bash --norc -i # what is in ~/.bashrc may take long here
 } </dev/ttyS1 >/dev/ttyS1 2>&1
 END
 vm_finish vm1 1000000 2>/dev/null
+rc=$?
 vm_end vm1
+exit $rc
