@@ -29,7 +29,7 @@ listens_cm() { rdma resource show cm_id | grep -q 'state LISTEN'; }
 
 sent() { cat /sys/class/infiniband/rxe0/ports/1/hw_counters/sent_pkts; }
 
-# Some hundred packets in a second and more.
+# The handshake alone would be a few packets.
 moves() {
 	local before
 	before=$(sent)

@@ -24,9 +24,9 @@ client() {
 	meet "over$n"
 }
 all() {
-	"$1" 1 ibv_rc_pingpong -d rxe0 -g 1 -c -n 200
-	"$1" 2 ibv_rc_pingpong -d rxe0 -g 2 -c -n 200
-	"$1" 3 ib_send_lat -d rxe0 -x 1 -n 200
+	"$1" 1 ibv_rc_pingpong -e -d rxe0 -g 1 -c -n 100
+	"$1" 2 ibv_rc_pingpong -e -d rxe0 -g 2 -c -n 100
+	"$1" 3 ib_send_lat -e -d rxe0 -x 1 -n 100
 }
 vm1() { all server; }
 vm2() { all client; }
