@@ -31,6 +31,7 @@ static void usage(FILE *to)
 		    "\n"
 		    "C sends FILE once over one VI; A and B, who share a segment, both receive it.\n"
 		    "\n"
+		    "  -d, --device NAME    NIC (default " TOOL_DEVICE ")\n"
 		    "  -s, --segment BYTES  size of the shared segment, k and m allowed (default 4m)\n"
 		    "  -l, --level LEVEL    unreliable, delivery (default) or reception\n"
 		    "  -j, --json           the results as one JSON object\n"
@@ -123,16 +124,25 @@ static void unblock_signals(void)
 static int parse_options(int argc, char **argv, struct demo *d, bool *json)
 {
 	static const struct option longs[] = {
-		{"segment", required_argument, NULL, 's'}, {"level", required_argument, NULL, 'l'},
-		{"json", no_argument, NULL, 'j'},	   {"help", no_argument, NULL, 'h'},
-		{"version", no_argument, NULL, 'V'},	   {0},
+		{"device", required_argument, NULL, 'd'},
+		{"segment", required_argument, NULL, 's'},
+		{"level", required_argument, NULL, 'l'},
+		{"json", no_argument, NULL, 'j'},
+		{"help", no_argument, NULL, 'h'},
+		{"version", no_argument, NULL, 'V'},
+		{0},
 	};
 	VIP_RELIABILITY_LEVEL level;
 	int opt;
 
 	opterr = 0;
-	while ((opt = getopt_long(argc, argv, ":s:l:jhV", longs, NULL)) != -1) {
+	while ((opt = getopt_long(argc, argv, ":d:s:l:jhV", longs, NULL)) != -1) {
 		switch (opt) {
+		case 'd':
+			if (strlen(optarg) >= sizeof(d->plan.device))
+				return 1 + tool_bad_usage(DEMO, "not a device", optarg);
+			strcpy(d->plan.device, optarg);
+			break;
 		case 's':
 			if (!tool_parse_size(optarg, &d->plan.segment))
 				return 1 + tool_bad_usage(DEMO, "not a number of bytes", optarg);
@@ -164,7 +174,7 @@ static bool is_role(int argc, char **argv)
 static int run(int argc, char **argv)
 {
 	static struct demo d = {
-		.plan = {.segment = 4 << 20, .level = VIP_SERVICE_RELIABLE_DELIVERY},
+		.plan = {.segment = 4 << 20, .level = VIP_SERVICE_RELIABLE_DELIVERY, .device = TOOL_DEVICE},
 	};
 	const char *fault = NULL;
 	bool json = false;
@@ -180,7 +190,7 @@ static int run(int argc, char **argv)
 		return tool_bad_usage(DEMO, "give one FILE", NULL);
 	d.path = argv[optind];
 
-	if (open_file(&d) || vnic_open(&d.n, TOOL_DEVICE) || check_sizes(&d)) {
+	if (open_file(&d) || vnic_open(&d.n, d.plan.device) || check_sizes(&d)) {
 		fprintf(stderr, DEMO ": %s\n", d.n.fault);
 		vnic_close(&d.n);
 		return EXIT_FAILURE;

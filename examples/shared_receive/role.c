@@ -42,7 +42,7 @@ void role_alive(void)
 
 static int open_nic(void)
 {
-	return self.n.nic ? 0 : vnic_open(&self.n, TOOL_DEVICE);
+	return self.n.nic ? 0 : vnic_open(&self.n, self.plan.device);
 }
 
 static void discriminator(char *to, char receiver)

@@ -53,7 +53,8 @@ struct plan {
 	uint64_t file_bytes;
 	int32_t shmid;
 	uint32_t level;
-	char run[24]; /* names this run: prefix of its discriminators */
+	char run[24];	 /* names this run: prefix of its discriminators */
+	char device[64]; /* the NIC */
 };
 
 struct order {
