@@ -46,3 +46,29 @@ traffic_end() {
 	kill "$traffic" 2>/dev/null
 	wait "$traffic" 2>/dev/null
 }
+
+port_is() { grep -q "$1" /sys/class/infiniband/rxe0/ports/1/state; }
+
+# cut_writer HOW STATE BACK on one, cut_sink on the other: cuts the link while data move; the port's state while the link is cut that way, and what mends it
+cut_writer() {
+	traffic_to_peer "$1"
+	host "link $1"
+	meet "cut $1"
+	check "link $1: the port is $2" within 10 port_is "$2"
+	traffic_fails "link $1"
+	host "link $3"
+	meet "mended $1"
+	check "link $3: the port is ACTIVE" within 20 port_is ACTIVE
+	check "$peer answers again" within 20 busybox ping -c 1 -W 5 "$peer"
+	traffic_end
+	meet "over $1"
+}
+cut_sink() {
+	traffic_sink "$1"
+	meet "cut $1"
+	check "link $1: the port is $2" within 10 port_is "$2"
+	meet "mended $1" 120
+	check "link $3: the port is ACTIVE" within 20 port_is ACTIVE
+	traffic_end
+	meet "over $1"
+}
