@@ -322,7 +322,7 @@ void show_end(struct show *s, const char *fault)
 		putchar('\n');
 		json_decref(s->root);
 	} else if (!fault) {
-		puts("\nAll hashes match; each byte was moved once for both processes.");
+		puts("\nAll hashes match; each byte was sent once for both processes.");
 	}
 	fflush(stdout);
 }
