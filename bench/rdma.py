@@ -17,7 +17,7 @@ import time
 
 sys.dont_write_bytecode = True  # nothing is left beside the sources
 from perf_cases import KIB, MIB, text_of
-from perf_report import LICENCE, machine, markdown, number, print_table, ratio, short
+from perf_report import machine, number, print_table, ratio, short
 
 LATENCY_SIZES = [8, KIB, 4 * KIB, 64 * KIB, MIB]
 BANDWIDTH_SIZES = [4 * KIB, 64 * KIB, MIB]
@@ -97,7 +97,7 @@ def options():
     parser.add_argument("--device", default="rxe0", help="RDMA device (default rxe0)")
     parser.add_argument("--gid", default="1", help="index of its GID for perftest (default 1)")
     parser.add_argument("--bin", required=True, help="folder of vip_perf")
-    parser.add_argument("--out", required=True, help="folder for rdma.json and rdma.md")
+    parser.add_argument("--json", action="store_true", help="the rows as JSON in the last line, too")
     parser.add_argument("--cpus", default="0,1", help="processors of the two ends (default 0,1)")
     parser.add_argument("--rounds", type=int, default=7, help="(default 7)")
     parser.add_argument("--quick", action="store_true", help="one round of few messages: shows that it works")
@@ -146,16 +146,10 @@ def write(rows, given, count):
         [r["case"], number(r["ours"]), number(r["baseline"]), r["unit"], ratio(r["ratio"]), f"{r['target']}", met(r)]
         for r in rows
     ]
-    about = f"{machine()}; device {given.device}; {count} rounds, in turns; processors {given.cpus}"
-    print(about)
+    print(f"{machine()}; device {given.device}; {count} rounds, in turns; processors {given.cpus}")
     print_table(head, table, sys.stdout)
-    os.makedirs(given.out, exist_ok=True)
-    with open(os.path.join(given.out, "rdma.json"), "w", encoding="utf-8") as out:
-        json.dump(rows, out, indent=1)
-        print(file=out)
-    with open(os.path.join(given.out, "rdma.md"), "w", encoding="utf-8") as out:
-        print(f"<!-- {LICENCE} -->\n# VIPL over RDMA beside perftest\n\n{about}\n", file=out)
-        print("\n".join(markdown(head, table)), file=out)
+    if given.json:
+        print(json.dumps(rows))
 
 
 def main():

@@ -16,10 +16,11 @@
 
 /*
  * A peer that is dead is known after (RETRIES + 1) times the timeout, 4.096 us *
- * 2^TIMEOUT; one that is merely slow has that long to answer.
+ * 2^TIMEOUT; one that is merely slow has that long to answer.  Soft-RoCE takes 7
+ * retries for any number of them.
  */
 #define TIMEOUT	  17
-#define RETRIES	  7
+#define RETRIES	  6
 #define RNR_EVER  7
 #define RNR_TIMER 8 /* 0.16 ms: how soon to ask again, when the peer has no buffer */
 
