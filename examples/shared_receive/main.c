@@ -141,7 +141,7 @@ static int parse_options(int argc, char **argv, struct demo *d, bool *json)
 		case 'd':
 			if (strlen(optarg) >= sizeof(d->plan.device))
 				return 1 + tool_bad_usage(DEMO, "not a device", optarg);
-			strcpy(d->plan.device, optarg);
+			memcpy(d->plan.device, optarg, strlen(optarg) + 1);
 			break;
 		case 's':
 			if (!tool_parse_size(optarg, &d->plan.segment))
