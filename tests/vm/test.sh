@@ -5,7 +5,7 @@
 # two that a network joins; all, or those named.  One line for each; a guest that dies is
 # started anew for the next.  After each test the guest's kernel log is looked through.
 #
-# Exit status: 0 none failed, 1 one did, 77 there can be no guest here.
+# Exit status: 0 none failed, 1 one did, 77 there can be no guest here, 125 none came up.
 
 set -u
 # shellcheck source-path=SCRIPTDIR
@@ -183,7 +183,7 @@ hosts=(vm1)
 start=$SECONDS
 if ! ensure "${hosts[@]}"; then
 	result FAIL "the guests start ($vm_accel)" $((SECONDS - start)) "$vm_logs/vm-test.*"
-	exit 1
+	exit 125
 fi
 result ok "the guests start ($vm_accel)" $((SECONDS - start)) "${#hosts[@]}, Linux $(cat "$vm_dir/kernel/release")"
 for host in "${hosts[@]}"; do
