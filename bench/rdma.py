@@ -63,7 +63,7 @@ class Perftest:
         program = {"latency": "ib_send_lat", "bandwidth": "ib_send_bw"}[what]
         self.port += 1  # the last one's may still be in TIME_WAIT
         words = [program, "-d", self.given.device, "-x", self.given.gid, "-s", str(size), "-n", str(max(count, 5))]
-        words += ["-F", "-p", str(self.port)] + (["--report_gbits"] if what == "bandwidth" else [])
+        words += ["-F", "-p", str(self.port)]
         here, there = [["taskset", "-c", cpu, *words] for cpu in self.given.cpus.split(",")]
         with subprocess.Popen(there, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as server:
             try:
@@ -76,8 +76,8 @@ class Perftest:
         fields = [line.split() for line in text.splitlines() if line.split()[:1] == [str(size)]]
         if not fields:
             raise Failed(f"{program}: no result in: {text.strip()[-300:]}")
-        # latency: bytes, iterations, min, max, typical; bandwidth: bytes, iterations, peak, average in Gbit/s
-        return float(fields[0][4]) if what == "latency" else float(fields[0][3]) * 1000 / 8
+        # latency: bytes, iterations, min, max, typical; bandwidth: bytes, iterations, peak, average in MiB/s
+        return float(fields[0][4]) if what == "latency" else float(fields[0][3]) * MIB / 1e6
 
     def _client(self, server, words):
         end = time.monotonic() + START_SECONDS
