@@ -113,24 +113,13 @@ static void emu_query(struct vip_nic *nic, VIP_NIC_ATTRIBUTES *a)
 	a->RDMAReadSupport = VIP_SERVICE_RELIABLE_DELIVERY | VIP_SERVICE_RELIABLE_RECEPTION;
 }
 
-static void quiet_vi(void *obj, void *arg)
+static void link_quiet(struct vip_vi *vi)
 {
-	struct vip_vi *vi = obj;
-
-	if (ka_load_relaxed(&vi->nic) != arg)
-		return;
-	/* nor any thread of ours, which has looked before */
-	vip_lock(&vi->q[VIP_SQ].lock);
-	vip_lock(&vi->q[VIP_RQ].lock);
-	if (vi->link)
-		emu_quiet(vi->link);
-	vip_unlock(&vi->q[VIP_RQ].lock);
-	vip_unlock(&vi->q[VIP_SQ].lock);
+	emu_quiet(vi->link);
 }
 
-static void mem_quiet(struct vip_nic *nic)
+static void thread_quiet(struct vip_nic *nic)
 {
-	vip_obj_each(VIP_T_VI, quiet_vi, nic);
 	emu_engine_quiet(emu_nic(nic));
 }
 
@@ -143,7 +132,8 @@ const struct nic_ops nic_emu_ops = {
 	.query = emu_query,
 	.vi_new = emu_vi_new,
 	.vi_free = emu_vi_free,
-	.mem_quiet = mem_quiet,
+	.link_quiet = link_quiet,
+	.thread_quiet = thread_quiet,
 	.conn_wait = emu_conn_wait,
 	.conn_accept = emu_conn_accept,
 	.conn_reject = emu_conn_reject,

@@ -320,7 +320,6 @@ int verbs_mem_open(struct verbs_nic *vn);
 void verbs_mem_close(struct verbs_nic *vn);
 int verbs_mem_add(struct vip_nic *nic, const struct ka_tpt_entry *e, uint64_t start, uint64_t length);
 void verbs_mem_drop(struct vip_nic *nic, uint32_t handle);
-void verbs_mem_quiet(struct vip_nic *nic);
 /* The local key of the region, and whether windows can be bound to it; false: it has none (it is copied). */
 bool verbs_mem_mr(struct verbs_nic *vn, uint32_t handle, struct ibv_mr **mr);
 /* May the device touch this segment of its own, beside whoever may take it away?  @kept: ka_tpt_check_kept().
@@ -426,7 +425,7 @@ void verbs_pull_go_on(struct verbs_end *e);
 /* The connection has ended and its queue pair is gone. */
 void verbs_pull_end(struct verbs_end *e);
 /* A region is out of the TPT: return when the device does not touch it for this end. */
-void verbs_pull_quiet(struct verbs_end *e);
+void verbs_pull_quiet(struct vip_vi *vi);
 
 /* ---- verbs_cq.c ---- */
 

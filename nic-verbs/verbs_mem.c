@@ -98,22 +98,3 @@ bool verbs_mem_device(struct vip_vi *vi, const struct ka_seg *s, uint32_t rights
 		return false;
 	}
 }
-
-static void quiet_vi(void *obj, void *arg)
-{
-	struct vip_vi *vi = obj;
-
-	if (ka_load_relaxed(&vi->nic) != arg)
-		return;
-	vip_lock(&vi->q[VIP_SQ].lock);
-	vip_lock(&vi->q[VIP_RQ].lock);
-	if (vi->link)
-		verbs_pull_quiet(vi->link);
-	vip_unlock(&vi->q[VIP_RQ].lock);
-	vip_unlock(&vi->q[VIP_SQ].lock);
-}
-
-void verbs_mem_quiet(struct vip_nic *nic)
-{
-	vip_obj_each(VIP_T_VI, quiet_vi, nic);
-}

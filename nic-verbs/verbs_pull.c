@@ -379,8 +379,9 @@ static bool quiet_source(struct verbs_end *e, struct verbs_pulled *p)
 	return false;
 }
 
-void verbs_pull_quiet(struct verbs_end *e)
+void verbs_pull_quiet(struct vip_vi *vi)
 {
+	struct verbs_end *e = vi->link;
 	uint64_t n;
 
 	if (e->severed)

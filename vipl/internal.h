@@ -392,6 +392,8 @@ void vip_flush(struct vip_vi *vi, int queue);
 VIP_INSIDE void vip_wake_queue(struct vip_vi *vi, int queue);
 /* Return when whoever works on a queue of this NIC handle has left it, or looks at nic->idle after this. */
 void vip_queues_quiet(struct vip_nic *nic);
+/* Return when no peer, and no thread of the NIC's, writes by what it saw in the TPT before. */
+void vip_links_quiet(struct vip_nic *nic);
 /* Wait for a completion and take it, whatever is posted; VIP_INVALID_PARAMETER when the handle has gone. */
 VIP_RETURN vip_queue_next(struct vip_vi *vi, VIP_VI_HANDLE h, int queue, VIP_DESCRIPTOR **out);
 static inline bool vip_queue_idle(const struct vip_queue *q) /* nothing posted that is not complete */

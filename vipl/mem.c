@@ -84,7 +84,7 @@ static int call_locked(struct vip_nic *nic, struct ka_req *req, struct ka_rep *r
 	if (err)
 		vip_why("%s", rep->text);
 	else if (req->op == KA_OP_MEM_DEREG)
-		nic->ops->mem_quiet(nic); /* no peer is still writing there */
+		vip_links_quiet(nic); /* no peer is still writing there */
 	obey(rep);
 	return err;
 }

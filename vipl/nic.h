@@ -68,15 +68,21 @@ struct nic_ops {
 	int (*vi_new)(struct vip_vi *vi);
 	void (*vi_free)(struct vip_vi *vi);
 
-	/* After a region was taken out: return when no peer is writing there any more. */
-	void (*mem_quiet)(struct vip_nic *nic);
+	/*
+	 * After a region was taken out (vip_links_quiet): return when nothing that has begun before is
+	 * written for the connection any more; vi->link is there, both queue locks are held.
+	 */
+	void (*link_quiet)(struct vip_vi *vi);
+	/* The same for a thread of the handle's that touches memory without those locks; NULL: there is none.
+	 */
+	void (*thread_quiet)(struct vip_nic *nic);
 	/*
 	 * Memory that was registered, under vip_mem_lock: @e is its TPT entry, [start, start +
 	 * length) its whole pages.  0 or negative errno: it is not registered then.  NULL: nothing is to be
 	 * done.
 	 */
 	int (*mem_add)(struct vip_nic *nic, const struct ka_tpt_entry *e, uint64_t start, uint64_t length);
-	/* It is out of the TPT, and mem_quiet has returned. */
+	/* It is out of the TPT, and nobody is at it any more. */
 	void (*mem_drop)(struct vip_nic *nic, uint32_t handle);
 
 	/* Connections; they block as VIPL's calls do.  timeout in ms, KA_INFINITE. */

@@ -212,6 +212,28 @@ void vip_queues_quiet(struct vip_nic *nic)
 	vip_obj_each(VIP_T_VI, quiet_vi, nic);
 }
 
+static void quiet_link(void *obj, void *arg)
+{
+	struct vip_vi *vi = obj;
+
+	if (ka_load_relaxed(&vi->nic) != arg)
+		return;
+	/* nor any thread of ours, which has looked before */
+	vip_lock(&vi->q[VIP_SQ].lock);
+	vip_lock(&vi->q[VIP_RQ].lock);
+	if (vi->link)
+		vi->nic->ops->link_quiet(vi);
+	vip_unlock(&vi->q[VIP_RQ].lock);
+	vip_unlock(&vi->q[VIP_SQ].lock);
+}
+
+void vip_links_quiet(struct vip_nic *nic)
+{
+	vip_obj_each(VIP_T_VI, quiet_link, nic);
+	if (nic->ops->thread_quiet)
+		nic->ops->thread_quiet(nic);
+}
+
 void vip_flush(struct vip_vi *vi, int queue)
 {
 	struct vip_queue *q = &vi->q[queue];

@@ -219,7 +219,7 @@ bool vip_cache_keep(struct vip_nic *nic, uint64_t start, VIP_MEM_HANDLE mem)
 	 * beside the queues' locks
 	 */
 	if (e.object || r->kept.rdma || nic->beside)
-		nic->ops->mem_quiet(nic);
+		vip_links_quiet(nic);
 	else
 		vip_queues_quiet(nic);
 	shrink(nic);
