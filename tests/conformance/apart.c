@@ -42,36 +42,6 @@ static void set_limit(int fd, int seconds)
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
 }
 
-static bool put(int fd, const void *from, size_t n)
-{
-	const char *p = from;
-	ssize_t did;
-
-	for (; n; p += did, n -= (size_t)did) {
-		did = send(fd, p, n, MSG_NOSIGNAL);
-		if (did < 0 && errno != EINTR)
-			return false;
-		if (did < 0)
-			did = 0;
-	}
-	return true;
-}
-
-static bool get(int fd, void *to, size_t n)
-{
-	char *p = to;
-	ssize_t did;
-
-	for (; n; p += did, n -= (size_t)did) {
-		did = recv(fd, p, n, MSG_WAITALL);
-		if (did == 0 || (did < 0 && errno != EINTR))
-			return false;
-		if (did < 0)
-			did = 0;
-	}
-	return true;
-}
-
 static int quick(int fd)
 {
 	const int yes = 1;
@@ -129,7 +99,7 @@ static bool greet(int fd, char *reason, size_t n)
 	struct hello mine = own_hello(), theirs;
 
 	set_limit(fd, ANSWER_S);
-	if (!put(fd, &mine, sizeof(mine)) || !get(fd, &theirs, sizeof(theirs))) {
+	if (!send_all(fd, &mine, sizeof(mine)) || !recv_all(fd, &theirs, sizeof(theirs))) {
 		snprintf(reason, n, "no answer from the other host\n");
 	} else if (theirs.magic != HELLO || theirs.address_len != mine.address_len ||
 		   mine.address_len > sizeof(other)) {
@@ -159,7 +129,7 @@ int apart_begin(const struct options *o, const struct check *c, VIP_RELIABILITY_
 {
 	const struct ask ask = {c->number, level, o->seconds, o->slowdown, o->strict};
 
-	if (!put(session, &ask, sizeof(ask))) {
+	if (!send_all(session, &ask, sizeof(ask))) {
 		snprintf(reason, n, "the other host has gone\n");
 		return -1;
 	}
@@ -169,7 +139,7 @@ int apart_begin(const struct options *o, const struct check *c, VIP_RELIABILITY_
 bool apart_end(struct side_end *e, int limit_s, char *reason, size_t n)
 {
 	set_limit(session, limit_s);
-	if (!get(session, e, sizeof(*e))) {
+	if (!recv_all(session, e, sizeof(*e))) {
 		snprintf(reason, n, "the other host has gone, or does not answer within %d s\n", limit_s);
 		return false;
 	}
@@ -218,7 +188,7 @@ static bool serve_one(const struct options *given, int listening, const struct a
 	fflush(stdout);
 	memset(&e, 0, sizeof(e));
 	run_side(&o, c, ask->level, 0, sock, &e);
-	return put(session, &e, sizeof(e));
+	return send_all(session, &e, sizeof(e));
 }
 
 int apart_serve(const struct options *o)
@@ -241,7 +211,7 @@ int apart_serve(const struct options *o)
 		return 1;
 	}
 	set_limit(session, 0);
-	for (good = true; good && get(session, &ask, sizeof(ask));)
+	for (good = true; good && recv_all(session, &ask, sizeof(ask));)
 		good = serve_one(o, listening, &ask);
 	close(session);
 	close(listening);

@@ -51,6 +51,10 @@ extern struct board *board;
 extern int board_side;	   /* which of the two this process is */
 extern int suite_slowdown; /* options.slowdown, for the helpers' patience */
 
+/* help.c: all of it, or false: the other end has gone, or errno. */
+bool send_all(int fd, const void *from, size_t n);
+bool recv_all(int fd, void *to, size_t n);
+
 const char *rank_name(enum rank rank);
 const char *level_name(VIP_RELIABILITY_LEVEL level); /* "U", "RD", "RR"; 0: "-" */
 

@@ -186,39 +186,53 @@ void run_close(struct run *r)
 
 /* ---- the other side ---- */
 
-void tell_bytes(struct run *r, const void *from, size_t n)
+bool send_all(int fd, const void *from, size_t n)
 {
 	const char *p = from;
 	ssize_t did;
 
 	while (n) {
-		did = send(r->sock, p, n, MSG_NOSIGNAL);
+		did = send(fd, p, n, MSG_NOSIGNAL);
 		if (did < 0 && errno == EINTR)
 			continue;
-		if (did <= 0) {
-			print_error("the other side has ended while this one had to tell it something\n");
-			_exit(EXIT_ALONE);
-		}
+		if (did <= 0)
+			return false;
 		p += did;
 		n -= (size_t)did;
 	}
+	return true;
 }
 
-void hear_bytes(struct run *r, void *to, size_t n)
+bool recv_all(int fd, void *to, size_t n)
 {
 	char *p = to;
 	ssize_t did;
 
 	while (n) {
-		did = recv(r->sock, p, n, MSG_WAITALL);
+		did = recv(fd, p, n, MSG_WAITALL);
 		if (did < 0 && errno == EINTR)
 			continue;
-		if (did <= 0) {
-			print_error("the other side has ended while this one was waiting for it\n");
-			_exit(EXIT_ALONE);
-		}
+		if (did <= 0)
+			return false;
 		p += did;
 		n -= (size_t)did;
+	}
+	return true;
+}
+
+void tell_bytes(struct run *r, const void *from, size_t n)
+{
+	if (!send_all(r->sock, from, n)) {
+		print_error("the other side has ended while this one had to tell it something\n");
+		_exit(EXIT_ALONE);
+	}
+}
+
+void hear_bytes(struct run *r, void *to, size_t n)
+{
+	if (!recv_all(r->sock, to, n)) {
+		print_error("the other side has ended while this one was waiting for it\n");
+		_exit(EXIT_ALONE);
 	}
 }
 
