@@ -17,6 +17,7 @@ import time
 
 sys.dont_write_bytecode = True  # nothing is left beside the sources
 from perf_cases import KIB, MIB, text_of
+from perf_pair import Failed
 from perf_report import machine, number, print_table, ratio, short
 
 LATENCY_SIZES = [8, KIB, 4 * KIB, 64 * KIB, MIB]
@@ -25,10 +26,6 @@ TARGETS = {"latency": 1.15, "bandwidth": 0.9}
 UNITS = {"latency": "us", "bandwidth": "MB/s"}
 START_SECONDS = 20  # a server of perftest listens by then
 RUN_SECONDS = 120
-
-
-class Failed(Exception):
-    pass
 
 
 def run(words):
