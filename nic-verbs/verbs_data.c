@@ -135,6 +135,7 @@ static void set_down(struct verbs_end *e, enum nic_down cause, const struct verb
 		vip_unlock(&e->wire);
 		tell_down(e);
 	}
+	__atomic_thread_fence(__ATOMIC_SEQ_CST); /* whoever goes to sleep looks after he has said so */
 	vip_wake_queue(e->vi, VIP_RQ);
 	vip_wake_queue(e->vi, VIP_SQ);
 	verbs_todo(e);
