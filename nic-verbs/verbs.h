@@ -175,7 +175,7 @@ struct verbs_pulled {
 
 /* The message that is being read from the peer: e->in, or a part of it. */
 struct verbs_pull {
-	bool open;
+	bool open;	 /* atomically, as these: who takes completions looks at them under vn->lock */
 	bool busy;	 /* work requests are at the device: */
 	uint32_t last;	 /* number of the last of them */
 	uint32_t failed; /* the device says that the source is not there */
@@ -472,7 +472,7 @@ void verbs_todo(struct verbs_end *e);
 /* Has anything come that is not taken? */
 static inline bool verbs_has_come(const struct verbs_end *e)
 {
-	return ka_load_relaxed(&e->in_first) || e->held || e->pull.open;
+	return ka_load_relaxed(&e->in_first) || ka_load_relaxed(&e->held) || ka_load_relaxed(&e->pull.open);
 }
 void verbs_asleep(struct vip_nic *nic);
 

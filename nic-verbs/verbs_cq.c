@@ -140,7 +140,7 @@ void verbs_cq_leave(struct verbs_end *e)
 			spare(vn, r);
 		}
 		while ((r = e->held)) {
-			e->held = r->next;
+			ka_store_relaxed(&e->held, r->next);
 			spare(vn, r);
 		}
 	}
@@ -184,7 +184,7 @@ static void lost(struct verbs_end *e, const struct ibv_wc *wc)
 	uint32_t up = NIC_UP;
 
 	/* then it is the peer's memory that has gone: the receive that was to have it tells */
-	if (wc->status == IBV_WC_REM_ACCESS_ERR && e->pull.busy) {
+	if (wc->status == IBV_WC_REM_ACCESS_ERR && ka_load_relaxed(&e->pull.busy)) {
 		ka_store_release(&e->pull.failed, 1);
 		return;
 	}
@@ -211,7 +211,7 @@ static void sent(struct verbs_nic *vn, const struct ibv_wc *wc)
 	end_until(e, n + 1);
 	if (wc->status != IBV_WC_SUCCESS)
 		lost(e, wc);
-	if (e->pull.busy && verbs_ended(e, e->pull.last)) {
+	if (ka_load_relaxed(&e->pull.busy) && verbs_ended(e, ka_load_relaxed(&e->pull.last))) {
 		verbs_todo(e);
 		__atomic_thread_fence(__ATOMIC_SEQ_CST);
 		vip_wake_queue(e->vi, VIP_RQ);
@@ -338,7 +338,7 @@ int verbs_chain(struct verbs_end *e, struct ibv_send_wr *wr, uint32_t n, uint32_
 	}
 	wr[n - 1].send_flags |= IBV_SEND_SIGNALED;
 	__atomic_fetch_add(&vn->signalled, 1, __ATOMIC_RELAXED);
-	*last = first + n - 1;
+	ka_store_relaxed(last, first + n - 1);
 	ka_store_release(&e->posted, first + n);
 	err = ibv_post_send(e->qp, wr, &bad);
 	if (err)
