@@ -446,7 +446,7 @@ bool verbs_room(const struct verbs_end *e, uint32_t most);
 struct verbs_slot *verbs_slot_get(struct verbs_nic *vn);
 void verbs_slot_put(struct verbs_nic *vn, struct verbs_slot *s);
 /* Send the frame in the slot, with @bytes behind the header; frees it on failure.  0 or negative errno. */
-int verbs_slot_send(struct verbs_end *e, struct verbs_slot *s, uint32_t bytes);
+int verbs_slot_send(struct verbs_end *e, struct verbs_slot *s, uint32_t bytes, bool signal);
 /* Send a frame of @bytes in all, no more than e->inline_most. */
 int verbs_inline_send(struct verbs_end *e, const void *frame, uint32_t bytes, bool signal);
 /* Send a header alone, if there is room. */

@@ -347,7 +347,7 @@ int verbs_chain(struct verbs_end *e, struct ibv_send_wr *wr, uint32_t n, uint32_
 	return -err;
 }
 
-int verbs_slot_send(struct verbs_end *e, struct verbs_slot *s, uint32_t bytes)
+int verbs_slot_send(struct verbs_end *e, struct verbs_slot *s, uint32_t bytes, bool signal)
 {
 	struct ibv_sge sge = {(uintptr_t)s->frame, (uint32_t)sizeof(*s->frame) + bytes,
 			      e->vn->buffers_mr->lkey};
@@ -355,7 +355,7 @@ int verbs_slot_send(struct verbs_end *e, struct verbs_slot *s, uint32_t bytes)
 	int err;
 
 	vip_lock(&e->wire);
-	err = post(e, &wr, s, false);
+	err = post(e, &wr, s, signal);
 	vip_unlock(&e->wire);
 	if (err)
 		verbs_slot_put(e->vn, s);
@@ -393,7 +393,7 @@ bool verbs_tell(struct verbs_end *e, const struct verbs_frame *head, uint32_t mo
 	if (!s)
 		return false;
 	memcpy(s->frame, head, sizeof(*head));
-	return verbs_slot_send(e, s, 0) == 0;
+	return verbs_slot_send(e, s, 0, signal) == 0;
 }
 
 void verbs_ask(struct verbs_end *e)
