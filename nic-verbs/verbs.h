@@ -88,12 +88,14 @@ struct verbs_nic {
 	uint32_t nfree;
 	struct verbs_recv *spare; /* taken, and not posted again yet */
 	uint32_t nspare;
+	bool refused;	    /* the device did not take them, which was told of */
 	uint32_t signalled; /* sends that will have a completion; atomically */
 	struct verbs_slot slot[VERBS_SLOTS];
 	struct verbs_recv recv[VERBS_RECVS];
 	void *buffers; /* of all of these, registered as one: */
 	struct ibv_mr *buffers_mr;
-	bool windows; /* the device has those that verbs_pull.c wants */
+	bool windows;	 /* the device has those that verbs_pull.c wants */
+	uint32_t failed; /* it has reported that it can do nothing any more */
 
 	/* KA_TPT_ENTRIES, by index of the memory handle; under vip_mem_lock and lock */
 	struct verbs_region *region;

@@ -18,10 +18,10 @@
 
 /* ---- buffers; vn->lock held ---- */
 
-/* What cannot be posted is lost until the handle is closed: the device has failed. */
+/* What the device does not take now is kept for another time. */
 static void post_spare(struct verbs_nic *vn)
 {
-	struct ibv_recv_wr wr[BATCH], *bad;
+	struct ibv_recv_wr wr[BATCH], *bad = NULL;
 	struct ibv_sge sge[BATCH];
 	uint32_t n = 0;
 
@@ -37,8 +37,21 @@ static void post_spare(struct verbs_nic *vn)
 		n++;
 	}
 	vn->nspare -= n;
-	if (n && ibv_post_srq_recv(vn->srq, wr, &bad))
+	if (n == 0)
+		return;
+	if (!ibv_post_srq_recv(vn->srq, wr, &bad)) {
+		vn->refused = false;
+		return;
+	}
+	if (!vn->refused)
 		vip_log(VIP_LOG_WARN, "%s: receive buffers cannot be posted", vn->nic->device);
+	vn->refused = true;
+	for (; bad; bad = bad->next, vn->nspare++) {
+		struct verbs_recv *r = &vn->recv[bad->wr_id];
+
+		r->next = vn->spare;
+		vn->spare = r;
+	}
 }
 
 static void spare(struct verbs_nic *vn, struct verbs_recv *r)
@@ -235,8 +248,12 @@ static void poll_sent(struct verbs_nic *vn)
 static struct verbs_end *arrived(struct verbs_nic *vn, const struct ibv_wc *wc)
 {
 	struct verbs_recv *r = &vn->recv[wc->wr_id % VERBS_RECVS];
-	struct verbs_end *e = wc->status == IBV_WC_SUCCESS ? end_of(vn, wc->qp_num) : NULL;
+	struct verbs_end *e = end_of(vn, wc->qp_num);
 
+	if (e && wc->status != IBV_WC_SUCCESS) {
+		lost(e, wc);
+		e = NULL;
+	}
 	if (!e) {
 		spare(vn, r);
 		return NULL;
