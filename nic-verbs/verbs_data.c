@@ -27,9 +27,10 @@ void verbs_begin(struct verbs_end *e)
 	e->beat = 0;
 	e->expected = e->told = e->acked = e->failed_at = 0;
 	e->in.open = false;
-	e->pull.open = e->pull.busy = false;
+	ka_store_relaxed(&e->pull.open, false);
+	ka_store_relaxed(&e->pull.busy, false);
 	e->pulls_begun = e->pulls_ended = 0;
-	e->held = NULL;
+	ka_store_relaxed(&e->held, NULL);
 	e->tells = false;
 	e->vi->link = e;
 }
