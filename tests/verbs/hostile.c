@@ -78,10 +78,11 @@ static void same(const uint8_t *at, uint8_t byte, uint32_t n, const char *what, 
 {
 	uint32_t i;
 
-	for (i = 0; i < n; i++) {
-		if (at[i] != byte)
-			fail_msg("%s %u: byte %u has become %#x", what, number, i, at[i]);
-	}
+	if (at[0] == byte && memcmp(at, at + 1, n - 1) == 0)
+		return;
+	for (i = 0; at[i] == byte; i++)
+		;
+	fail_msg("%s %u: byte %u has become %#x", what, number, i, at[i]);
 }
 
 void victim_check(struct victim *v)
