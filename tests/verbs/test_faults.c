@@ -304,6 +304,7 @@ static void fails_for_ever(const char *name, unsigned int nth)
 {
 	struct side server, client;
 	VIP_DESCRIPTOR *d;
+	uint64_t since;
 
 	fake_reset();
 	meet(&server, &client, VIP_SERVICE_RELIABLE_RECEPTION);
@@ -312,7 +313,11 @@ static void fails_for_ever(const char *name, unsigned int nth)
 	post_send(&client, 0, BYTES);
 	VipSendWait(client.vi, 200, &d);
 	VipRecvWait(server.vi, 200, &d);
-	part(&server, &client, 2 * SEVERED);
+	since = now_ms();
+	OK(VipDisconnect(client.vi));
+	assert_true(now_ms() - since < SEVERED);
+	fake_fail("", 1, 0);
+	part(&server, &client, 1000);
 }
 
 static void test_for_ever(void **state)

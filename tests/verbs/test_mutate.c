@@ -311,6 +311,7 @@ static unsigned int converse(VIP_RELIABILITY_LEVEL level)
 /* All buffers are back: of those that arrive, and of those that leave, which answers to reads show. */
 static void nothing_lost(void)
 {
+	const unsigned int answers = 64 * ((AREA + VERBS_DATA - 1) / VERBS_DATA); /* each is so many frames */
 	uint64_t since = now_ms();
 	struct said s;
 	int i;
@@ -329,8 +330,9 @@ static void nothing_lost(void)
 		assert_true(say(&s, 0));
 		victim_settle(&victim);
 	}
-	/* each is so many frames */
-	assert_int_equal(victim_heard().n[VERBS_ANSWER], 64 * ((AREA + VERBS_DATA - 1) / VERBS_DATA));
+	while (victim_heard().n[VERBS_ANSWER] != answers && in_time(since))
+		usleep(1000);
+	assert_int_equal(victim_heard().n[VERBS_ANSWER], answers);
 	victim_disconnect(&victim);
 }
 
