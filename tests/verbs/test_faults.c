@@ -14,6 +14,7 @@
 #define SMALL	  1000u
 #define MOST_WRS  200
 #define PORT_MS	  200  /* for what a port's event must not lead to */
+#define SOON	  1900 /* ms: less than what it may wait */
 #define SEVERED	  2500 /* ms that VipDisconnect may wait for a device that does nothing */
 #define STATUS(d) ((d)->CS.Status & VIP_STATUS_ERROR_MASK)
 
@@ -103,7 +104,7 @@ static void report(enum ibv_event_type type, VIP_ERROR_CODE code, VIP_RELIABILIT
 	assert_int_equal(client.errors[code], 1);
 	has_come(&server, VIP_ERROR_CONN_LOST); /* the connection manager says so */
 	fake_hold(false);
-	part(&server, &client, 1000);
+	part(&server, &client, SOON);
 }
 
 static void test_reports(void **state)
@@ -153,7 +154,7 @@ static void test_all_fail(void **state)
 	OK(VipDisconnect(server2.vi));
 	OK(VipDestroyVi(client2.vi));
 	OK(VipDestroyVi(server2.vi));
-	part(&server, &client, 1000);
+	part(&server, &client, SOON);
 	assert_int_equal(client.errors[VIP_ERROR_CONN_LOST], 2);
 }
 
@@ -179,7 +180,7 @@ static void test_ports(void **state)
 	post_send(&client, 0, SMALL);
 	OK(VipSendWait(client.vi, SCENE_MS, &d));
 	OK(VipRecvWait(server.vi, SCENE_MS, &d));
-	part(&server, &client, 1000);
+	part(&server, &client, SOON);
 }
 
 /* ---- work requests that fail ---- */
@@ -213,7 +214,7 @@ static bool message(VIP_RELIABILITY_LEVEL level, uint32_t bytes, const char *wha
 		OK(VipDisconnect(client.vi));
 	r = VipRecvWait(server.vi, SCENE_LONG / 2, &d);
 	told("receiver", r, d, lost | VIP_STATUS_PARTIAL_ERROR, what, nth);
-	part(&server, &client, 1000);
+	part(&server, &client, SOON);
 	return fake_failed();
 }
 
@@ -273,7 +274,7 @@ static void test_recv_lost(void **state)
 	has_come(&server, VIP_ERROR_CONN_LOST);
 	assert_true(now_ms() - since < 500);
 	comes_back(VipRecvDone, &server, VIP_STATUS_DESC_FLUSHED_ERROR);
-	part(&server, &client, 1000);
+	part(&server, &client, SOON);
 }
 
 /* ---- a device that does nothing ---- */
@@ -296,7 +297,7 @@ static void test_silent(void **state)
 	OK(VipDisconnect(client.vi));
 	assert_true(now_ms() - since < SEVERED);
 	fake_hold(false);
-	part(&server, &client, 1000);
+	part(&server, &client, SOON);
 }
 
 /* From the n-th on all calls of the name fail: nothing hangs, and what is left is given back. */
@@ -317,7 +318,7 @@ static void fails_for_ever(const char *name, unsigned int nth)
 	OK(VipDisconnect(client.vi));
 	assert_true(now_ms() - since < SEVERED);
 	fake_fail("", 1, 0);
-	part(&server, &client, 1000);
+	part(&server, &client, SOON);
 }
 
 static void test_for_ever(void **state)
@@ -347,7 +348,7 @@ static void test_receives(void **state)
 		OK(VipSendWait(client.vi, SCENE_MS, &d));
 		OK(VipRecvWait(server.vi, SCENE_MS, &d));
 	}
-	part(&server, &client, 1000);
+	part(&server, &client, SOON);
 }
 
 int main(void)
