@@ -16,7 +16,7 @@
 #define RECVS	   128u /* that VipOpenNic posts */
 
 #ifdef __SANITIZE_THREAD__
-#define EACH 4u /* call fails */
+#define EACH 8u /* call fails */
 #else
 #define EACH 1u
 #endif
