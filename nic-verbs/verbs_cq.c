@@ -66,7 +66,7 @@ static void put_slot(struct verbs_nic *vn, struct verbs_slot *s)
 {
 	s->next = vn->free_slots;
 	vn->free_slots = s;
-	vn->nfree++;
+	ka_store_relaxed(&vn->nfree, vn->nfree + 1);
 }
 
 void verbs_recv_free(struct verbs_nic *vn, struct verbs_recv *first)
@@ -89,7 +89,7 @@ struct verbs_slot *verbs_slot_get(struct verbs_nic *vn)
 	s = vn->free_slots;
 	if (s) {
 		vn->free_slots = s->next;
-		vn->nfree--;
+		ka_store_relaxed(&vn->nfree, vn->nfree - 1);
 	}
 	pthread_mutex_unlock(&vn->lock);
 	return s;

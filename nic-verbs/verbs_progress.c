@@ -84,10 +84,10 @@ static bool turn_send(struct vip_vi *vi, bool ask)
 	if (e && ka_load_acquire(&e->ready)) {
 		verbs_pump(e);
 		down = verbs_down(vi) != NIC_UP;
-		if (ask && !down && !e->severed && e->beat == e->posted)
+		if (ask && !down && !e->severed && e->beat == ka_load_relaxed(&e->posted))
 			verbs_ask(e);
 		if (ask)
-			e->beat = e->posted;
+			e->beat = ka_load_relaxed(&e->posted);
 	}
 	vip_queue_leave(&vi->q[VIP_SQ]);
 	return down;

@@ -404,7 +404,8 @@ bool verbs_drain(struct verbs_end *e)
 	struct verbs_recv *r, *taken = NULL;
 	bool more = false;
 
-	if (!ka_load_acquire(&e->ready))
+	/* what is severed is being taken down without this lock, its frames and its slots among it */
+	if (!ka_load_acquire(&e->ready) || e->severed)
 		return false;
 	if (e->pull.open)
 		verbs_pull_go_on(e);

@@ -12,7 +12,14 @@
 
 #define BYTES	   300000u /* several frames, or read by the receiver */
 #define MOST_CALLS 2000
+#define SOON	   1900 /* ms: less than VipDisconnect may wait for a device */
 #define RECVS	   128u /* that VipOpenNic posts */
+
+#ifdef __SANITIZE_THREAD__
+#define EACH 8u /* call fails */
+#else
+#define EACH 1u
+#endif
 
 static VIP_RELIABILITY_LEVEL level;
 
@@ -100,7 +107,7 @@ static void part(struct side *server, struct side *client)
 		OK(VipDisconnect(client->vi));
 	side_close(client);
 	side_close(server);
-	if (now_ms() - since > 1500) /* nothing is to be waited for */
+	if (now_ms() - since > SOON) /* nothing is to be waited for */
 		fail_msg("closing took %llu ms", (unsigned long long)(now_ms() - since));
 }
 
@@ -192,12 +199,14 @@ static void test_each_call_fails(void **state)
 		fail_msg("server: %s; client: %s", server.text, client.text);
 	part(&server, &client);
 	fake_each(note);
+	if (EACH > 1)
+		print_message("REDUCED: each %u. call fails: ThreadSanitizer\n", EACH);
 	for (i = 0; i < nnames; i++) {
-		for (nth = first_of(names[i]); talk_with(names[i], nth); nth++, n++)
+		for (nth = first_of(names[i]); talk_with(names[i], nth); nth += EACH, n++)
 			assert_true(nth < MOST_CALLS);
 	}
 	print_message("%u calls of %u names failed\n", n, nnames);
-	assert_true(nnames >= 20 && n > nnames);
+	assert_true(nnames >= 20 && n >= nnames);
 }
 
 int main(void)

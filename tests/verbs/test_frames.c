@@ -617,17 +617,18 @@ static void check_receive(const struct hostile *h, const char *at)
 {
 	uint32_t want = h->recv, status;
 	VIP_DESCRIPTOR *d;
-	VIP_RETURN r = VipRecvDone(victim.server.vi, &d);
+	VIP_RETURN r;
 
 	if (want == NOBODY && !h->ends) {
-		if (r != VIP_NOT_DONE)
+		if (VipRecvDone(victim.server.vi, &d) != VIP_NOT_DONE)
 			fail_msg("%s: a receive was taken", at);
 		return;
 	}
 	if (want == NOBODY)
 		want = VIP_STATUS_DESC_FLUSHED_ERROR;
+	r = VipRecvWait(victim.server.vi, SCENE_MS, &d);
 	if (r != VIP_SUCCESS && r != VIP_DESCRIPTOR_ERROR)
-		fail_msg("%s: VipRecvDone: %s", at, VipxReturnName(r));
+		fail_msg("%s: VipRecvWait: %s", at, VipxReturnName(r));
 	status = d->CS.Status & VIP_STATUS_ERROR_MASK;
 	if (status != want)
 		fail_msg("%s: the receive has %#x, not %#x", at, status, want);

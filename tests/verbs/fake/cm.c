@@ -42,7 +42,7 @@ struct id {
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t acked = PTHREAD_COND_INITIALIZER;
 static struct id *ids;
-static struct ibv_context context;
+static struct ibv_context context; /* librdmacm's own, of the one device */
 
 /* ---- events ---- */
 
@@ -226,9 +226,13 @@ static void set_addr(struct sockaddr_storage *to, const struct sockaddr *from)
 	       from->sa_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6));
 }
 
-static void set_device(struct rdma_cm_id *id)
+static void __attribute__((constructor)) init(void)
 {
 	context.device = fake_device();
+}
+
+static void set_device(struct rdma_cm_id *id)
+{
 	id->verbs = &context;
 	id->port_num = 1;
 }

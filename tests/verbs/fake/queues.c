@@ -8,8 +8,6 @@
 
 #include "fake.h"
 
-#define ENTRIES 16384u
-
 struct entry {
 	struct ibv_wc wc;
 	bool is_send;
@@ -20,7 +18,8 @@ struct cq {
 	struct ibv_cq cq;
 	bool armed;
 	uint32_t head, tail;
-	struct entry e[ENTRIES];
+	uint32_t entries;
+	struct entry e[];
 };
 
 struct recv {
@@ -33,7 +32,7 @@ struct srq {
 	struct ibv_srq srq;
 	uint32_t most;
 	uint32_t head, tail;
-	struct recv r[ENTRIES];
+	struct recv r[];
 };
 
 /* ---- completions ---- */
@@ -74,7 +73,8 @@ struct ibv_cq *ibv_create_cq(struct ibv_context *ctx, int cqe, void *context,
 	(void)vector;
 	if (fake_call(__func__))
 		return NULL;
-	c = calloc(1, sizeof(*c));
+	c = calloc(1, sizeof(*c) + (size_t)cqe * sizeof(c->e[0]));
+	c->entries = (uint32_t)cqe;
 	c->cq = (struct ibv_cq){.context = ctx, .channel = channel, .cq_context = context, .cqe = cqe};
 	fake_count(FAKE_CQ, 1);
 	return &c->cq;
@@ -117,9 +117,9 @@ void fake_complete(struct ibv_cq *to, const struct ibv_wc *wc, bool is_send, uin
 {
 	struct cq *c = (struct cq *)to;
 
-	if (c->tail - c->head == (uint32_t)to->cqe || c->tail - c->head == ENTRIES)
+	if (c->tail - c->head == c->entries)
 		fake_bug("a completion queue overflows");
-	c->e[c->tail++ % ENTRIES] = (struct entry){*wc, is_send, wr};
+	c->e[c->tail++ % c->entries] = (struct entry){*wc, is_send, wr};
 	if (c->armed && to->channel && write(to->channel->refcnt, &to, sizeof(to)) != sizeof(to))
 		abort();
 	c->armed = false;
@@ -135,7 +135,7 @@ static int poll_cq(struct ibv_cq *cq, int n, struct ibv_wc *wc)
 	if (c->head != c->tail && fake_call("ibv_poll_cq"))
 		got = -1;
 	while (got >= 0 && got < n && c->head != c->tail) {
-		const struct entry *e = &c->e[c->head++ % ENTRIES];
+		const struct entry *e = &c->e[c->head++ % c->entries];
 
 		wc[got++] = e->wc;
 		if (e->is_send)
@@ -153,7 +153,7 @@ struct ibv_srq *ibv_create_srq(struct ibv_pd *pd, struct ibv_srq_init_attr *attr
 
 	if (fake_call(__func__))
 		return NULL;
-	s = calloc(1, sizeof(*s));
+	s = calloc(1, sizeof(*s) + attr->attr.max_wr * sizeof(s->r[0]));
 	s->srq.context = pd->context;
 	s->most = attr->attr.max_wr;
 	fake_count(FAKE_SRQ, 1);
@@ -183,7 +183,7 @@ static int post_srq_recv(struct ibv_srq *srq, struct ibv_recv_wr *wr, struct ibv
 			fake_bug("a receive too many is posted");
 		if (!fake_key_ok(r.lkey, (uintptr_t)r.at, r.bytes))
 			fake_bug("a receive that is not registered");
-		s->r[s->tail++ % ENTRIES] = r;
+		s->r[s->tail++ % s->most] = r;
 		fake_go_on(srq);
 		fake_unlock();
 	}
@@ -220,7 +220,7 @@ bool fake_receive(struct ibv_srq *srq, struct ibv_cq *cq, uint32_t qp_num, const
 		  enum ibv_wc_status *status)
 {
 	struct srq *s = (struct srq *)srq;
-	const struct recv *r = &s->r[s->head % ENTRIES];
+	const struct recv *r = &s->r[s->head % s->most];
 	struct ibv_wc wc = {.opcode = IBV_WC_RECV, .qp_num = qp_num};
 	int i;
 
