@@ -55,7 +55,7 @@ static bool held_equal(const struct held *a, const struct held *b)
 	return a->locked == b->locked && a->pinned == b->pinned;
 }
 
-/* What was given back may be counted for a while: Linux before 6.4 has io_uring's pins for a second. */
+/* What was given back may be counted for a while: by Linux 6.1 io_uring's pins, for a second. */
 #define REST_MS 2000u
 
 struct held held_at_rest(void)
