@@ -88,12 +88,14 @@ struct verbs_nic {
 	uint32_t nfree;
 	struct verbs_recv *spare; /* taken, and not posted again yet */
 	uint32_t nspare;
+	bool refused;	    /* the device did not take them, which was told of */
 	uint32_t signalled; /* sends that will have a completion; atomically */
 	struct verbs_slot slot[VERBS_SLOTS];
 	struct verbs_recv recv[VERBS_RECVS];
 	void *buffers; /* of all of these, registered as one: */
 	struct ibv_mr *buffers_mr;
-	bool windows; /* the device has those that verbs_pull.c wants */
+	bool windows;	 /* the device has those that verbs_pull.c wants */
+	uint32_t failed; /* it has reported that it can do nothing any more */
 
 	/* KA_TPT_ENTRIES, by index of the memory handle; under vip_mem_lock and lock */
 	struct verbs_region *region;
@@ -175,7 +177,7 @@ struct verbs_pulled {
 
 /* The message that is being read from the peer: e->in, or a part of it. */
 struct verbs_pull {
-	bool open;
+	bool open;	 /* atomically, as these: who takes completions looks at them under vn->lock */
 	bool busy;	 /* work requests are at the device: */
 	uint32_t last;	 /* number of the last of them */
 	uint32_t failed; /* the device says that the source is not there */
@@ -446,7 +448,7 @@ bool verbs_room(const struct verbs_end *e, uint32_t most);
 struct verbs_slot *verbs_slot_get(struct verbs_nic *vn);
 void verbs_slot_put(struct verbs_nic *vn, struct verbs_slot *s);
 /* Send the frame in the slot, with @bytes behind the header; frees it on failure.  0 or negative errno. */
-int verbs_slot_send(struct verbs_end *e, struct verbs_slot *s, uint32_t bytes);
+int verbs_slot_send(struct verbs_end *e, struct verbs_slot *s, uint32_t bytes, bool signal);
 /* Send a frame of @bytes in all, no more than e->inline_most. */
 int verbs_inline_send(struct verbs_end *e, const void *frame, uint32_t bytes, bool signal);
 /* Send a header alone, if there is room. */
@@ -472,7 +474,7 @@ void verbs_todo(struct verbs_end *e);
 /* Has anything come that is not taken? */
 static inline bool verbs_has_come(const struct verbs_end *e)
 {
-	return ka_load_relaxed(&e->in_first) || e->held || e->pull.open;
+	return ka_load_relaxed(&e->in_first) || ka_load_relaxed(&e->held) || ka_load_relaxed(&e->pull.open);
 }
 void verbs_asleep(struct vip_nic *nic);
 

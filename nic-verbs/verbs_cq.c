@@ -18,10 +18,10 @@
 
 /* ---- buffers; vn->lock held ---- */
 
-/* What cannot be posted is lost until the handle is closed: the device has failed. */
+/* What the device does not take now is kept for another time. */
 static void post_spare(struct verbs_nic *vn)
 {
-	struct ibv_recv_wr wr[BATCH], *bad;
+	struct ibv_recv_wr wr[BATCH], *bad = NULL;
 	struct ibv_sge sge[BATCH];
 	uint32_t n = 0;
 
@@ -37,8 +37,21 @@ static void post_spare(struct verbs_nic *vn)
 		n++;
 	}
 	vn->nspare -= n;
-	if (n && ibv_post_srq_recv(vn->srq, wr, &bad))
+	if (n == 0)
+		return;
+	if (!ibv_post_srq_recv(vn->srq, wr, &bad)) {
+		vn->refused = false;
+		return;
+	}
+	if (!vn->refused)
 		vip_log(VIP_LOG_WARN, "%s: receive buffers cannot be posted", vn->nic->device);
+	vn->refused = true;
+	for (; bad; bad = bad->next, vn->nspare++) {
+		struct verbs_recv *r = &vn->recv[bad->wr_id];
+
+		r->next = vn->spare;
+		vn->spare = r;
+	}
 }
 
 static void spare(struct verbs_nic *vn, struct verbs_recv *r)
@@ -140,7 +153,7 @@ void verbs_cq_leave(struct verbs_end *e)
 			spare(vn, r);
 		}
 		while ((r = e->held)) {
-			e->held = r->next;
+			ka_store_relaxed(&e->held, r->next);
 			spare(vn, r);
 		}
 	}
@@ -184,7 +197,7 @@ static void lost(struct verbs_end *e, const struct ibv_wc *wc)
 	uint32_t up = NIC_UP;
 
 	/* then it is the peer's memory that has gone: the receive that was to have it tells */
-	if (wc->status == IBV_WC_REM_ACCESS_ERR && e->pull.busy) {
+	if (wc->status == IBV_WC_REM_ACCESS_ERR && ka_load_relaxed(&e->pull.busy)) {
 		ka_store_release(&e->pull.failed, 1);
 		return;
 	}
@@ -211,7 +224,7 @@ static void sent(struct verbs_nic *vn, const struct ibv_wc *wc)
 	end_until(e, n + 1);
 	if (wc->status != IBV_WC_SUCCESS)
 		lost(e, wc);
-	if (e->pull.busy && verbs_ended(e, e->pull.last)) {
+	if (ka_load_relaxed(&e->pull.busy) && verbs_ended(e, ka_load_relaxed(&e->pull.last))) {
 		verbs_todo(e);
 		__atomic_thread_fence(__ATOMIC_SEQ_CST);
 		vip_wake_queue(e->vi, VIP_RQ);
@@ -235,8 +248,12 @@ static void poll_sent(struct verbs_nic *vn)
 static struct verbs_end *arrived(struct verbs_nic *vn, const struct ibv_wc *wc)
 {
 	struct verbs_recv *r = &vn->recv[wc->wr_id % VERBS_RECVS];
-	struct verbs_end *e = wc->status == IBV_WC_SUCCESS ? end_of(vn, wc->qp_num) : NULL;
+	struct verbs_end *e = end_of(vn, wc->qp_num);
 
+	if (e && wc->status != IBV_WC_SUCCESS) {
+		lost(e, wc);
+		e = NULL;
+	}
 	if (!e) {
 		spare(vn, r);
 		return NULL;
@@ -338,7 +355,7 @@ int verbs_chain(struct verbs_end *e, struct ibv_send_wr *wr, uint32_t n, uint32_
 	}
 	wr[n - 1].send_flags |= IBV_SEND_SIGNALED;
 	__atomic_fetch_add(&vn->signalled, 1, __ATOMIC_RELAXED);
-	*last = first + n - 1;
+	ka_store_relaxed(last, first + n - 1);
 	ka_store_release(&e->posted, first + n);
 	err = ibv_post_send(e->qp, wr, &bad);
 	if (err)
@@ -347,7 +364,7 @@ int verbs_chain(struct verbs_end *e, struct ibv_send_wr *wr, uint32_t n, uint32_
 	return -err;
 }
 
-int verbs_slot_send(struct verbs_end *e, struct verbs_slot *s, uint32_t bytes)
+int verbs_slot_send(struct verbs_end *e, struct verbs_slot *s, uint32_t bytes, bool signal)
 {
 	struct ibv_sge sge = {(uintptr_t)s->frame, (uint32_t)sizeof(*s->frame) + bytes,
 			      e->vn->buffers_mr->lkey};
@@ -355,7 +372,7 @@ int verbs_slot_send(struct verbs_end *e, struct verbs_slot *s, uint32_t bytes)
 	int err;
 
 	vip_lock(&e->wire);
-	err = post(e, &wr, s, false);
+	err = post(e, &wr, s, signal);
 	vip_unlock(&e->wire);
 	if (err)
 		verbs_slot_put(e->vn, s);
@@ -393,7 +410,7 @@ bool verbs_tell(struct verbs_end *e, const struct verbs_frame *head, uint32_t mo
 	if (!s)
 		return false;
 	memcpy(s->frame, head, sizeof(*head));
-	return verbs_slot_send(e, s, 0) == 0;
+	return verbs_slot_send(e, s, 0, signal) == 0;
 }
 
 void verbs_ask(struct verbs_end *e)

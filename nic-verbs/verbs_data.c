@@ -27,9 +27,10 @@ void verbs_begin(struct verbs_end *e)
 	e->beat = 0;
 	e->expected = e->told = e->acked = e->failed_at = 0;
 	e->in.open = false;
-	e->pull.open = e->pull.busy = false;
+	ka_store_relaxed(&e->pull.open, false);
+	ka_store_relaxed(&e->pull.busy, false);
 	e->pulls_begun = e->pulls_ended = 0;
-	e->held = NULL;
+	ka_store_relaxed(&e->held, NULL);
 	e->tells = false;
 	e->vi->link = e;
 }
@@ -135,6 +136,7 @@ static void set_down(struct verbs_end *e, enum nic_down cause, const struct verb
 		vip_unlock(&e->wire);
 		tell_down(e);
 	}
+	__atomic_thread_fence(__ATOMIC_SEQ_CST); /* whoever goes to sleep looks after he has said so */
 	vip_wake_queue(e->vi, VIP_RQ);
 	vip_wake_queue(e->vi, VIP_SQ);
 	verbs_todo(e);

@@ -54,6 +54,7 @@ static void break_all(struct verbs_nic *vn, const char *what)
 	struct broken b = {.vn = vn, .all = true};
 
 	vip_log(VIP_LOG_ERROR, "%s: %s: close the NIC handle, and open it anew", vn->nic->device, what);
+	ka_store_release(&vn->failed, 1);
 	vip_obj_each(VIP_T_VI, break_vi, &b);
 	vip_async(vn->nic, NULL, VIP_ERROR_CATASTROPHIC, VIP_RESOURCE_NIC, NULL);
 }

@@ -167,9 +167,9 @@ bool verbs_pull_begin(struct verbs_end *e, const uint8_t *windows, uint32_t byte
 		sum += p->win[i].len;
 	if (sum != e->in.total)
 		return false;
-	p->open = true;
-	p->busy = false;
-	p->failed = 0;
+	ka_store_relaxed(&p->busy, false);
+	ka_store_relaxed(&p->failed, 0);
+	ka_store_relaxed(&p->open, true);
 	p->at = 0;
 	p->nslots = 0;
 	return true;
@@ -227,10 +227,10 @@ static bool read_direct(struct verbs_end *e, uint32_t end)
 	}
 	if (n == 0)
 		return false;
-	p->busy = true;
+	ka_store_relaxed(&p->busy, true);
 	if (verbs_chain(e, wr, n, &p->last)) {
-		p->busy = false;
-		p->failed = 1;
+		ka_store_relaxed(&p->busy, false);
+		ka_store_relaxed(&p->failed, 1);
 	}
 	p->at = at;
 	return true;
@@ -261,10 +261,10 @@ static void read_to_slots(struct verbs_end *e)
 		verbs_todo(e);
 		return;
 	}
-	p->busy = true;
+	ka_store_relaxed(&p->busy, true);
 	if (verbs_chain(e, wr, p->nslots, &p->last)) {
-		p->busy = false;
-		p->failed = 1;
+		ka_store_relaxed(&p->busy, false);
+		ka_store_relaxed(&p->failed, 1);
 	}
 	p->at = at;
 }
@@ -282,7 +282,7 @@ static uint32_t have_read(struct verbs_end *e)
 	uint32_t i, n = 0;
 	bool ok = true;
 
-	if (p->failed)
+	if (ka_load_acquire(&p->failed))
 		return VIP_STATUS_PARTIAL_ERROR;
 	for (i = 0; i < p->nslots; i++)
 		n += p->bytes[i];
@@ -303,12 +303,12 @@ void verbs_pull_go_on(struct verbs_end *e)
 
 	if (p->busy && !verbs_ended(e, p->last))
 		return;
-	if (p->busy || p->failed)
+	if (p->busy || ka_load_acquire(&p->failed))
 		bad = have_read(e);
-	p->busy = false;
+	ka_store_relaxed(&p->busy, false);
 	free_slots(e);
 	if (bad || p->at == e->in.total) {
-		p->open = false;
+		ka_store_relaxed(&p->open, false);
 		verbs_put_end(e, bad);
 		return;
 	}
@@ -329,7 +329,8 @@ void verbs_pull_end(struct verbs_end *e)
 	uint32_t i, k;
 
 	free_slots(e);
-	e->pull.open = e->pull.busy = false;
+	ka_store_relaxed(&e->pull.open, false);
+	ka_store_relaxed(&e->pull.busy, false);
 	for (i = 0; i < VERBS_PULLS; i++) {
 		for (k = 0; k < VERBS_WINDOWS; k++) {
 			if (e->pulled[i].mw[k])

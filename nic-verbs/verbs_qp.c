@@ -164,6 +164,10 @@ int verbs_qp_make(struct verbs_end *e)
 
 	if (e->qp)
 		return 0;
+	if (ka_load_acquire(&vn->failed)) {
+		vip_why("%s has failed: close the NIC handle, and open it anew", vn->nic->device);
+		return -EIO;
+	}
 	e->qp = create(vn, &e->inline_most);
 	if (!e->qp) {
 		err = errno ? errno : ENOMEM;

@@ -391,7 +391,7 @@ static struct verbs_recv *next(struct verbs_end *e)
 
 	if (!r)
 		r = verbs_arrived(e);
-	e->held = r ? r->next : NULL;
+	ka_store_relaxed(&e->held, r ? r->next : NULL);
 	return r;
 }
 

@@ -133,7 +133,7 @@ static enum verbs_went send_part(struct verbs_end *e, struct verbs_out *o)
 	}
 	head_of(s->frame, o, n);
 	o->at += n;
-	return verbs_slot_send(e, s, n) ? WENT_NOT : WENT;
+	return verbs_slot_send(e, s, n, false) ? WENT_NOT : WENT;
 }
 
 /* As much of the message as there is room for; true: nothing of it is left. */

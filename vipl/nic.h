@@ -128,6 +128,11 @@ struct nic_ops {
 
 	/* A thread is about to sleep on a wake word (words.h): it leaves what is under way to the NIC. */
 	void (*asleep)(struct vip_nic *nic);
+	/*
+	 * The NIC looks at wake words without a barrier before it: whoever goes to sleep makes one for all
+	 * processes, which interrupts every processor that runs one of them.
+	 */
+	bool light;
 
 	/*
 	 * Names; NULL: the NIC reaches this host only, which has one address.  ns_name: address number

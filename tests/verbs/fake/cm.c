@@ -262,13 +262,12 @@ int rdma_bind_addr(struct rdma_cm_id *id, struct sockaddr *addr)
 	pthread_mutex_lock(&lock);
 	set_addr(&id->route.addr.src_storage, addr);
 	used = listener_at(port_of(&id->route.addr.src_storage));
-	pthread_mutex_unlock(&lock);
-	if (!used) {
+	if (!used)
 		set_device(id);
-		return 0;
-	}
-	errno = EADDRINUSE;
-	return -1;
+	pthread_mutex_unlock(&lock);
+	if (used)
+		errno = EADDRINUSE;
+	return used ? -1 : 0;
 }
 
 int rdma_listen(struct rdma_cm_id *id, int backlog)

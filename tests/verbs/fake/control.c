@@ -24,7 +24,9 @@ static int descriptors[FDS]; /* 0: none */
 static const char *fail_name;
 static unsigned int fail_in;
 static int fail_errno;
-static bool failed;
+static bool fail_ever, failed;
+static unsigned int fail_send_in, fail_recv_in; /* 0: none does */
+static enum ibv_wc_status fail_send, fail_recv;
 
 void fake_reset(void)
 {
@@ -32,6 +34,7 @@ void fake_reset(void)
 		.transport = IBV_TRANSPORT_IB,
 		.max_srq_wr = 4096,
 		.ports = 1,
+		.port = 1,
 		.state = IBV_PORT_ACTIVE,
 		.link_layer = IBV_LINK_LAYER_ETHERNET,
 		.gid_type = IBV_GID_TYPE_ROCE_V2,
@@ -45,18 +48,79 @@ void fake_reset(void)
 	memset(called, 0, sizeof(called));
 	memset(live, 0, sizeof(live));
 	fail_name = NULL;
+	fail_send_in = fail_recv_in = 0;
+	failed = false;
+	pthread_mutex_unlock(&lock);
+	fake_hold(false);
+	fake_peer_end();
+}
+
+static void fail_with(const char *name, unsigned int nth, int err, bool ever)
+{
+	pthread_mutex_lock(&lock);
+	fail_name = name;
+	fail_in = nth;
+	fail_errno = err;
+	fail_ever = ever;
 	failed = false;
 	pthread_mutex_unlock(&lock);
 }
 
 void fake_fail(const char *name, unsigned int nth, int err)
 {
+	fail_with(name, nth, err, false);
+}
+
+void fake_fail_ever(const char *name, unsigned int nth, int err)
+{
+	fail_with(name, nth, err, true);
+}
+
+void fake_fail_send(unsigned int nth, enum ibv_wc_status status)
+{
 	pthread_mutex_lock(&lock);
-	fail_name = name;
-	fail_in = nth;
-	fail_errno = err;
+	fail_send_in = nth;
+	fail_send = status;
 	failed = false;
 	pthread_mutex_unlock(&lock);
+}
+
+void fake_fail_recv(unsigned int nth, enum ibv_wc_status status)
+{
+	pthread_mutex_lock(&lock);
+	fail_recv_in = nth;
+	fail_recv = status;
+	failed = false;
+	pthread_mutex_unlock(&lock);
+}
+
+static enum ibv_wc_status turn_of(unsigned int *in, enum ibv_wc_status status)
+{
+	enum ibv_wc_status how = IBV_WC_SUCCESS;
+
+	pthread_mutex_lock(&lock);
+	if (*in && --*in == 0) {
+		failed = true;
+		how = status;
+	}
+	pthread_mutex_unlock(&lock);
+	return how;
+}
+
+enum ibv_wc_status fake_send_status(void)
+{
+	return turn_of(&fail_send_in, fail_send);
+}
+
+enum ibv_wc_status fake_recv_status(void)
+{
+	return turn_of(&fail_recv_in, fail_recv);
+}
+
+void fake_bug(const char *what)
+{
+	fprintf(stderr, "fake0: %s\n", what);
+	abort();
 }
 
 bool fake_failed(void)
@@ -82,7 +146,10 @@ bool fake_call(const char *name)
 	called[i].name = name;
 	called[i].calls++;
 	if (fail_name && strcmp(fail_name, name) == 0 && --fail_in == 0) {
-		fail_name = NULL;
+		if (fail_ever)
+			fail_in = 1;
+		else
+			fail_name = NULL;
 		failed = fails = true;
 		err = fail_errno;
 	}
@@ -96,8 +163,11 @@ void fake_each(void (*fn)(const char *name, unsigned int calls))
 {
 	int i;
 
+	/* threads of the device's user may be at it */
+	pthread_mutex_lock(&lock);
 	for (i = 0; i < NAMES && called[i].name; i++)
 		fn(called[i].name, called[i].calls);
+	pthread_mutex_unlock(&lock);
 }
 
 unsigned int fake_calls(const char *name)

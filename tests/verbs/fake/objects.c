@@ -123,9 +123,9 @@ int ibv_query_port(struct ibv_context *ctx, uint8_t port, struct _compat_ibv_por
 	(void)ctx;
 	if (fake_call(__func__))
 		return errno;
-	if (port != 1)
+	if (port < 1 || port > fake.ports)
 		return EINVAL;
-	attr->state = fake.state;
+	attr->state = port == fake.port ? fake.state : IBV_PORT_DOWN;
 	attr->active_mtu = IBV_MTU_1024;
 	attr->gid_tbl_len = 4;
 	attr->link_layer = fake.link_layer;
@@ -153,8 +153,10 @@ ssize_t _ibv_query_gid_table(struct ibv_context *ctx, struct ibv_gid_entry *e, s
 		return -errno;
 	if (max < 2 || size != sizeof(*e) || max * size > 65535)
 		return -EINVAL;
+	if (fake.address_error || fake.no_gids)
+		return -fake.address_error;
 	memset(e, 0, 2 * sizeof(*e));
-	e[0].port_num = e[1].port_num = 1;
+	e[0].port_num = e[1].port_num = (uint32_t)fake.port;
 	e[0].gid_type = e[1].gid_type = fake.gid_type;
 	e[0].gid.raw[0] = 0xfe;
 	e[0].gid.raw[1] = 0x80;
@@ -211,10 +213,17 @@ int ibv_dealloc_pd(struct ibv_pd *pd)
 	return 0;
 }
 
+struct mr {
+	struct ibv_mr mr;
+	struct mr *next;
+};
+
+static struct mr *mrs;
+
 struct ibv_mr *ibv_reg_mr(struct ibv_pd *pd, void *addr, size_t length, int access)
 {
 	static uint32_t key;
-	struct ibv_mr *mr;
+	struct mr *m;
 
 	(void)access;
 	if (fake_call(__func__))
@@ -223,11 +232,15 @@ struct ibv_mr *ibv_reg_mr(struct ibv_pd *pd, void *addr, size_t length, int acce
 		errno = fake.memory_error;
 		return NULL;
 	}
-	mr = calloc(1, sizeof(*mr));
-	*mr = (struct ibv_mr){.context = pd->context, .pd = pd, .addr = addr, .length = length};
-	mr->lkey = mr->rkey = __atomic_add_fetch(&key, 256, __ATOMIC_RELAXED);
+	m = calloc(1, sizeof(*m));
+	m->mr = (struct ibv_mr){.context = pd->context, .pd = pd, .addr = addr, .length = length};
+	fake_lock();
+	m->mr.lkey = m->mr.rkey = key += 256;
+	m->next = mrs;
+	mrs = m;
+	fake_unlock();
 	fake_count(FAKE_MR, 1);
-	return mr;
+	return &m->mr;
 }
 
 struct ibv_mr *ibv_reg_mr_iova2(struct ibv_pd *pd, void *addr, size_t length, uint64_t iova,
@@ -237,11 +250,38 @@ struct ibv_mr *ibv_reg_mr_iova2(struct ibv_pd *pd, void *addr, size_t length, ui
 	return ibv_reg_mr(pd, addr, length, (int)access);
 }
 
+/* Not while a window is bound to it. */
 int ibv_dereg_mr(struct ibv_mr *mr)
 {
+	struct mr **at;
+	bool bound;
+
+	fake_lock();
+	bound = fake_bound(mr);
+	if (!bound) {
+		for (at = &mrs; &(*at)->mr != mr; at = &(*at)->next)
+			;
+		*at = (*at)->next;
+	}
+	fake_unlock();
+	if (bound) {
+		errno = EBUSY;
+		return EBUSY;
+	}
 	free(mr);
 	fake_count(FAKE_MR, -1);
 	return 0;
+}
+
+bool fake_key_ok(uint32_t lkey, uint64_t addr, uint32_t length)
+{
+	const struct mr *m = mrs;
+	uint64_t start;
+
+	while (m && m->mr.lkey != lkey)
+		m = m->next;
+	start = m ? (uintptr_t)m->mr.addr : 0;
+	return m && addr >= start && length <= m->mr.length && addr - start <= m->mr.length - length;
 }
 
 /* ---- what the device reports ---- */
@@ -254,9 +294,10 @@ void fake_report(enum ibv_event_type type)
 		abort();
 }
 
+/* The queue pair that an event is about lives until it is acknowledged; here a copy that is never freed. */
 int ibv_get_async_event(struct ibv_context *ctx, struct ibv_async_event *ev)
 {
-	static struct ibv_qp qp;
+	static _Thread_local struct ibv_qp qp;
 	uint32_t what;
 
 	if (read(ctx->async_fd, &what, sizeof(what)) != sizeof(what))
@@ -265,12 +306,16 @@ int ibv_get_async_event(struct ibv_context *ctx, struct ibv_async_event *ev)
 	ev->event_type = what;
 	switch (ev->event_type) {
 	case IBV_EVENT_QP_FATAL:
+	case IBV_EVENT_QP_REQ_ERR:
 	case IBV_EVENT_QP_ACCESS_ERR:
 		qp.qp_num = fake_qp_num(ctx);
 		ev->element.qp = &qp;
 		break;
 	case IBV_EVENT_PORT_ERR:
-		ev->element.port_num = 1;
+	case IBV_EVENT_PORT_ACTIVE:
+	case IBV_EVENT_GID_CHANGE:
+	case IBV_EVENT_LID_CHANGE:
+		ev->element.port_num = fake.port;
 		break;
 	default:
 		break;
