@@ -1,17 +1,20 @@
 # shellcheck shell=bash disable=SC2034 # the job ends with vm_bad
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #
-# Connect, transfer, disconnect, many times: no connection takes longer than 2 s, and
+# Connect, transfer, disconnect, many times: no connection takes as long as one does for
+# which the kernel has to repeat a request, 6 s, and
 # the kernel holds no more objects for RDMA than before.  VM_CYCLES=10000 for as many.
+# A machine that does nothing else stays below 2 s.
 # limit: 3000
 
 tool=${VM_BIN%/bin}/tests/verbs/verbs_cycles
+most=5000
 if [ ! -x "$tool" ]; then
 	skip "verbs_cycles is not built"
 fi
 before=$(rdma resource show)
 echo "before: $before"
-if out=$("$tool" "$VM_DEVICE" "${VM_CYCLES:-400}" 2000 2>&1); then
+if out=$("$tool" "$VM_DEVICE" "${VM_CYCLES:-400}" "$most" 2>&1); then
 	grep -v '^vipl:' <<<"$out"
 else
 	vm_bad=1
