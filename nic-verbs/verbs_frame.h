@@ -43,6 +43,8 @@ enum verbs_type {
 #define VERBS_F_PULL  0x08u /* no data: windows follow the header */
 #define VERBS_F_ERROR 0x10u /* the rest of the message will not come: `error` */
 
+#define VERBS_F_ALL 0x1fu
+
 /* Why a connection goes down, as who ends it tells. */
 enum verbs_reason {
 	VERBS_DISCONNECT = 1, /* VipDisconnect, or the VI is destroyed */

@@ -364,6 +364,10 @@ static void take_down(struct verbs_end *e, const struct verbs_frame *f)
 /* True: the send queue has something to do. */
 static bool take(struct verbs_end *e, const struct verbs_frame *f, uint32_t n)
 {
+	if (f->flags & ~VERBS_F_ALL) {
+		nonsense(e, "unknown flags");
+		return false;
+	}
 	switch (f->type) {
 	case VERBS_SEND:
 	case VERBS_WRITE:

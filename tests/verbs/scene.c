@@ -111,15 +111,19 @@ bool becomes(struct side *s, VIP_VI_STATE state)
 	return state_of(s) == state;
 }
 
-void has_come(struct side *s, VIP_ERROR_CODE code)
+bool comes(struct side *s, VIP_ERROR_CODE code)
 {
 	uint64_t since = now_ms();
 
-	while (!__atomic_load_n(&s->errors[code], __ATOMIC_SEQ_CST)) {
-		if (!in_time(since))
-			fail_msg("no asynchronous error %d", (int)code);
+	while (!__atomic_load_n(&s->errors[code], __ATOMIC_SEQ_CST) && in_time(since))
 		usleep(200);
-	}
+	return __atomic_load_n(&s->errors[code], __ATOMIC_SEQ_CST);
+}
+
+void has_come(struct side *s, VIP_ERROR_CODE code)
+{
+	if (!comes(s, code))
+		fail_msg("no asynchronous error %d", (int)code);
 }
 
 /* ---- two of them ---- */

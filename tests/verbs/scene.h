@@ -75,7 +75,8 @@ VIP_RETURN side_request(struct side *s, const int *over);
 void sides_connect(struct side *server, struct side *client);
 
 VIP_VI_STATE state_of(struct side *s);
-/* An asynchronous error comes; it has to. */
+/* Does an asynchronous error come?  It has to. */
+bool comes(struct side *s, VIP_ERROR_CODE code);
 void has_come(struct side *s, VIP_ERROR_CODE code);
 bool becomes(struct side *s, VIP_VI_STATE state);
 

@@ -60,7 +60,9 @@ unsigned int fake_left(char *text, size_t n);
 /* The device opened last reports this, of its newest queue pair if it is about one. */
 void fake_report(enum ibv_event_type type);
 
-/* Receives that are posted to the queue of queue pair @qp_num. */
+/* Messages for the queue pair, and for those that share its completion queue, that nobody has taken yet. */
+unsigned int fake_untaken(uint32_t qp_num);
+/* Receives that are posted to the queue pair's shared queue. */
 unsigned int fake_receives(uint32_t qp_num);
 
 /*

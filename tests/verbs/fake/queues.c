@@ -190,6 +190,19 @@ static int post_srq_recv(struct ibv_srq *srq, struct ibv_recv_wr *wr, struct ibv
 	return 0;
 }
 
+unsigned int fake_untaken(uint32_t qp_num)
+{
+	struct ibv_srq *srq;
+	struct ibv_cq *cq;
+	unsigned int n = 0;
+
+	fake_lock();
+	if (fake_pair(qp_num, &srq, &cq))
+		n = ((struct cq *)cq)->tail - ((struct cq *)cq)->head;
+	fake_unlock();
+	return n;
+}
+
 unsigned int fake_receives(uint32_t qp_num)
 {
 	struct ibv_srq *srq;
