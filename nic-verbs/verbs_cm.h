@@ -94,6 +94,8 @@ struct verbs_preface {
 	uint8_t disc[KA_MAX_DISC];
 };
 
+#define VERBS_MORE 4u
+
 /* A request of ours, until it is answered. */
 struct verbs_try {
 	struct verbs_try *next; /* in cm->tries */
@@ -109,9 +111,10 @@ struct verbs_try {
 	bool stored;		  /* it was, at this candidate */
 	uint32_t orphaned;	  /* refusals of this candidate that nobody signed */
 	struct verbs_call *call;
-	struct verbs_call *twin; /* while the call is not answered: it may be lost, and this asks once more */
-	uint64_t repeat;	 /* when to do that, ms, or CM_NEVER; ... */
-	uint32_t patience;	 /* ... then so many later, ms */
+	struct verbs_call *more[VERBS_MORE]; /* while it is not answered, it may be lost: these ask, too */
+	uint32_t nmore;
+	uint64_t repeat;	       /* when to do that, ms, or CM_NEVER; ... */
+	uint32_t patience;	       /* ... then so many later, ms */
 	struct verbs_peering *peering; /* whose it is; NULL: a client's */
 
 	bool done;
@@ -201,8 +204,6 @@ uint8_t cm_reads(const struct verbs_nic *vn);
 struct verbs_place *cm_place_get(struct verbs_cm *cm, const struct nic_addr *addr);
 /* Can nobody ever come there, as it is?  0, or negative errno with vip_why(). */
 int cm_place_check(const struct verbs_cm *cm, const struct verbs_place *place);
-/* Why nobody comes there yet, if that is known: vip_why(). */
-void cm_place_why(const struct verbs_place *place);
 void cm_place_put(struct verbs_cm *cm, struct verbs_place *place);
 void cm_came(struct verbs_cm *cm, const struct rdma_cm_event *ev);
 /* The oldest client's request that is held for the place, given away by this; or NULL. */

@@ -156,8 +156,6 @@ static int conn_wait(struct verbs_cm *cm, const struct nic_addr *local, uint32_t
 	cm->waits++;
 	if (!*got && !err)
 		err = wait_in(cm, place, cm_after(timeout), got);
-	if (err == -ETIMEDOUT && !cm->stopped)
-		cm_place_why(place);
 	cm->waits--;
 	cm_place_put(cm, place);
 	return err;

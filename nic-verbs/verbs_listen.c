@@ -105,9 +105,15 @@ static void place_listen(struct verbs_cm *cm, struct verbs_place *p)
 	}
 	p->err = err;
 	p->until = err == -EADDRINUSE ? vip_now_ms() + AGAIN_MS : CM_NEVER;
-	if (err && err != before)
-		vip_log(VIP_LOG_WARN, "%s: no port to wait at: %s%s", cm->vn->nic->device, strerror(-err),
-			err == -EADDRINUSE ? ", all of them, by other processes; tried again" : "");
+	if (err == -EADDRINUSE && err != before)
+		vip_log(VIP_LOG_WARN,
+			"%s: a wait is not heard of: all %u ports that its discriminator may have are taken "
+			"by "
+			"other processes of this host; tried again until one ends",
+			cm->vn->nic->device, VERBS_PORTS);
+	else if (err && err != before)
+		vip_log(VIP_LOG_WARN, "%s: no port can be listened at: %s", cm->vn->nic->device,
+			strerror(-err));
 	if (p->port && p->until == CM_NEVER)
 		cm_kick(cm);
 }
@@ -176,14 +182,6 @@ int cm_place_check(const struct verbs_cm *cm, const struct verbs_place *p)
 	}
 	vip_why("%s cannot be listened at: %s", cm->vn->nic->device, strerror(-p->err));
 	return p->err;
-}
-
-void cm_place_why(const struct verbs_place *p)
-{
-	if (!p->port)
-		vip_why("all %u ports that this discriminator may have are taken by other processes of this "
-			"host: let one end, or take another discriminator",
-			VERBS_PORTS);
 }
 
 void cm_place_put(struct verbs_cm *cm, struct verbs_place *p)

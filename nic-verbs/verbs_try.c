@@ -7,10 +7,11 @@
  * grace is over.  A host that says nothing may be slow: only the timeout ends that.
  *
  * Or what it said was lost, or the request: the kernel repeats that after six
- * seconds.  So a candidate that says nothing is asked once more, by a second id
- * with the same queue pair, and the first one waits on.  The kernel over there
- * keeps one request of a queue pair: while it has the first one, it refuses the
- * other as stale, without asking anybody.  So at most one of the two is there.
+ * seconds.  So a candidate that says nothing is asked once more, by another id
+ * with the same queue pair, and those before it wait on.  The kernel over there
+ * keeps one request of a queue pair: while it has that, it refuses any other as
+ * stale, without asking anybody.  So at most one of them is there, and none is
+ * taken back that may be the one.
  */
 #include <errno.h>
 #include <string.h>
@@ -30,20 +31,37 @@
 #define REASON_STALE	   10
 #define REASON_CONSUMER	   28
 
-static void drop_twin(struct verbs_cm *cm, struct verbs_try *t)
+/* All but @keep. */
+static void drop_others(struct verbs_cm *cm, struct verbs_try *t, struct verbs_call *keep)
 {
-	if (t->twin)
-		cm_bury(cm, t->twin);
-	t->twin = NULL;
+	if (t->call && t->call != keep)
+		cm_bury(cm, t->call);
+	while (t->nmore) {
+		if (t->more[--t->nmore] != keep)
+			cm_bury(cm, t->more[t->nmore]);
+	}
+	t->call = keep;
 }
 
 static void drop_call(struct verbs_cm *cm, struct verbs_try *t)
 {
-	drop_twin(cm, t);
-	if (t->call)
-		cm_bury(cm, t->call);
-	t->call = NULL;
+	drop_others(cm, t, NULL);
 	t->repeat = CM_NEVER;
+}
+
+/* This one says nothing any more; there are others. */
+static void drop_one(struct verbs_cm *cm, struct verbs_try *t, struct verbs_call *call)
+{
+	struct verbs_call *last = t->more[--t->nmore];
+	uint32_t i;
+
+	if (t->call == call)
+		t->call = last;
+	for (i = 0; i < t->nmore; i++) {
+		if (t->more[i] == call)
+			t->more[i] = last;
+	}
+	cm_bury(cm, call);
 }
 
 void cm_try_end(struct verbs_cm *cm, struct verbs_try *t, int err)
@@ -98,52 +116,55 @@ static void next_candidate(struct verbs_cm *cm, struct verbs_try *t, bool nobody
 	go_on(cm, t, ms);
 }
 
-static void unreachable(struct verbs_cm *cm, struct verbs_try *t, const struct verbs_call *call,
-			const char *what, int err)
+static void unreachable(struct verbs_cm *cm, struct verbs_try *t, struct verbs_call *call, const char *what,
+			int err)
 {
 	vip_log(VIP_LOG_DEBUG, "%s: %s: %s", cm->vn->nic->device, what, strerror(err < 0 ? -err : err));
-	if (call == t->twin)
-		drop_twin(cm, t);
+	if (t->nmore)
+		drop_one(cm, t, call);
 	else
 		go_on(cm, t, UNREACHED_MS);
 }
 
-/* An id for the candidate, to be t->call or t->twin. */
-static void start_call(struct verbs_cm *cm, struct verbs_try *t, struct verbs_call **call)
+static void start_call(struct verbs_cm *cm, struct verbs_try *t, struct verbs_call *call)
 {
 	const uint8_t *disc = t->hello.remote;
 	struct sockaddr_storage src, dst;
 
-	*call = cm_call(cm, CALL_TRY);
-	if (!*call) {
-		cm_try_end(cm, t, -ENOMEM);
-		return;
-	}
-	(*call)->try = t;
+	call->try = t;
 	cm_sockaddr(t->src, 0, &src);
 	cm_sockaddr(t->dst, verbs_port_of(disc, t->hello.remote_len, t->k), &dst);
-	if (rdma_resolve_addr((*call)->id, (struct sockaddr *)&src, (struct sockaddr *)&dst, RESOLVE_MS))
-		unreachable(cm, t, *call, "rdma_resolve_addr", errno);
+	if (rdma_resolve_addr(call->id, (struct sockaddr *)&src, (struct sockaddr *)&dst, RESOLVE_MS))
+		unreachable(cm, t, call, "rdma_resolve_addr", errno);
 }
 
+/* The candidate is asked. */
 static void first(struct verbs_cm *cm, struct verbs_try *t)
 {
 	t->again = t->repeat = CM_NEVER;
 	t->patience = ANSWER_MS;
-	start_call(cm, t, &t->call);
+	t->call = cm_call(cm, CALL_TRY);
+	if (t->call)
+		start_call(cm, t, t->call);
+	else
+		cm_try_end(cm, t, -ENOMEM);
 }
 
-/* No answer yet. */
+/* It has not answered yet. */
 static void once_more(struct verbs_cm *cm, struct verbs_try *t)
 {
-	vip_log(VIP_LOG_DEBUG, "%s: no answer for %u ms: asked once more", cm->vn->nic->device, t->patience);
+	struct verbs_call *call = t->nmore < VERBS_MORE ? cm_call(cm, CALL_TRY) : NULL;
+
+	vip_log(VIP_LOG_DEBUG, "%s: no answer for %u ms", cm->vn->nic->device, t->patience);
 	t->patience = (uint32_t)cm_min(2 * t->patience, ANSWER_MAX);
 	t->repeat = vip_now_ms() + t->patience;
-	drop_twin(cm, t);
-	start_call(cm, t, &t->twin);
+	if (!call)
+		return;
+	t->more[t->nmore++] = call;
+	start_call(cm, t, call);
 }
 
-static void ask(struct verbs_cm *cm, struct verbs_try *t, const struct verbs_call *call)
+static void ask(struct verbs_cm *cm, struct verbs_try *t, struct verbs_call *call)
 {
 	uint8_t bytes[VERBS_HELLO_BYTES];
 	struct verbs_hello h = t->hello;
@@ -241,17 +262,6 @@ static void answered(struct verbs_cm *cm, struct verbs_try *t, const struct rdma
 	cm_try_end(cm, t, 0);
 }
 
-/* One of two has an answer: is it what the try goes on with?  Then the other is over; else this one is. */
-static bool choose(struct verbs_cm *cm, struct verbs_try *t, struct verbs_call *call, bool stale)
-{
-	struct verbs_call *other = call == t->call ? t->twin : t->call;
-
-	t->call = stale ? other : call;
-	t->twin = NULL;
-	cm_bury(cm, stale ? call : other);
-	return !stale;
-}
-
 void cm_try_event(struct verbs_cm *cm, struct verbs_call *call, const struct rdma_cm_event *ev)
 {
 	struct verbs_try *t = call->try;
@@ -262,9 +272,12 @@ void cm_try_event(struct verbs_cm *cm, struct verbs_call *call, const struct rdm
 			cm_lost(cm, call);
 		return;
 	}
-	if (t->twin && (refusal || ev->event == RDMA_CM_EVENT_CONNECT_RESPONSE) &&
-	    !choose(cm, t, call, refusal && ev->status == REASON_STALE))
+	if (t->nmore && refusal && ev->status == REASON_STALE) {
+		drop_one(cm, t, call); /* another one is there */
 		return;
+	}
+	if (refusal || ev->event == RDMA_CM_EVENT_CONNECT_RESPONSE)
+		drop_others(cm, t, call);
 	switch (ev->event) {
 	case RDMA_CM_EVENT_ADDR_RESOLVED:
 		if (!cm_ours(cm, call->id))

@@ -21,7 +21,7 @@
 #define HOST	 16
 #define BYTES	 4096
 #define WAIT_MS	 30000
-#define WARM	 32	     /* cycles after which a process has what it needs */
+#define WARM	 32	    /* cycles after which a process has what it needs */
 #define MOST_RSS (4l << 20) /* bytes that it may need more later */
 
 union address {
@@ -40,7 +40,7 @@ struct cycle {
 	struct room {
 		VIP_DESCRIPTOR recv, send;
 		uint8_t in[BYTES], out[BYTES];
-	} *room;
+	} * room;
 };
 
 static void must(int line, const char *what, VIP_RETURN code)
