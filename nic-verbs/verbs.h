@@ -108,6 +108,8 @@ struct verbs_nic {
 	uint32_t polls;	 /* by consumers: while this changes, the progress thread leaves the device to them */
 	uint32_t wanted; /* a consumer sleeps: it does not */
 
+	uint32_t broken; /* atomically: all of it is, and that was told */
+
 	struct verbs_cm *cm; /* verbs_cm.c's */
 
 	struct verbs_nic *next; /* in verbs_nic.c's list */
@@ -313,6 +315,10 @@ const char *verbs_why_memory(char *why, size_t n, size_t bytes, int err);
  * The progress thread's.
  */
 void verbs_events(struct verbs_nic *vn);
+/*
+ * Once: no connection of the handle goes on, and none begins any more; @what has happened.  No lock is held.
+ */
+void verbs_break_all(struct verbs_nic *vn, const char *what);
 
 /* What follows also has the operations of that table (nic.h) under its names, after verbs_. */
 
@@ -356,6 +362,8 @@ int verbs_cm_open(struct verbs_nic *vn);
 void verbs_cm_close(struct verbs_nic *vn);
 /* The handle is being closed, or its agent is dead: whoever waits for a connection waits no more. */
 void verbs_cm_wake(struct verbs_nic *vn);
+/* The same, for the device has failed or was removed: and nobody will wait again. */
+void verbs_cm_break(struct verbs_nic *vn);
 /* In the child after a fork: close the descriptors of the parent's, and nothing else. */
 void verbs_cm_forked(struct verbs_nic *vn);
 int verbs_conn_wait(struct vip_nic *nic, const struct nic_addr *local, uint32_t timeout,
