@@ -279,6 +279,12 @@ static inline struct verbs_nic *verbs_nic(const struct vip_nic *nic)
 	return nic->priv;
 }
 
+/* A consumer is in a call, and will be in another. */
+static inline void verbs_called(struct verbs_nic *vn)
+{
+	ka_store_relaxed(&vn->calls, ka_load_relaxed(&vn->calls) + 1);
+}
+
 static inline bool verbs_reliable(const struct verbs_end *e)
 {
 	return e->vi->attr.level != VIP_SERVICE_UNRELIABLE;
@@ -386,6 +392,7 @@ void verbs_cm_leave(struct verbs_end *e);
 void verbs_begin(struct verbs_end *e);
 void verbs_ready(struct vip_vi *vi);
 void verbs_poll(struct vip_vi *vi, int queue);
+void verbs_look(struct vip_nic *nic);
 enum nic_down verbs_down(struct vip_vi *vi);
 /*
  * The connection ends for @cause, if nothing else ended it before; the peer is told why, and at Reliable
@@ -443,8 +450,9 @@ void verbs_pull_quiet(struct vip_vi *vi);
  * those for whom something came.
  */
 void verbs_poll_device(struct verbs_nic *vn);
-/* The same, unless somebody is at it; whoever calls looks at this end then, so it is not woken. */
-void verbs_poll_for(struct verbs_end *self);
+/* The same, unless somebody is at it.  @self, or NULL: an end at which the caller looks then, so it is not
+ * woken. */
+void verbs_poll_try(struct verbs_nic *vn, const struct verbs_end *self);
 /* The end has a new queue pair: nothing at the device, nothing arrived; into vn->ends. */
 void verbs_cq_enter(struct verbs_end *e);
 /* Its queue pair is destroyed: out of vn->ends; its slots and its frames are free again. */

@@ -315,10 +315,8 @@ void verbs_poll_device(struct verbs_nic *vn)
 	vip_unlock(&vn->lock);
 }
 
-void verbs_poll_for(struct verbs_end *self)
+void verbs_poll_try(struct verbs_nic *vn, const struct verbs_end *self)
 {
-	struct verbs_nic *vn = self->vn;
-
 	if (!vip_trylock(&vn->lock))
 		return;
 	poll_arrived(vn, self);

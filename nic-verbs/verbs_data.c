@@ -86,12 +86,21 @@ void verbs_poll(struct vip_vi *vi, int queue)
 	struct verbs_nic *vn = e->vn;
 
 	if (!vi->q[queue].careful)
-		ka_store_relaxed(&vn->calls, ka_load_relaxed(&vn->calls) + 1);
-	verbs_poll_for(e);
+		verbs_called(vn);
+	verbs_poll_try(vn, e);
 	if (queue == VIP_SQ)
 		poll_send(e);
 	else
 		poll_recv(e);
+}
+
+void verbs_look(struct vip_nic *nic)
+{
+	struct verbs_nic *vn = verbs_nic(nic);
+
+	if (!vip_foreign)
+		verbs_called(vn);
+	verbs_poll_try(vn, NULL);
 }
 
 enum nic_down verbs_down(struct vip_vi *vi)

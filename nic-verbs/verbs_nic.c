@@ -244,6 +244,7 @@ const struct nic_ops nic_verbs_ops = {
 	.post_send = verbs_post_send,
 	.post_recv = verbs_post_recv,
 	.poll = verbs_poll,
+	.look = verbs_look,
 	.down = verbs_down,
 	.asleep = verbs_asleep,
 	.ns_name = verbs_ns_name,

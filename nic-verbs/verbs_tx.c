@@ -488,7 +488,7 @@ bool verbs_post_send(struct vip_vi *vi, uint64_t n, bool plain)
 {
 	struct verbs_end *e = vi->link;
 
-	ka_store_relaxed(&e->vn->calls, ka_load_relaxed(&e->vn->calls) + 1);
+	verbs_called(e->vn);
 	if (plain && start_plain(e, n))
 		return false;
 	verbs_pump(e);
