@@ -489,6 +489,8 @@ bool verbs_post_send(struct vip_vi *vi, uint64_t n, bool plain)
 	struct verbs_end *e = vi->link;
 
 	verbs_called(e->vn);
+	if (!verbs_room(e, VERBS_SENDS) || !ka_load_relaxed(&e->vn->nfree))
+		verbs_poll_try(e->vn, NULL); /* who only posts is told of no completion by a poll */
 	if (plain && start_plain(e, n))
 		return false;
 	verbs_pump(e);
