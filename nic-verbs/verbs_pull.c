@@ -348,7 +348,7 @@ static bool wait_for(struct verbs_end *e, uint32_t last)
 	while (!verbs_ended(e, last)) {
 		if (vip_now_ms() >= end)
 			return false;
-		verbs_poll_device(e->vn, true);
+		verbs_poll_device(e->vn);
 	}
 	return true;
 }

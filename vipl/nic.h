@@ -123,6 +123,9 @@ struct nic_ops {
 	 * leave some for the next time, but for a careful queue; when it completes none, there is none.
 	 */
 	void (*poll)(struct vip_vi *vi, int queue);
+	/* Make news of what has come; who polls a completion queue none of whose queues he polls.  NULL:
+	 * peers do. */
+	void (*look)(struct vip_nic *nic);
 	/* Is the connection still up?  Cheap; vi->lock or a queue lock held. */
 	enum nic_down (*down)(struct vip_vi *vi);
 
