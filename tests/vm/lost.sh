@@ -11,7 +11,7 @@ hold() {
 	[ $# = 0 ] || meet serves
 	VIPL_LOG=info "$VM_BIN/verbs_lost" rxe0 "$@" </tmp/words >/tmp/said 2>&1 &
 	holder=$!
-	trap 'sed "s/^/      /" /tmp/said' EXIT
+	trap 'sed "/VIP_NO_MATCH/d; s/^/      /" /tmp/said' EXIT # who comes first is told so
 	exec 9>/tmp/words
 	[ $# = 1 ] || meet serves
 	must "VIs are connected" within 200 said connected
