@@ -446,6 +446,8 @@ bool verbs_pull_settle(struct verbs_end *e, struct verbs_sent *d);
 /* Begin to read e->in from these windows; false: nonsense.  Then go on until it is whole; a queue's lock. */
 bool verbs_pull_begin(struct verbs_end *e, const uint8_t *windows, uint32_t bytes);
 void verbs_pull_go_on(struct verbs_end *e);
+/* The queue pair serves nobody any more: the windows are not bound to it when this returns. */
+void verbs_pull_drop_windows(struct verbs_end *e);
 /* The connection has ended and its queue pair is gone. */
 void verbs_pull_end(struct verbs_end *e);
 /* A region is out of the TPT: return when the device does not touch it for this end. */
