@@ -39,7 +39,8 @@ struct verbs_call {
 	struct verbs_call *next; /* in cm->came, or in cm->graves */
 	struct rdma_cm_id *id;
 	struct verbs_port *port; /* CALL_LISTEN */
-	struct verbs_try *try;	 /* CALL_TRY */
+	struct verbs_try *try;	 /* CALL_TRY; ... */
+	bool asked;		 /* ... its request is on its way, or was */
 	struct vip_vi *vi;	 /* CALL_LINK */
 	enum verbs_role role;
 	bool up;   /* established */
@@ -113,8 +114,10 @@ struct verbs_try {
 	struct verbs_call *call;
 	struct verbs_call *more[VERBS_MORE]; /* while it is not answered, it may be lost: these ask, too */
 	uint32_t nmore;
-	uint64_t repeat;	       /* when to do that, ms, or CM_NEVER; ... */
-	uint32_t patience;	       /* ... then so many later, ms */
+	struct verbs_call
+		*won;	   /* of these, it is accepted: it goes on when none of the others is on its way */
+	uint64_t repeat;   /* when to do that, ms, or CM_NEVER; ... */
+	uint32_t patience; /* ... then so many later, ms */
 	struct verbs_peering *peering; /* whose it is; NULL: a client's */
 
 	bool done;

@@ -41,6 +41,7 @@ static void drop_others(struct verbs_cm *cm, struct verbs_try *t, struct verbs_c
 			cm_bury(cm, t->more[t->nmore]);
 	}
 	t->call = keep;
+	t->won = NULL;
 }
 
 static void drop_call(struct verbs_cm *cm, struct verbs_try *t)
@@ -49,7 +50,7 @@ static void drop_call(struct verbs_cm *cm, struct verbs_try *t)
 	t->repeat = CM_NEVER;
 }
 
-/* This one says nothing any more; there are others. */
+/* This one is over; there are others. */
 static void drop_one(struct verbs_cm *cm, struct verbs_try *t, struct verbs_call *call)
 {
 	struct verbs_call *last = t->more[--t->nmore];
@@ -61,7 +62,11 @@ static void drop_one(struct verbs_cm *cm, struct verbs_try *t, struct verbs_call
 		if (t->more[i] == call)
 			t->more[i] = last;
 	}
+	if (t->won == call)
+		t->won = NULL;
 	cm_bury(cm, call);
+	if (t->won && !t->nmore)
+		cm_try_end(cm, t, 0);
 }
 
 void cm_try_end(struct verbs_cm *cm, struct verbs_try *t, int err)
@@ -188,6 +193,7 @@ static void ask(struct verbs_cm *cm, struct verbs_try *t, struct verbs_call *cal
 		unreachable(cm, t, call, "rdma_connect", errno);
 	else if (call == t->call)
 		t->repeat = vip_now_ms() + t->patience;
+	call->asked = true;
 }
 
 /*
@@ -248,10 +254,16 @@ static void refused(struct verbs_cm *cm, struct verbs_try *t, const struct rdma_
 	}
 }
 
-static void answered(struct verbs_cm *cm, struct verbs_try *t, const struct rdma_conn_param *conn)
+/*
+ * It was accepted.  A request of the same queue pair that arrives when the connection
+ * is established would end that, as stale: so one that may still be on its way is waited for.
+ */
+static void answered(struct verbs_cm *cm, struct verbs_try *t, struct verbs_call *call,
+		     const struct rdma_conn_param *conn)
 {
 	struct verbs_answer a;
 	int err = verbs_answer_decode(conn->private_data, conn->private_data_len, &a);
+	uint32_t i;
 
 	if (err || t->preface || a.kind != VERBS_ACCEPTED || verbs_mismatch(&t->hello.attr, &a.attr)) {
 		t->version = a.version;
@@ -259,7 +271,34 @@ static void answered(struct verbs_cm *cm, struct verbs_try *t, const struct rdma
 		return;
 	}
 	t->attr = a.attr;
+	if (!t->nmore) {
+		cm_try_end(cm, t, 0);
+		return;
+	}
+	t->won = call;
+	t->repeat = vip_now_ms() + ANSWER_MS;
+	for (i = t->nmore; i-- > 0 && !t->done;) {
+		if (!t->more[i]->asked)
+			drop_one(cm, t, t->more[i]);
+	}
+}
+
+/* The others are lost. */
+static void settle(struct verbs_cm *cm, struct verbs_try *t)
+{
+	drop_others(cm, t, t->won);
 	cm_try_end(cm, t, 0);
+}
+
+/* Does the refusal say nothing of another request that may be there by now? */
+static bool of_this_alone(const struct rdma_cm_event *ev)
+{
+	struct verbs_answer a;
+
+	return ev->status != REASON_CONSUMER ||
+	       verbs_answer_decode(ev->param.conn.private_data, ev->param.conn.private_data_len, &a) ||
+	       a.reason == VERBS_NOBODY || a.reason == VERBS_NOT_ME || a.reason == VERBS_STORED ||
+	       a.reason == VERBS_UNKNOWN;
 }
 
 void cm_try_event(struct verbs_cm *cm, struct verbs_call *call, const struct rdma_cm_event *ev)
@@ -272,12 +311,10 @@ void cm_try_event(struct verbs_cm *cm, struct verbs_call *call, const struct rdm
 			cm_lost(cm, call);
 		return;
 	}
-	if (t->nmore && refusal && ev->status == REASON_STALE) {
-		drop_one(cm, t, call); /* another one is there */
+	if (t->nmore && refusal && (call == t->won || of_this_alone(ev))) {
+		drop_one(cm, t, call);
 		return;
 	}
-	if (refusal || ev->event == RDMA_CM_EVENT_CONNECT_RESPONSE)
-		drop_others(cm, t, call);
 	switch (ev->event) {
 	case RDMA_CM_EVENT_ADDR_RESOLVED:
 		if (!cm_ours(cm, call->id))
@@ -289,7 +326,7 @@ void cm_try_event(struct verbs_cm *cm, struct verbs_call *call, const struct rdm
 		ask(cm, t, call);
 		break;
 	case RDMA_CM_EVENT_CONNECT_RESPONSE:
-		answered(cm, t, &ev->param.conn);
+		answered(cm, t, call, &ev->param.conn);
 		break;
 	case RDMA_CM_EVENT_REJECTED:
 		refused(cm, t, ev);
@@ -319,8 +356,12 @@ uint64_t cm_try_tick(struct verbs_cm *cm, uint64_t now)
 			cm_try_end(cm, t, -ETIMEDOUT);
 		if (!t->done && t->again <= now)
 			first(cm, t);
-		if (!t->done && t->repeat <= now)
-			once_more(cm, t);
+		if (!t->done && t->repeat <= now) {
+			if (t->won)
+				settle(cm, t);
+			else
+				once_more(cm, t);
+		}
 		if (!t->done)
 			due = cm_min(due, cm_min(t->deadline, cm_min(t->again, t->repeat)));
 	}
