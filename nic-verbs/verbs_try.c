@@ -5,68 +5,27 @@
  *
  * Nobody waits: that is so when a whole round of candidates said it, and the
  * grace is over.  A host that says nothing may be slow: only the timeout ends that.
- *
- * Or what it said was lost, or the request: the kernel repeats that after six
- * seconds.  So a candidate that says nothing is asked once more, by another id
- * with the same queue pair, and those before it wait on.  The kernel over there
- * keeps one request of a queue pair: while it has that, it refuses any other as
- * stale, without asking anybody.  So at most one of them is there, and none is
- * taken back that may be the one.
  */
 #include <errno.h>
 #include <string.h>
 
 #include "nic-verbs/verbs_cm.h"
 
-#define RESOLVE_MS   2000  /* for an address or a route: what the kernel takes for one look */
-#define ROUND_MS     2u	   /* between rounds: from here, */
-#define ROUND_MAX    20u   /* doubled, up to here */
-#define UNREACHED_MS 100u  /* after a host could not be reached */
-#define ANSWER_MS    500u  /* what is not answered so soon may be lost: from here, */
-#define ANSWER_MAX   4000u /* doubled, up to here */
-#define ORPHANED     4u	   /* refusals without a word from one candidate, before the next is asked */
+#define RESOLVE_MS   2000 /* for an address or a route: what the kernel takes for one look */
+#define ROUND_MS     2u	  /* between rounds: from here, */
+#define ROUND_MAX    20u  /* doubled, up to here */
+#define UNREACHED_MS 100u /* after a host could not be reached */
+#define ORPHANED     4u	  /* refusals without a word from one candidate, before the next is asked */
 
 /* From the InfiniBand connection manager's own reasons. */
 #define REASON_NO_LISTENER 8
-#define REASON_STALE	   10
 #define REASON_CONSUMER	   28
-
-/* All but @keep. */
-static void drop_others(struct verbs_cm *cm, struct verbs_try *t, struct verbs_call *keep)
-{
-	if (t->call && t->call != keep)
-		cm_bury(cm, t->call);
-	while (t->nmore) {
-		if (t->more[--t->nmore] != keep)
-			cm_bury(cm, t->more[t->nmore]);
-	}
-	t->call = keep;
-	t->won = NULL;
-}
 
 static void drop_call(struct verbs_cm *cm, struct verbs_try *t)
 {
-	drop_others(cm, t, NULL);
-	t->repeat = CM_NEVER;
-}
-
-/* This one is over; there are others. */
-static void drop_one(struct verbs_cm *cm, struct verbs_try *t, struct verbs_call *call)
-{
-	struct verbs_call *last = t->more[--t->nmore];
-	uint32_t i;
-
-	if (t->call == call)
-		t->call = last;
-	for (i = 0; i < t->nmore; i++) {
-		if (t->more[i] == call)
-			t->more[i] = last;
-	}
-	if (t->won == call)
-		t->won = NULL;
-	cm_bury(cm, call);
-	if (t->won && !t->nmore)
-		cm_try_end(cm, t, 0);
+	if (t->call)
+		cm_bury(cm, t->call);
+	t->call = NULL;
 }
 
 void cm_try_end(struct verbs_cm *cm, struct verbs_try *t, int err)
@@ -121,63 +80,39 @@ static void next_candidate(struct verbs_cm *cm, struct verbs_try *t, bool nobody
 	go_on(cm, t, ms);
 }
 
-static void unreachable(struct verbs_cm *cm, struct verbs_try *t, struct verbs_call *call, const char *what,
-			int err)
+static void unreachable(struct verbs_cm *cm, struct verbs_try *t, const char *what, int err)
 {
 	vip_log(VIP_LOG_DEBUG, "%s: %s: %s", cm->vn->nic->device, what, strerror(err < 0 ? -err : err));
-	if (t->nmore)
-		drop_one(cm, t, call);
-	else
-		go_on(cm, t, UNREACHED_MS);
+	go_on(cm, t, UNREACHED_MS);
 }
 
-static void start_call(struct verbs_cm *cm, struct verbs_try *t, struct verbs_call *call)
+static void start_call(struct verbs_cm *cm, struct verbs_try *t)
 {
 	const uint8_t *disc = t->hello.remote;
 	struct sockaddr_storage src, dst;
 
-	call->try = t;
+	t->again = CM_NEVER;
+	t->call = cm_call(cm, CALL_TRY);
+	if (!t->call) {
+		cm_try_end(cm, t, -ENOMEM);
+		return;
+	}
+	t->call->try = t;
 	cm_sockaddr(t->src, 0, &src);
 	cm_sockaddr(t->dst, verbs_port_of(disc, t->hello.remote_len, t->k), &dst);
-	if (rdma_resolve_addr(call->id, (struct sockaddr *)&src, (struct sockaddr *)&dst, RESOLVE_MS))
-		unreachable(cm, t, call, "rdma_resolve_addr", errno);
+	if (rdma_resolve_addr(t->call->id, (struct sockaddr *)&src, (struct sockaddr *)&dst, RESOLVE_MS))
+		unreachable(cm, t, "rdma_resolve_addr", errno);
 }
 
-/* The candidate is asked. */
-static void first(struct verbs_cm *cm, struct verbs_try *t)
-{
-	t->again = t->repeat = CM_NEVER;
-	t->patience = ANSWER_MS;
-	t->call = cm_call(cm, CALL_TRY);
-	if (t->call)
-		start_call(cm, t, t->call);
-	else
-		cm_try_end(cm, t, -ENOMEM);
-}
-
-/* It has not answered yet. */
-static void once_more(struct verbs_cm *cm, struct verbs_try *t)
-{
-	struct verbs_call *call = t->nmore < VERBS_MORE ? cm_call(cm, CALL_TRY) : NULL;
-
-	vip_log(VIP_LOG_DEBUG, "%s: no answer for %u ms", cm->vn->nic->device, t->patience);
-	t->patience = (uint32_t)cm_min(2 * t->patience, ANSWER_MAX);
-	t->repeat = vip_now_ms() + t->patience;
-	if (!call)
-		return;
-	t->more[t->nmore++] = call;
-	start_call(cm, t, call);
-}
-
-static void ask(struct verbs_cm *cm, struct verbs_try *t, struct verbs_call *call)
+static void ask(struct verbs_cm *cm, struct verbs_try *t)
 {
 	uint8_t bytes[VERBS_HELLO_BYTES];
 	struct verbs_hello h = t->hello;
 	struct rdma_conn_param param = {
 		.private_data = bytes,
 		.private_data_len = sizeof(bytes),
-		.responder_resources = call->responder_resources,
-		.initiator_depth = call->initiator_depth,
+		.responder_resources = t->call->responder_resources,
+		.initiator_depth = t->call->initiator_depth,
 		.flow_control = 1,
 		.retry_count = 7,
 		.rnr_retry_count = 7,
@@ -189,11 +124,8 @@ static void ask(struct verbs_cm *cm, struct verbs_try *t, struct verbs_call *cal
 	if (t->preface)
 		h.kind = VERBS_PREFACE;
 	verbs_hello_encode(&h, bytes);
-	if (rdma_connect(call->id, &param))
-		unreachable(cm, t, call, "rdma_connect", errno);
-	else if (call == t->call)
-		t->repeat = vip_now_ms() + t->patience;
-	call->asked = true;
+	if (rdma_connect(t->call->id, &param))
+		unreachable(cm, t, "rdma_connect", errno);
 }
 
 /*
@@ -254,16 +186,10 @@ static void refused(struct verbs_cm *cm, struct verbs_try *t, const struct rdma_
 	}
 }
 
-/*
- * It was accepted.  A request of the same queue pair that arrives when the connection
- * is established would end that, as stale: so one that may still be on its way is waited for.
- */
-static void answered(struct verbs_cm *cm, struct verbs_try *t, struct verbs_call *call,
-		     const struct rdma_conn_param *conn)
+static void answered(struct verbs_cm *cm, struct verbs_try *t, const struct rdma_conn_param *conn)
 {
 	struct verbs_answer a;
 	int err = verbs_answer_decode(conn->private_data, conn->private_data_len, &a);
-	uint32_t i;
 
 	if (err || t->preface || a.kind != VERBS_ACCEPTED || verbs_mismatch(&t->hello.attr, &a.attr)) {
 		t->version = a.version;
@@ -271,68 +197,36 @@ static void answered(struct verbs_cm *cm, struct verbs_try *t, struct verbs_call
 		return;
 	}
 	t->attr = a.attr;
-	if (!t->nmore) {
-		cm_try_end(cm, t, 0);
-		return;
-	}
-	t->won = call;
-	t->repeat = vip_now_ms() + ANSWER_MS;
-	for (i = t->nmore; i-- > 0 && !t->done;) {
-		if (!t->more[i]->asked)
-			drop_one(cm, t, t->more[i]);
-	}
-}
-
-/* The others are lost. */
-static void settle(struct verbs_cm *cm, struct verbs_try *t)
-{
-	drop_others(cm, t, t->won);
 	cm_try_end(cm, t, 0);
-}
-
-/* Does the refusal say nothing of another request that may be there by now? */
-static bool of_this_alone(const struct rdma_cm_event *ev)
-{
-	struct verbs_answer a;
-
-	return ev->status != REASON_CONSUMER ||
-	       verbs_answer_decode(ev->param.conn.private_data, ev->param.conn.private_data_len, &a) ||
-	       a.reason == VERBS_NOBODY || a.reason == VERBS_NOT_ME || a.reason == VERBS_STORED ||
-	       a.reason == VERBS_UNKNOWN;
 }
 
 void cm_try_event(struct verbs_cm *cm, struct verbs_call *call, const struct rdma_cm_event *ev)
 {
 	struct verbs_try *t = call->try;
-	bool refusal = ev->event == RDMA_CM_EVENT_REJECTED;
 
 	if (t->done) { /* it was answered, and nobody has looked yet */
 		if (ev->event != RDMA_CM_EVENT_CONNECT_RESPONSE)
 			cm_lost(cm, call);
 		return;
 	}
-	if (t->nmore && refusal && (call == t->won || of_this_alone(ev))) {
-		drop_one(cm, t, call);
-		return;
-	}
 	switch (ev->event) {
 	case RDMA_CM_EVENT_ADDR_RESOLVED:
 		if (!cm_ours(cm, call->id))
-			unreachable(cm, t, call, "the route leads through another device", EHOSTUNREACH);
+			unreachable(cm, t, "the route leads through another device", EHOSTUNREACH);
 		else if (rdma_resolve_route(call->id, RESOLVE_MS))
-			unreachable(cm, t, call, "rdma_resolve_route", errno);
+			unreachable(cm, t, "rdma_resolve_route", errno);
 		break;
 	case RDMA_CM_EVENT_ROUTE_RESOLVED:
-		ask(cm, t, call);
+		ask(cm, t);
 		break;
 	case RDMA_CM_EVENT_CONNECT_RESPONSE:
-		answered(cm, t, call, &ev->param.conn);
+		answered(cm, t, &ev->param.conn);
 		break;
 	case RDMA_CM_EVENT_REJECTED:
 		refused(cm, t, ev);
 		break;
 	default:
-		unreachable(cm, t, call, rdma_event_str(ev->event), ev->status);
+		unreachable(cm, t, rdma_event_str(ev->event), ev->status);
 		break;
 	}
 }
@@ -342,7 +236,7 @@ void cm_try_start(struct verbs_cm *cm, struct verbs_try *t)
 	t->again = 0;
 	t->next = cm->tries;
 	cm->tries = t;
-	first(cm, t);
+	start_call(cm, t);
 	cm_kick(cm);
 }
 
@@ -355,15 +249,9 @@ uint64_t cm_try_tick(struct verbs_cm *cm, uint64_t now)
 		if (!t->done && t->deadline <= now)
 			cm_try_end(cm, t, -ETIMEDOUT);
 		if (!t->done && t->again <= now)
-			first(cm, t);
-		if (!t->done && t->repeat <= now) {
-			if (t->won)
-				settle(cm, t);
-			else
-				once_more(cm, t);
-		}
+			start_call(cm, t);
 		if (!t->done)
-			due = cm_min(due, cm_min(t->deadline, cm_min(t->again, t->repeat)));
+			due = cm_min(due, cm_min(t->deadline, t->again));
 	}
 	return due;
 }

@@ -220,7 +220,7 @@ static void other_family(void)
 	printf("  %d other addresses\n", n);
 }
 
-/* A server that answers late: the client asks again meanwhile, and it is one request. */
+/* A server that answers late: it is one request all the same. */
 static void slow_server(void)
 {
 	union address at = here("slow"), seen;
@@ -231,7 +231,7 @@ static void slow_server(void)
 
 	start(&c, a, here("from"), at);
 	if (CHECK(VipConnectWait(nic, &at.a, LONG_MS, &seen.a, &attr, &conn) == VIP_SUCCESS)) {
-		nap(4000);
+		nap(7000); /* the kernel repeats it meanwhile */
 		CHECK(VipConnectAccept(conn, b) == VIP_SUCCESS);
 	}
 	pthread_join(c.thread, NULL);
