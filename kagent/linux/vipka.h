@@ -16,7 +16,8 @@
  *   vipka_conn.tx (mutex)    the sender's half of one side; never taken with core_lock held,
  *                            nor core_lock under it
  *   vipka_nic.regs (rwsem)   its table of regions: read while an engine copies, write to change it;
- *                            of two, the one with the lower address first
+ *                            of two, the one with the lower address first.  Who has taken a right
+ *                            out of the TPT holds it for writing once: then no engine uses it any more
  *   mmap_lock of the caller  is not taken under regs: pinning comes before
  *   vipka_nic.gone (spinlock) what the MMU notifier has to say; taken alone
  */
@@ -50,7 +51,8 @@ void vipka_unpin(struct vipka_pin *pin);
 void vipka_pin_get(const struct vipka_pin *pin, u64 addr, void *to, u64 n);
 void vipka_pin_put(const struct vipka_pin *pin, u64 addr, const void *from, u64 n);
 /* ... or from one pinned area to another.  An aligned word of up to 8 bytes is written at once. */
-void vipka_pin_copy(const struct vipka_pin *to, u64 to_addr, const struct vipka_pin *from, u64 from_addr, u64 n);
+void vipka_pin_copy(const struct vipka_pin *to, u64 to_addr, const struct vipka_pin *from, u64 from_addr,
+		    u64 n);
 
 /* ---- vipka_reg.c ---- */
 
@@ -93,11 +95,20 @@ static inline struct vipka_reg *vipka_reg_find(struct vipka_nic *nic, u32 handle
 
 /* ---- vipka_conn.c ---- */
 
+struct vipka_conn;
+
 /*
  * The hooks ka_host_region_create() and _destroy() are there; region->host[0] is the
- * connection, which lives as long as the core, a descriptor or a mapping of it does.
- * vipka_conn_file - a new file for side @side of it, for the current process; ERR_PTR.
+ * connection.  Counted: the core, who has still to give it away, a descriptor or a mapping of it.
  */
-struct file *vipka_conn_file(struct ka_region *region, u32 side);
+static inline struct vipka_conn *vipka_conn_of(const struct ka_region *region)
+{
+	return (struct vipka_conn *)region->host[0];
+}
+void vipka_conn_get(struct vipka_conn *c);
+void vipka_conn_put(struct vipka_conn *c);
+
+/* vipka_conn_file - a new file for side @side of it, for the current process; ERR_PTR. */
+struct file *vipka_conn_file(struct vipka_conn *c, u32 side);
 
 #endif
