@@ -67,9 +67,9 @@
  *   EINTR    a signal came before it began
  */
 struct vipka_call {
-	__u64 req;	  /* struct ka_req */
-	__u64 rep;	  /* struct ka_rep, written as a whole */
-	__u64 tail;	  /* ranges or records; may be 0 with tail_bytes 0 */
+	__u64 req;  /* struct ka_req */
+	__u64 rep;  /* struct ka_rep, written as a whole */
+	__u64 tail; /* ranges or records; may be 0 with tail_bytes 0 */
 	__u32 tail_bytes;
 	__s32 fd[VIPKA_FDS]; /* out */
 };
