@@ -20,7 +20,8 @@
  *   vipka_conn.tx (mutex)    the sender's half of one side; never taken with core_lock held,
  *                            nor core_lock under it
  *   vipka_nic.regs (rwsem)   its table of regions: read while an engine copies, write to change it;
- *                            of two, the one with the lower address first
+ *                            of two, the one with the lower address first.  Who has taken a right
+ *                            out of the TPT holds it for writing once: then no engine uses it any more
  *   mmap_lock of the process is taken under vipka_file.mem alone
  *   vipka_file.news_lock, events_lock (spinlocks), taken alone; the MMU notifier takes the former
  */
@@ -123,17 +124,24 @@ void vipka_core_leave(void);
  */
 int vipka_ask(struct vipka_file *f, const struct ka_req *req, struct ka_rep *rep);
 
-/* Descriptors to be: the files that go with an answer or an event. */
+struct vipka_conn;
+struct vipka_nic;
+
+/* What goes with an answer or an event, held until the process has descriptors of it. */
 struct vipka_gift {
-	struct file *file[3];
+	struct vipka_conn *conn; /* with `side` of it; NULL: a NIC handle's own tables */
+	struct vipka_nic *nic;	 /* whose tables; NULL: nothing is given */
+	u32 side;
 };
-/* What @give means for the process with @mm, at side @side of the connection, if there is one. */
-int vipka_gift_make(struct vipka_gift *gift, const struct ka_give *give, u32 side, struct mm_struct *mm);
+void vipka_gift_take(struct vipka_gift *gift, const struct ka_give *give, u32 side);
 void vipka_gift_drop(struct vipka_gift *gift);
 
-/* ---- vipka_reg.c ---- */
+/* Which of the three descriptors there are, a bit for each. */
+unsigned int vipka_gift_fds(const struct vipka_gift *gift);
+/* Their files, for the current process; NULL: not given. */
+int vipka_gift_open(const struct vipka_gift *gift, struct file *file[3]);
 
-struct vipka_nic;
+/* ---- vipka_reg.c ---- */
 
 /* A registered region; under regs of its NIC handle. */
 struct vipka_reg {
@@ -204,10 +212,16 @@ static inline struct vipka_reg *vipka_reg_find(struct vipka_nic *nic, u32 handle
 
 /*
  * The hooks ka_host_region_create() and _destroy() are there; region->host[0] is the
- * connection, which lives as long as the core, a descriptor or a mapping of it does.
- * vipka_conn_file - a new file for side @side of it, for the process with @mm, which need not be
- * the current one; core_lock is held.  ERR_PTR.
+ * connection.  Counted: the core, who has still to give it away, a descriptor or a mapping of it.
  */
-struct file *vipka_conn_file(struct ka_region *region, u32 side, struct mm_struct *mm);
+static inline struct vipka_conn *vipka_conn_of(const struct ka_region *region)
+{
+	return (struct vipka_conn *)region->host[0];
+}
+void vipka_conn_get(struct vipka_conn *c);
+void vipka_conn_put(struct vipka_conn *c);
+
+/* vipka_conn_file - a new file for side @side of it, for the current process; ERR_PTR. */
+struct file *vipka_conn_file(struct vipka_conn *c, u32 side);
 
 #endif

@@ -168,12 +168,12 @@ void ka_host_event(void *proc, const struct ka_event *event, const struct ka_giv
 	if (READ_ONCE(f->ended) || (event->type == KA_EV_LOST && waiting >= MAX_LOST))
 		return;
 	e = waiting < MAX_EVENTS ? kzalloc(sizeof(*e), GFP_KERNEL_ACCOUNT) : NULL;
-	if (!e || vipka_gift_make(&e->gift, give, event->info.side, f->mm)) {
-		kfree(e);
+	if (!e) {
 		let_go(f);
 		return;
 	}
 	e->event = *event;
+	vipka_gift_take(&e->gift, give, event->info.side);
 	spin_lock(&f->events_lock);
 	list_add_tail(&e->list, &f->events);
 	f->nevents++;
@@ -233,25 +233,22 @@ static void release_fds(int fd[VIPKA_FDS])
 	}
 }
 
-static unsigned int wants(const struct vipka_gift *gift)
-{
-	unsigned int i, want = 0;
-
-	for (i = 0; i < VIPKA_FDS; i++)
-		want |= gift->file[i] ? 1u << i : 0;
-	return want;
-}
-
-/* The process has been told the numbers. */
-static void install_fds(struct vipka_gift *gift, const int fd[VIPKA_FDS])
+/* The process has been told the numbers; or it has not. */
+static void finish_fds(const struct vipka_gift *gift, int fd[VIPKA_FDS], struct file *file[VIPKA_FDS],
+		       bool told)
 {
 	int i;
 
 	for (i = 0; i < VIPKA_FDS; i++) {
-		if (fd[i] >= 0)
-			fd_install(fd[i], gift->file[i]);
-		gift->file[i] = NULL;
+		if (!(vipka_gift_fds(gift) & 1u << i))
+			continue;
+		if (told)
+			fd_install(fd[i], file[i]);
+		else
+			fput(file[i]);
 	}
+	if (!told)
+		release_fds(fd);
 }
 
 /* ---- read and poll ---- */
@@ -281,6 +278,7 @@ static struct event *wait_event_locked(struct vipka_file *f, bool nonblock, int 
 static ssize_t vipka_read(struct file *file, char __user *to, size_t n, loff_t *pos)
 {
 	struct vipka_file *f = file->private_data;
+	struct file *given[VIPKA_FDS];
 	struct vipka_event out = {};
 	struct event *e;
 	int err;
@@ -293,15 +291,17 @@ static ssize_t vipka_read(struct file *file, char __user *to, size_t n, loff_t *
 	if (!e)
 		return err;
 	memcpy(out.event, &e->event, sizeof(out.event));
-	err = reserve_fds(wants(&e->gift), out.fd);
-	if (!err && copy_to_user(to, &out, sizeof(out)))
-		err = -EFAULT;
+	err = reserve_fds(vipka_gift_fds(&e->gift), out.fd);
+	if (!err)
+		err = vipka_gift_open(&e->gift, given);
 	if (err) {
 		release_fds(out.fd);
 	} else {
-		install_fds(&e->gift, out.fd);
-		drop_event(f, e);
+		err = copy_to_user(to, &out, sizeof(out)) ? -EFAULT : 0;
+		finish_fds(&e->gift, out.fd, given, !err);
 	}
+	if (!err)
+		drop_event(f, e);
 	mutex_unlock(&f->reading);
 	return err ? err : sizeof(out);
 }
@@ -386,23 +386,10 @@ unlock:
 	return err;
 }
 
-/* A connection or NIC handle whose descriptors could not be made. */
-static void undo(struct call *call)
-{
-	struct ka_req req = {.op = KA_OP_CLOSE, .nic = call->rep.u.open.nic};
-
-	if (call->req.op == KA_OP_CONN_ACCEPT) {
-		req = (struct ka_req){.op = KA_OP_DISCONNECT, .nic = call->req.nic};
-		req.u.vi.vi = call->req.u.accept.vi;
-	}
-	request(call->f, &req);
-}
-
 /* With core_lock held: what goes with the answer. */
 static int take_answer(struct call *call)
 {
 	struct ka_rep *rep = &call->rep;
-	int err = 0;
 
 	*rep = answer.rep;
 	if (answer.has_event) {
@@ -415,11 +402,8 @@ static int take_answer(struct call *call)
 			return -ENOMEM;
 		memcpy(call->recs, answer.recs, rep->nrecs * sizeof(*call->recs));
 	}
-	if (rep->err == 0)
-		err = vipka_gift_make(&call->gift, &answer.give, rep->u.conn.side, call->f->mm);
-	if (err)
-		undo(call);
-	return err;
+	vipka_gift_take(&call->gift, &answer.give, rep->u.conn.side);
+	return 0;
 }
 
 static int core_request(struct call *call)
@@ -452,6 +436,7 @@ static int dispatch(struct call *call)
 	case KA_OP_CLOSE:
 	case KA_OP_MEM_REG:
 	case KA_OP_MEM_DEREG:
+	case KA_OP_MEM_SET:
 	case KA_OP_MEM_REFUSED:
 	case KA_OP_MEM_UNCOVERED:
 	case KA_OP_MEM_GONE:
@@ -466,11 +451,8 @@ static int copy_answer(struct call *call, struct vipka_call __user *to)
 {
 	struct ka_rep *rep = &call->rep;
 	size_t bytes = rep->nrecs * sizeof(*call->recs);
-	int i;
 
-	rep->nfds = 0;
-	for (i = 0; i < VIPKA_FDS; i++)
-		rep->nfds += call->gift.file[i] != NULL;
+	rep->nfds = hweight32(vipka_gift_fds(&call->gift));
 	if (bytes > call->c.tail_bytes)
 		return -EMSGSIZE;
 	if (copy_to_user(u64_to_user_ptr(call->c.rep), rep, sizeof(*rep)) ||
@@ -480,28 +462,54 @@ static int copy_answer(struct call *call, struct vipka_call __user *to)
 	return 0;
 }
 
+/* A connection or NIC handle whose descriptors could not be made. */
+static void undo(struct call *call)
+{
+	u32 nic = call->rep.u.open.nic, vi = call->req.u.accept.vi;
+
+	if (call->req.op == KA_OP_OPEN) {
+		call->req = (struct ka_req){.op = KA_OP_CLOSE, .nic = nic};
+		memory_request(call);
+	} else {
+		call->req = (struct ka_req){.op = KA_OP_DISCONNECT, .nic = call->req.nic};
+		call->req.u.vi.vi = vi;
+		core_request(call);
+	}
+}
+
+/* The request has been carried out: give the process what it gets. */
+static int give(struct call *call, struct vipka_call __user *to)
+{
+	struct file *given[VIPKA_FDS];
+	int err;
+
+	if (!vipka_gift_fds(&call->gift))
+		release_fds(call->c.fd); /* it has failed */
+	err = vipka_gift_open(&call->gift, given);
+	if (err) {
+		release_fds(call->c.fd);
+		vipka_gift_drop(&call->gift);
+		undo(call);
+		return err;
+	}
+	err = copy_answer(call, to);
+	finish_fds(&call->gift, call->c.fd, given, !err);
+	return err;
+}
+
 static int greeted_call(struct call *call, struct vipka_call __user *to)
 {
 	unsigned int want = call->req.op == KA_OP_OPEN ? 3 : call->req.op == KA_OP_CONN_ACCEPT ? 5 : 0;
-	int err, i;
+	int err;
 
 	/* Numbers first, for without them nothing shall have been done. */
 	err = reserve_fds(want, call->c.fd);
 	if (!err)
 		err = dispatch(call);
-	/* It may have failed. */
-	for (i = 0; i < VIPKA_FDS && !err; i++) {
-		if (call->c.fd[i] < 0 || call->gift.file[i])
-			continue;
-		put_unused_fd(call->c.fd[i]);
-		call->c.fd[i] = -1;
-	}
-	if (!err)
-		err = copy_answer(call, to);
 	if (err)
 		release_fds(call->c.fd);
 	else
-		install_fds(&call->gift, call->c.fd);
+		err = give(call, to);
 	vipka_gift_drop(&call->gift);
 	kvfree(call->recs);
 	return err;

@@ -201,55 +201,51 @@ void vipka_nic_take_dead(struct list_head *dead)
 
 /* ---- what goes with answers and events ---- */
 
+void vipka_gift_take(struct vipka_gift *gift, const struct ka_give *give, u32 side)
+{
+	*gift = (struct vipka_gift){.side = side};
+	if (!give->nic)
+		return;
+	gift->nic = vipka_nic_of(give->nic);
+	vipka_nic_get(gift->nic);
+	if (!give->region)
+		return;
+	gift->conn = vipka_conn_of(give->region);
+	vipka_conn_get(gift->conn);
+}
+
 void vipka_gift_drop(struct vipka_gift *gift)
 {
-	int i;
-
-	for (i = 0; i < 3; i++) {
-		if (gift->file[i])
-			fput(gift->file[i]);
-		gift->file[i] = NULL;
-	}
+	if (gift->conn)
+		vipka_conn_put(gift->conn);
+	if (gift->nic)
+		vipka_nic_put(gift->nic);
+	*gift = (struct vipka_gift){};
 }
 
-int vipka_gift_make(struct vipka_gift *gift, const struct ka_give *give, u32 side, struct mm_struct *mm)
+unsigned int vipka_gift_fds(const struct vipka_gift *gift)
 {
-	struct vipka_nic *nic = give->nic ? vipka_nic_of(give->nic) : NULL;
+	return !gift->nic ? 0 : gift->conn ? 5 : 3;
+}
+
+int vipka_gift_open(const struct vipka_gift *gift, struct file *file[3])
+{
+	struct vipka_nic *nic = gift->nic;
 	int i, err = 0;
 
-	*gift = (struct vipka_gift){};
-	if (give->region) {
-		gift->file[0] = vipka_conn_file(give->region, side, mm);
-		if (nic)
-			gift->file[2] =
-				view_make("[vipka-wake]", nic, &nic->wake_shm, PEER_WAKE_BYTES, O_RDWR);
+	file[0] = file[1] = file[2] = NULL;
+	if (gift->conn) {
+		file[0] = vipka_conn_file(gift->conn, gift->side);
+		file[2] = view_make("[vipka-wake]", nic, &nic->wake_shm, PEER_WAKE_BYTES, O_RDWR);
 	} else if (nic) {
-		gift->file[0] = view_make("[vipka-tpt]", nic, &nic->tpt_shm, KA_TPT_BYTES, O_RDONLY);
-		gift->file[1] = view_make("[vipka-wake]", nic, &nic->wake_shm, KA_WAKE_BYTES, O_RDWR);
+		file[0] = view_make("[vipka-tpt]", nic, &nic->tpt_shm, KA_TPT_BYTES, O_RDONLY);
+		file[1] = view_make("[vipka-wake]", nic, &nic->wake_shm, KA_WAKE_BYTES, O_RDWR);
 	}
-	for (i = 0; i < 3; i++) {
-		if (!IS_ERR(gift->file[i]))
-			continue;
-		err = PTR_ERR(gift->file[i]);
-		gift->file[i] = NULL;
-	}
-	if (err)
-		vipka_gift_drop(gift);
+	for (i = 0; i < 3; i++)
+		if (IS_ERR(file[i]))
+			err = PTR_ERR(file[i]);
+	for (i = 0; i < 3 && err; i++)
+		if (!IS_ERR_OR_NULL(file[i]))
+			fput(file[i]);
 	return err;
-}
-
-/* ---- until vipka_conn.c is there ---- */
-
-int __weak ka_host_region_create(struct ka_region *region, const struct ka_end end[2])
-{
-	return -ENOSYS;
-}
-
-void __weak ka_host_region_destroy(struct ka_region *region)
-{
-}
-
-struct file *__weak vipka_conn_file(struct ka_region *region, u32 side, struct mm_struct *mm)
-{
-	return ERR_PTR(-ENOSYS);
 }

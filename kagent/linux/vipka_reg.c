@@ -458,6 +458,19 @@ static int reg(struct vipka_file *f, struct ka_req *req, struct ka_rep *rep)
 	return err;
 }
 
+/* Engines that have looked at the TPT before are done when this returns. */
+static int set_rights(struct vipka_file *f, const struct ka_req *req, struct ka_rep *rep)
+{
+	int err = vipka_ask(f, req, rep);
+	struct vipka_nic *nic = find_nic(f, req->nic);
+
+	if (nic) {
+		down_write(&nic->regs);
+		up_write(&nic->regs);
+	}
+	return err;
+}
+
 static int ask_and_prune(struct vipka_file *f, const struct ka_req *req, struct ka_rep *rep)
 {
 	int err = vipka_ask(f, req, rep);
@@ -477,6 +490,9 @@ int vipka_reg_request(struct vipka_file *f, struct ka_req *req, struct ka_rep *r
 		break;
 	case KA_OP_MEM_DEREG:
 		err = deregister(f, req, rep);
+		break;
+	case KA_OP_MEM_SET:
+		err = set_rights(f, req, rep);
 		break;
 	case KA_OP_MEM_UNCOVERED:
 		if (whole_pages(req, &start, &end))
