@@ -2,11 +2,18 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #
 # Connections of the kernel module: messages from page to page, errors, peers that do not keep to the rules.
-# limit: 400
+# limit: 1200
 
 module=$VM_BIN/../kagent-linux/vipka.ko
 [ -e "$module" ] || skip "there is no $module: kagent/linux/build.sh makes it"
 [ -e /dev/vipka ] || must "the module loads" insmod "$module"
+pins() {
+	[ "$(awk '/^nr_foll_pin_acquired / { print $2 }' /proc/vmstat)" = \
+		"$(awk '/^nr_foll_pin_released / { print $2 }' /proc/vmstat)" ]
+}
+
 for test in conn conn_remote conn_hostile; do
-	check "$test" timeout -s ABRT 120 "$VM_BIN/../tests/linux/linux_$test"
+	check "$test" timeout -s ABRT 900 "$VM_BIN/../tests/linux/linux_$test"
 done
+check "no page is pinned any more" within 10 pins
+check "the module can go" rmmod vipka
