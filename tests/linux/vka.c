@@ -25,12 +25,10 @@ void vka_must_(bool ok, const char *what, const char *file, int line)
 
 int vka_call(const struct vka *v, struct ka_req *req, struct ka_rep *rep, int *fd)
 {
-	static struct vipx_room {
-		uint8_t bytes[KA_MAX_RANGES * sizeof(struct ka_range)];
-	} tail;
+	static uint8_t tail[KA_MAX_RANGES * sizeof(struct ka_range)];
 	struct vipka_call call = {.req = (uintptr_t)req,
 				  .rep = (uintptr_t)rep,
-				  .tail = (uintptr_t)&tail,
+				  .tail = (uintptr_t)tail,
 				  .tail_bytes = sizeof(tail),
 				  .fd = {-1, -1, -1}};
 
