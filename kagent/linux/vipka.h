@@ -100,8 +100,9 @@ struct vipka_file {
 	} look; /* what is mapped where the request under way wants to know it */
 
 	spinlock_t news_lock;
-	struct list_head news; /* struct vipka_reg whose memory has changed */
-	struct work_struct settle;
+	struct list_head news;	 /* struct vipka_reg whose memory has changed */
+	struct list_head doubts; /* struct vipka_reg to be looked at; under mem */
+	struct delayed_work settle;
 
 	spinlock_t events_lock;
 	struct mutex reading;
@@ -158,6 +159,12 @@ struct vipka_reg {
 	struct {
 		u64 start, end;
 	} unmapped, changed;
+
+	struct list_head doubts;
+	struct {
+		u64 start, end;
+	} doubt;	     /* what is to be looked at, once more perhaps */
+	unsigned long since; /* jiffies, when that changed last */
 };
 
 /* MEM_REG and the other requests about memory; mem of @f is held.  As vipka_ask(). */
@@ -203,7 +210,7 @@ void vipka_nic_take_dead(struct list_head *dead);
 /* The region with this handle that may be used; regs is held.  NULL: there is none. */
 static inline struct vipka_reg *vipka_reg_find(struct vipka_nic *nic, u32 handle)
 {
-	struct vipka_reg *r = (handle & 0xffff) < KA_TPT_ENTRIES ? nic->reg[handle & 0xffff] : NULL;
+	struct vipka_reg *r = nic->reg[handle % KA_TPT_ENTRIES];
 
 	return handle && r && r->handle == handle && !READ_ONCE(r->gone) ? r : NULL;
 }

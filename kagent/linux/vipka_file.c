@@ -547,7 +547,7 @@ static int vipka_open(struct inode *inode, struct file *file)
 	if (!f)
 		return -ENOMEM;
 	INIT_WORK(&f->end, end_work);
-	INIT_WORK(&f->settle, vipka_reg_settle_work);
+	INIT_DELAYED_WORK(&f->settle, vipka_reg_settle_work);
 	mutex_init(&f->mem);
 	mutex_init(&f->reading);
 	spin_lock_init(&f->news_lock);
@@ -555,6 +555,7 @@ static int vipka_open(struct inode *inode, struct file *file)
 	INIT_LIST_HEAD(&f->regs);
 	INIT_LIST_HEAD(&f->segments);
 	INIT_LIST_HEAD(&f->news);
+	INIT_LIST_HEAD(&f->doubts);
 	INIT_LIST_HEAD(&f->events);
 	init_waitqueue_head(&f->readers);
 	file->private_data = f;
@@ -571,7 +572,7 @@ static int vipka_release(struct inode *inode, struct file *file)
 	end(f);
 	/* Without a process and regions nobody queues these again. */
 	cancel_work_sync(&f->end);
-	cancel_work_sync(&f->settle);
+	cancel_delayed_work_sync(&f->settle);
 	if (f->mm)
 		mmdrop(f->mm);
 	while ((e = first_event(f)) != NULL)
