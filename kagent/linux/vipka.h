@@ -3,7 +3,8 @@
  * vipka.h - what the files of the module share.
  *
  *   vipka_main.c    the module: parameters, the device, loading and unloading
- *   vipka_file.c    an open file: who it belongs to, VIPKA_CALL, events, release
+ *   vipka_file.c    an open file: who it belongs to, VIPKA_CALL, release
+ *   vipka_event.c   its events, and the descriptors that come with answers and events
  *   vipka_host.c    the core's hooks (kagent/core/host.h): memory, random, TPT and wake words
  *   vipka_map.c     what a process has mapped: resolve of the LMM's host, by its VMAs
  *   vipka_pin.c     pinned pages, what is charged for them, and what copies to and from them
