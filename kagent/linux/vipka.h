@@ -3,7 +3,8 @@
  * vipka.h - what the files of the module share.
  *
  *   vipka_main.c    the module: parameters, the device, loading and unloading
- *   vipka_file.c    an open file: who it belongs to, VIPKA_CALL, events, release
+ *   vipka_file.c    an open file: who it belongs to, VIPKA_CALL, release
+ *   vipka_event.c   its events, and the descriptors that come with answers and events
  *   vipka_host.c    the core's hooks (kagent/core/host.h): memory, random, TPT and wake words
  *   vipka_map.c     what a process has mapped: resolve of the LMM's host, by its VMAs
  *   vipka_pin.c     pinned pages, what is charged for them, and what copies to and from them
@@ -100,8 +101,9 @@ struct vipka_file {
 	} look; /* what is mapped where the request under way wants to know it */
 
 	spinlock_t news_lock;
-	struct list_head news; /* struct vipka_reg whose memory has changed */
-	struct work_struct settle;
+	struct list_head news;	 /* struct vipka_reg whose memory has changed */
+	struct list_head doubts; /* struct vipka_reg to be looked at; under mem */
+	struct delayed_work settle;
 
 	spinlock_t events_lock;
 	struct mutex reading;
@@ -158,6 +160,12 @@ struct vipka_reg {
 	struct {
 		u64 start, end;
 	} unmapped, changed;
+
+	struct list_head doubts;
+	struct {
+		u64 start, end;
+	} doubt;	     /* what is to be looked at, once more perhaps */
+	unsigned long since; /* jiffies, when that changed last */
 };
 
 /* MEM_REG and the other requests about memory; mem of @f is held.  As vipka_ask(). */
@@ -203,7 +211,7 @@ void vipka_nic_take_dead(struct list_head *dead);
 /* The region with this handle that may be used; regs is held.  NULL: there is none. */
 static inline struct vipka_reg *vipka_reg_find(struct vipka_nic *nic, u32 handle)
 {
-	struct vipka_reg *r = (handle & 0xffff) < KA_TPT_ENTRIES ? nic->reg[handle & 0xffff] : NULL;
+	struct vipka_reg *r = nic->reg[handle % KA_TPT_ENTRIES];
 
 	return handle && r && r->handle == handle && !READ_ONCE(r->gone) ? r : NULL;
 }

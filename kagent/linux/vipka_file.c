@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * vipka_file.c - an open file: the process that it belongs to, its requests and events, and its end.
+ * vipka_file.c - an open file: the process that it belongs to, its requests, and its end.
  *
  * A process has ended when its memory goes (an MMU notifier tells) or when nobody has the file open any
  * more, whichever comes first: a forked child may keep it open.
@@ -8,12 +8,9 @@
  * Invariants: what a request is comes from user memory once; answers are copied there after the core has
  * been left, for that may take as long as the process likes.
  */
-#include <linux/compat.h>
 #include <linux/cred.h>
-#include <linux/file.h>
 #include <linux/ktime.h>
 #include <linux/module.h>
-#include <linux/poll.h>
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
@@ -21,13 +18,7 @@
 #include "kagent/linux/vipka_file.h"
 #include "kagent/linux/vipka_ioctl.h"
 
-_Static_assert(sizeof_field(struct vipka_event, event) == sizeof(struct ka_event), "an event as words");
 _Static_assert(sizeof(struct vipx_rec) == KA_REC_BYTES, "a record");
-
-/* Events that may wait to be read: all of many requests may end at once. */
-#define MAX_EVENTS 16384u
-/* And before KA_EV_LOST is left out: that it is lost stands in the connection's control page. */
-#define MAX_LOST (MAX_EVENTS / 2)
 
 #define MAX_PROCESSES (KA_MAX_CLIENTS + 64) /* with a NIC, and some that only say hello */
 
@@ -142,184 +133,6 @@ static void mm_has_gone(struct mmu_notifier *life, struct mm_struct *mm)
 static const struct mmu_notifier_ops life_ops = {
 	.release = mm_has_gone,
 };
-
-/* ---- events ---- */
-
-struct event {
-	struct list_head list;
-	struct ka_event event;
-	struct vipka_gift gift;
-};
-
-/* A process that cannot be told something is of no use any more. */
-static void let_go(struct vipka_file *f)
-{
-	if (!READ_ONCE(f->ended))
-		queue_work(vipka_wq, &f->end);
-	WRITE_ONCE(f->ended, true);
-}
-
-void ka_host_event(void *proc, const struct ka_event *event, const struct ka_give *give)
-{
-	struct vipka_file *f = proc;
-	unsigned int waiting = READ_ONCE(f->nevents);
-	struct event *e;
-
-	if (READ_ONCE(f->ended) || (event->type == KA_EV_LOST && waiting >= MAX_LOST))
-		return;
-	e = waiting < MAX_EVENTS ? kzalloc(sizeof(*e), GFP_KERNEL_ACCOUNT) : NULL;
-	if (!e) {
-		let_go(f);
-		return;
-	}
-	e->event = *event;
-	vipka_gift_take(&e->gift, give, event->info.side);
-	spin_lock(&f->events_lock);
-	list_add_tail(&e->list, &f->events);
-	f->nevents++;
-	spin_unlock(&f->events_lock);
-	wake_up_interruptible(&f->readers);
-}
-
-static struct event *first_event(struct vipka_file *f)
-{
-	struct event *e;
-
-	spin_lock(&f->events_lock);
-	e = list_first_entry_or_null(&f->events, struct event, list);
-	spin_unlock(&f->events_lock);
-	return e;
-}
-
-static void drop_event(struct vipka_file *f, struct event *e)
-{
-	spin_lock(&f->events_lock);
-	list_del(&e->list);
-	f->nevents--;
-	spin_unlock(&f->events_lock);
-	vipka_gift_drop(&e->gift);
-	kfree(e);
-}
-
-/* ---- descriptors ---- */
-
-/* Numbers for those of @want; -1 for the others. */
-static int reserve_fds(unsigned int want, int fd[VIPKA_FDS])
-{
-	int i, err = 0;
-
-	for (i = 0; i < VIPKA_FDS; i++)
-		fd[i] = -1;
-	for (i = 0; i < VIPKA_FDS && !err; i++) {
-		if (!(want & 1u << i))
-			continue;
-		fd[i] = get_unused_fd_flags(O_CLOEXEC);
-		if (fd[i] < 0) {
-			err = fd[i];
-			fd[i] = -1;
-		}
-	}
-	return err;
-}
-
-static void release_fds(int fd[VIPKA_FDS])
-{
-	int i;
-
-	for (i = 0; i < VIPKA_FDS; i++) {
-		if (fd[i] >= 0)
-			put_unused_fd(fd[i]);
-		fd[i] = -1;
-	}
-}
-
-/* The process has been told the numbers; or it has not. */
-static void finish_fds(const struct vipka_gift *gift, int fd[VIPKA_FDS], struct file *file[VIPKA_FDS],
-		       bool told)
-{
-	int i;
-
-	for (i = 0; i < VIPKA_FDS; i++) {
-		if (!(vipka_gift_fds(gift) & 1u << i))
-			continue;
-		if (told)
-			fd_install(fd[i], file[i]);
-		else
-			fput(file[i]);
-	}
-	if (!told)
-		release_fds(fd);
-}
-
-/* ---- read and poll ---- */
-
-/* A first event, and `reading`; NULL with @err, 0: there will be none. */
-static struct event *wait_event_locked(struct vipka_file *f, bool nonblock, int *err)
-{
-	struct event *e;
-
-	for (;;) {
-		*err = mutex_lock_interruptible(&f->reading);
-		if (*err)
-			return NULL;
-		e = first_event(f);
-		if (e)
-			return e;
-		mutex_unlock(&f->reading);
-		*err = READ_ONCE(f->ended) ? 0 : -EAGAIN;
-		if (!*err || nonblock)
-			return NULL;
-		*err = wait_event_interruptible(f->readers, first_event(f) || READ_ONCE(f->ended));
-		if (*err)
-			return NULL;
-	}
-}
-
-static ssize_t vipka_read(struct file *file, char __user *to, size_t n, loff_t *pos)
-{
-	struct vipka_file *f = file->private_data;
-	struct file *given[VIPKA_FDS];
-	struct vipka_event out = {};
-	struct event *e;
-	int err;
-
-	if (READ_ONCE(f->mm) != current->mm)
-		return -EPERM;
-	if (n < sizeof(out))
-		return -EINVAL;
-	e = wait_event_locked(f, file->f_flags & O_NONBLOCK, &err);
-	if (!e)
-		return err;
-	memcpy(out.event, &e->event, sizeof(out.event));
-	err = reserve_fds(vipka_gift_fds(&e->gift), out.fd);
-	if (!err)
-		err = vipka_gift_open(&e->gift, given);
-	if (err) {
-		release_fds(out.fd);
-	} else {
-		err = copy_to_user(to, &out, sizeof(out)) ? -EFAULT : 0;
-		finish_fds(&e->gift, out.fd, given, !err);
-	}
-	if (!err)
-		drop_event(f, e);
-	mutex_unlock(&f->reading);
-	return err ? err : sizeof(out);
-}
-
-static __poll_t vipka_poll(struct file *file, struct poll_table_struct *table)
-{
-	struct vipka_file *f = file->private_data;
-	__poll_t events = 0;
-
-	if (READ_ONCE(f->mm) != current->mm)
-		return EPOLLERR;
-	poll_wait(file, &f->readers, table);
-	if (first_event(f))
-		events |= EPOLLIN | EPOLLRDNORM;
-	if (READ_ONCE(f->ended))
-		events |= EPOLLHUP;
-	return events;
-}
 
 /* ---- requests ---- */
 
@@ -484,16 +297,16 @@ static int give(struct call *call, struct vipka_call __user *to)
 	int err;
 
 	if (!vipka_gift_fds(&call->gift))
-		release_fds(call->c.fd); /* it has failed */
+		vipka_release_fds(call->c.fd); /* it has failed */
 	err = vipka_gift_open(&call->gift, given);
 	if (err) {
-		release_fds(call->c.fd);
+		vipka_release_fds(call->c.fd);
 		vipka_gift_drop(&call->gift);
 		undo(call);
 		return err;
 	}
 	err = copy_answer(call, to);
-	finish_fds(&call->gift, call->c.fd, given, !err);
+	vipka_finish_fds(&call->gift, call->c.fd, given, !err);
 	return err;
 }
 
@@ -503,11 +316,11 @@ static int greeted_call(struct call *call, struct vipka_call __user *to)
 	int err;
 
 	/* Numbers first, for without them nothing shall have been done. */
-	err = reserve_fds(want, call->c.fd);
+	err = vipka_reserve_fds(want, call->c.fd);
 	if (!err)
 		err = dispatch(call);
 	if (err)
-		release_fds(call->c.fd);
+		vipka_release_fds(call->c.fd);
 	else
 		err = give(call, to);
 	vipka_gift_drop(&call->gift);
@@ -533,7 +346,7 @@ static long vipka_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 		return greeted_call(&call, to);
 	if (mm || call.req.op != KA_OP_HELLO)
 		return -EPROTO;
-	reserve_fds(0, call.c.fd);
+	vipka_reserve_fds(0, call.c.fd);
 	err = hello(&call);
 	return err ? err : copy_answer(&call, to);
 }
@@ -547,7 +360,7 @@ static int vipka_open(struct inode *inode, struct file *file)
 	if (!f)
 		return -ENOMEM;
 	INIT_WORK(&f->end, end_work);
-	INIT_WORK(&f->settle, vipka_reg_settle_work);
+	INIT_DELAYED_WORK(&f->settle, vipka_reg_settle_work);
 	mutex_init(&f->mem);
 	mutex_init(&f->reading);
 	spin_lock_init(&f->news_lock);
@@ -555,6 +368,7 @@ static int vipka_open(struct inode *inode, struct file *file)
 	INIT_LIST_HEAD(&f->regs);
 	INIT_LIST_HEAD(&f->segments);
 	INIT_LIST_HEAD(&f->news);
+	INIT_LIST_HEAD(&f->doubts);
 	INIT_LIST_HEAD(&f->events);
 	init_waitqueue_head(&f->readers);
 	file->private_data = f;
@@ -564,18 +378,16 @@ static int vipka_open(struct inode *inode, struct file *file)
 static int vipka_release(struct inode *inode, struct file *file)
 {
 	struct vipka_file *f = file->private_data;
-	struct event *e;
 
 	if (f->mm)
 		mmu_notifier_unregister(&f->life, f->mm);
 	end(f);
 	/* Without a process and regions nobody queues these again. */
 	cancel_work_sync(&f->end);
-	cancel_work_sync(&f->settle);
+	cancel_delayed_work_sync(&f->settle);
 	if (f->mm)
 		mmdrop(f->mm);
-	while ((e = first_event(f)) != NULL)
-		drop_event(f, e);
+	vipka_drop_events(f);
 	mutex_destroy(&f->mem);
 	mutex_destroy(&f->reading);
 	kvfree(f);

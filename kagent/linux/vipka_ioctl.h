@@ -20,6 +20,10 @@
  *   KA_EV_CONN     nobody's but the kernel's; fd[2] the peer's wake words
  *                  (KA_WAKE_WORDS * KA_WAKE_STRIDE bytes of them, not what lies behind)
  *
+ * Tables and wake words are mapped MAP_SHARED, as a whole or in part, and neither grow nor shrink; a
+ * mapping outlives the descriptor and the NIC handle.  A process is its memory: threads share it, and
+ * exec(2) ends it as exit does.
+ *
  * Wake words are futexes in shared memory: who publishes something wakes by
  * futex(2), as emu0 does.  When the agent itself ends a connection it changes
  * the words and sends KA_EV_LOST; whoever reads that wakes the sleepers.
@@ -41,10 +45,11 @@
  * FOLL_LONGTERM), charged to the process's pinned_vm against RLIMIT_MEMLOCK,
  * and what the LMM's verdict demands besides.  `level` and `watched` of the
  * request are not looked at; the ranges and the verdict of the answer are
- * carried out by the kernel and come back as none.  Besides the errors of
+ * carried out by the kernel and come back as none.  KA_R_DIRECT is never among the rights.  The kernel
+ * notices by itself that memory goes away; nobody needs MEM_GONE.  Besides the errors of
  * ka_proto.h:
  *   -ENOMEM   RLIMIT_MEMLOCK, with its value, or no memory; the text says which
- *   -EFAULT   not all of it is mapped, or it may not be written
+ *   -EFAULT   part of it is not there (its file ends before), or went away meanwhile
  *   -EOPNOTSUPP  memory that cannot be pinned for long: MAP_SHARED of a file on a disk
  */
 #ifndef VIPKA_IOCTL_H
@@ -62,11 +67,12 @@
  * Returns 0, and the result is in rep.err.  Otherwise -1, and there is no answer:
  *   EPERM    not the process that sent HELLO; or the device may not be used by this user
  *   EPROTO   the first request is not HELLO, or a later one is
- *   EFAULT   req, rep or tail is no address
+ *   ESHUTDOWN  the process was let go, for it does not read its events (16384 wait)
+ *   EFAULT   req is no address, and nothing was done; or rep or tail is none
  *   EMSGSIZE tail_bytes is less than what follows the answer; nothing was done for INSPECT,
  *            other requests have been carried out
- *   EMFILE, ENFILE  no descriptor left; the request was undone
- *   EINTR    a signal came before it began
+ *   EMFILE, ENFILE, ENOMEM  no descriptor left, or no memory for what it names; the request was undone
+ *   EINTR    the process is being killed
  */
 struct vipka_call {
 	__u64 req;  /* struct ka_req */
@@ -79,7 +85,8 @@ struct vipka_call {
 
 /*
  * read(): the next event, never part of one, never two.  EAGAIN with O_NONBLOCK, EINVAL when the
- * buffer is smaller, EPERM as above.  poll(): POLLIN when there is one.
+ * buffer is smaller, EPERM as above; 0: the process was let go, and there are no more.  poll(): POLLIN when
+ * there is one, POLLHUP when the process was let go, POLLERR where read() gives EPERM.
  * An event whose descriptors cannot be installed (EMFILE) stays.
  */
 struct vipka_event {

@@ -20,7 +20,8 @@
 
 #include "kagent/linux/vipka.h"
 
-#define LOOK_PAGES 64 /* compared at once */
+#define LOOK_PAGES 64	     /* compared at once */
+#define DOUBT	   (10 * HZ) /* how long a page is looked at again that a file may be about to drop */
 
 /* A whole attachment that is pinned by a verdict of the LMM (4.1.2 of the paper). */
 struct segment {
@@ -66,7 +67,7 @@ static bool invalidate(struct mmu_interval_notifier *watch, const struct mmu_not
 	}
 	if ((r->unmapped.end || r->changed.end) && list_empty(&r->news)) {
 		list_add_tail(&r->news, &f->news);
-		queue_work(vipka_wq, &f->settle);
+		mod_delayed_work(vipka_wq, &f->settle, 0);
 	}
 	spin_unlock(&f->news_lock);
 	return true;
@@ -103,8 +104,12 @@ static bool still_the_files(unsigned long addr, struct page *page)
 	return same;
 }
 
-/* The first page from @addr on that is another than the pinned one, or @end. */
-static u64 compare(const struct vipka_pin *pin, u64 addr, u64 end)
+/*
+ * The first page from @addr on that is another than the pinned one, or @end.
+ * @doubt: set when a page is not in the page tables.  A hole that is punched into a file takes it out of
+ * those first, which the notifier tells, and then out of the file, which nobody tells.
+ */
+static u64 compare(const struct vipka_pin *pin, u64 addr, u64 end, bool *doubt)
 {
 	struct page *now[LOOK_PAGES], **was;
 	int i, n;
@@ -122,6 +127,7 @@ static u64 compare(const struct vipka_pin *pin, u64 addr, u64 end)
 		if (n <= 0) {
 			if (!still_the_files(addr, *was))
 				return addr;
+			*doubt = true;
 			n = 1;
 		}
 		addr += (u64)n << PAGE_SHIFT;
@@ -221,6 +227,7 @@ static void free_region(struct vipka_reg *r)
 	spin_lock(&f->news_lock);
 	list_del(&r->news);
 	spin_unlock(&f->news_lock);
+	list_del(&r->doubts);
 	list_del(&r->list);
 	vipka_unpin(&r->pin);
 	kfree(r);
@@ -258,28 +265,56 @@ static struct vipka_reg *take_news(struct vipka_file *f, u64 unmapped[2], u64 ch
 	return r;
 }
 
+/* Look at what has changed of @r; is it to be looked at once more? */
+static bool in_doubt(struct vipka_file *f, struct vipka_reg *r)
+{
+	bool doubt = false;
+	u64 at;
+
+	if (READ_ONCE(r->gone))
+		return false;
+	/* The notifier is asked before the page tables change: wait until they have. */
+	mmu_interval_read_begin(&r->watch);
+	at = compare(&r->pin, r->doubt.start, r->doubt.end, &doubt);
+	if (at < r->doubt.end) {
+		tell_gone(f, r, at, at + PAGE_SIZE);
+		return false;
+	}
+	return doubt && time_before(jiffies, r->since + DOUBT);
+}
+
 /* Do what the notifier has left; current->mm is the process's, and its `mem` is held. */
 static void settle(struct vipka_file *f)
 {
-	u64 unmapped[2], changed[2], at;
-	struct vipka_reg *r;
+	unsigned long again = MAX_JIFFY_OFFSET;
+	u64 unmapped[2], changed[2];
+	struct vipka_reg *r, *next;
 
 	while ((r = take_news(f, unmapped, changed)) != NULL) {
 		if (unmapped[1])
 			tell_gone(f, r, unmapped[0], unmapped[1]);
-		if (!changed[1] || READ_ONCE(r->gone))
+		if (!changed[1])
 			continue;
-		/* The notifier is asked before the page tables change: wait until they have. */
-		mmu_interval_read_begin(&r->watch);
-		at = compare(&r->pin, changed[0], changed[1]);
-		if (at < changed[1])
-			tell_gone(f, r, at, at + PAGE_SIZE);
+		extend(&r->doubt.start, &r->doubt.end, changed[0], changed[1]);
+		r->since = jiffies;
+		list_move(&r->doubts, &f->doubts);
 	}
+	list_for_each_entry_safe(r, next, &f->doubts, doubts)
+	{
+		if (in_doubt(f, r)) {
+			again = min(again, HZ / 100 + (jiffies - r->since) / 2);
+			continue;
+		}
+		list_del_init(&r->doubts);
+		r->doubt.end = 0;
+	}
+	if (!list_empty(&f->doubts))
+		queue_delayed_work(vipka_wq, &f->settle, again);
 }
 
 void vipka_reg_settle_work(struct work_struct *work)
 {
-	struct vipka_file *f = container_of(work, struct vipka_file, settle);
+	struct vipka_file *f = container_of(to_delayed_work(work), struct vipka_file, settle);
 
 	if (!mmget_not_zero(f->mm))
 		return; /* the process ends */
@@ -359,6 +394,7 @@ static struct vipka_reg *new_region(struct vipka_file *f, u64 start, u64 end)
 		return NULL;
 	r->file = f;
 	INIT_LIST_HEAD(&r->news);
+	INIT_LIST_HEAD(&r->doubts);
 	if (mmu_interval_notifier_insert(&r->watch, f->mm, start, end - start, &watch_ops)) {
 		kfree(r);
 		return NULL;
