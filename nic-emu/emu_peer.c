@@ -24,6 +24,7 @@ struct emu_peer {
 	uint32_t refs;
 	struct file_id tpt_id, wake_id;
 	void *tpt, *wake;
+	size_t wake_bytes;
 };
 
 static bool same(struct file_id a, struct file_id b)
@@ -56,7 +57,7 @@ static void unmap(struct emu_peer *p)
 	if (p->tpt)
 		munmap(p->tpt, KA_TPT_BYTES);
 	if (p->wake)
-		munmap(p->wake, KA_WAKE_BYTES);
+		munmap(p->wake, p->wake_bytes);
 	free(p);
 }
 
@@ -75,7 +76,7 @@ static struct emu_peer *find(struct emu_nic *en, const struct emu_peer *wanted)
 int emu_peer_get(struct emu_nic *en, int tpt_fd, int wake_fd, struct emu_peer **out)
 {
 	struct emu_peer id = {0}, *p;
-	int err = identify(tpt_fd, &id.tpt_id);
+	int err = tpt_fd < 0 ? 0 : identify(tpt_fd, &id.tpt_id);
 
 	if (!err)
 		err = identify(wake_fd, &id.wake_id);
@@ -92,9 +93,12 @@ int emu_peer_get(struct emu_nic *en, int tpt_fd, int wake_fd, struct emu_peer **
 	p->refs = 1;
 	p->tpt_id = id.tpt_id;
 	p->wake_id = id.wake_id;
-	p->tpt = emu_map_shared(tpt_fd, KA_TPT_BYTES, PROT_READ);
-	p->wake = emu_map_shared(wake_fd, KA_WAKE_BYTES, PROT_READ | PROT_WRITE);
-	if (!p->tpt || !p->wake) {
+	/* without its TPT the peer lets nobody see its registration cache, either */
+	p->wake_bytes = tpt_fd < 0 ? KA_WAKE_WORDS * KA_WAKE_STRIDE : KA_WAKE_BYTES;
+	p->wake = emu_map_shared(wake_fd, p->wake_bytes, PROT_READ | PROT_WRITE);
+	if (tpt_fd >= 0)
+		p->tpt = emu_map_shared(tpt_fd, KA_TPT_BYTES, PROT_READ);
+	if (!p->wake || (tpt_fd >= 0 && !p->tpt)) {
 		err = -errno;
 		unmap(p);
 		goto unlock;

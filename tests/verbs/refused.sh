@@ -16,7 +16,7 @@ case_is() {
 	LD_LIBRARY_PATH="$work" "$program" rxe0 >"$work/out" 2>&1
 	if [ $? = 0 ] && [ "$(wc -l <"$work/out")" = 3 ] && grep -qx 'device emu0: usable' "$work/out" &&
 		grep -q "^device (none): .*$text" "$work/out" &&
-		grep -q "^open rxe0: VIP_INVALID_PARAMETER: there is no device 'rxe0' but emu0: .*$text" "$work/out"; then
+		grep -q "^open rxe0: VIP_INVALID_PARAMETER: there is no device 'rxe0' but emu0 and ka0: .*$text" "$work/out"; then
 		echo "ok: $name"
 		return
 	fi

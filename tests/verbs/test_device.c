@@ -173,7 +173,7 @@ static void test_refused(void **state)
 		VIP_RETURN code;
 		const char *list, *open; /* part of the text; open NULL: the same */
 	} cases[] = {
-		{absent, VIP_INVALID_PARAMETER, "RDMA device", "there is no device 'fake0' but emu0: "},
+		{absent, VIP_INVALID_PARAMETER, "RDMA device", "there is no device 'fake0' but emu0 and ka0: "},
 		{not_listed, VIP_INVALID_PARAMETER, "libibverbs lists no devices: Too many open files", NULL},
 		{no_access, VIP_ERROR_RESOURCE,
 		 "/dev/infiniband/uverbs77 cannot be opened: Permission denied: its owner, group and mode",
@@ -223,7 +223,7 @@ static void test_other_name(void **state)
 
 	(void)state;
 	assert_int_equal(VipOpenNic("fake1", &nic), VIP_INVALID_PARAMETER);
-	assert_string_equal(VipxErrorText(), "there is no device 'fake1', but emu0, fake0");
+	assert_string_equal(VipxErrorText(), "there is no device 'fake1', but emu0, ka0, fake0");
 	nothing_left("a wrong name");
 }
 
