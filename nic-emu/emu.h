@@ -186,7 +186,7 @@ void emu_kick(struct ka_wake *wake);
 void emu_kick_for(struct ka_wake *wake, uint32_t word);
 /* emu_peer.c: NULL: it cannot be mapped. */
 void *emu_map_shared(int fd, size_t bytes, int prot);
-/* The TPT (-1: none) and wake words of a NIC handle, by the descriptors that the agent gave; 0 or negative
+/* The TPT (ka0: none) and wake words of a NIC handle, by the descriptors that the agent gave; 0 or negative
  * errno. */
 int emu_peer_get(struct emu_nic *en, int tpt_fd, int wake_fd, struct emu_peer **peer);
 void emu_peer_put(struct emu_nic *en, struct emu_peer *peer);
