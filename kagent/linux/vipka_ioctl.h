@@ -32,7 +32,9 @@
  *   to[s]: more                       ... one page for each receive, there when it is touched
  *   to[1-s]: the lines                read only: what the peer has reaped
  *
- * The rest (landing rings, the peer's half) is not there: -EINVAL.  The kernel
+ * The rest (landing rings, the peer's half) is not there: -EINVAL, as one call for more than
+ * one of these areas, or PROT_EXEC.  -EACCES: what is read only was to be written; -EPERM: not the
+ * process that the descriptor was given to.  A child after fork has none of it mapped.  The kernel
  * believes nothing of it: who writes nonsense there ends his own connection.
  *
  * MEM_REG pins the whole pages of the area (pin_user_pages_fast,
@@ -67,9 +69,9 @@
  *   EINTR    a signal came before it began
  */
 struct vipka_call {
-	__u64 req;	  /* struct ka_req */
-	__u64 rep;	  /* struct ka_rep, written as a whole */
-	__u64 tail;	  /* ranges or records; may be 0 with tail_bytes 0 */
+	__u64 req;  /* struct ka_req */
+	__u64 rep;  /* struct ka_rep, written as a whole */
+	__u64 tail; /* ranges or records; may be 0 with tail_bytes 0 */
 	__u32 tail_bytes;
 	__s32 fd[VIPKA_FDS]; /* out */
 };
@@ -93,8 +95,11 @@ struct vipka_event {
  * Returns 0 and `sent`, or -1:
  *   EPERM    not the process that the descriptor was given to
  *   EFAULT   the structure or `seg` is no address
- *   EINVAL   nsegs, op, flags or pad
+ *   EINVAL   nsegs, op, flags or error; more bytes than the VI's MaxTransferSize, or VIPKA_MAX_BYTES
  *   EINTR    a signal came before it began
+ * All data are put in their place at once: `sent` is never EMU_SENT_HELD or EMU_STREAMING, and
+ * EMU_SENT_UNREAPED for READ alone.  With EMU_NOT_READY tx.want_room of the peer's direction is set, until
+ * a message goes; with EMU_NO_RECEIVE at Unreliable tx.dropped.
  */
 struct vipka_seg {
 	__u64 addr;
@@ -102,16 +107,17 @@ struct vipka_seg {
 	__u32 len; /* bytes */
 };
 
-#define VIPKA_MAX_SEGS 252
-#define VIPKA_IMM      1 /* imm is valid */
+#define VIPKA_MAX_SEGS	252
+#define VIPKA_MAX_BYTES (4u << 20) /* of a message */
+#define VIPKA_IMM	1	   /* imm is valid */
 
 struct vipka_send {
 	__u64 seg; /* nsegs of struct vipka_seg: own memory */
 	__u32 nsegs;
-	__u32 op;    /* enum emu_op: SEND, WRITE, or READ with `error`: a read was refused */
+	__u32 op;    /* enum emu_op: SEND, WRITE, or READ with `error`: a read of `target` was refused */
 	__u32 flags; /* VIPKA_IMM */
 	__u32 imm;
-	struct vipka_seg target; /* of an RDMA operation, in the peer's memory */
+	struct vipka_seg target; /* of an RDMA operation, in the peer's memory; len: of READ alone */
 	__u32 error;		 /* VIP_STATUS_*_ERROR */
 	__u32 sent;		 /* out: enum emu_sent */
 	__u64 next;		 /* out: number of the next message: emu_link.tx_next */
@@ -123,7 +129,7 @@ struct vipka_send {
  * memory, into own segments; as emu_read_check() and emu_read_here().
  * Returns 0 and `sent`: EMU_SENT done; EMU_BAD_SOURCE an own segment may not be written;
  * EMU_BAD_TARGET the peer's memory may not be read like that; EMU_NOT_READY, EMU_IS_DOWN.
- * Or -1 as VIPKA_SEND.
+ * Or -1 as VIPKA_SEND; EINVAL also: target.len is not the sum of the segments.
  */
 struct vipka_read {
 	__u64 seg;
