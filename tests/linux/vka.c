@@ -50,21 +50,27 @@ bool vka_event(const struct vka *v, struct vipka_event *ev, int ms)
 	return true;
 }
 
-struct vka vka_open(void)
+void vka_hello(struct vka *v)
 {
-	struct vka v = {.dev = open(VIPKA_PATH, O_RDWR | O_CLOEXEC)};
 	struct ka_req req = {.op = KA_OP_HELLO, .u.hello = {KA_MAGIC, KA_VERSION}};
 	struct ka_rep rep;
 	int fd[VIPKA_FDS];
 
-	vka_must(v.dev >= 0);
-	vka_must(vka_call(&v, &req, &rep, NULL) == 0);
+	vka_must(vka_call(v, &req, &rep, NULL) == 0);
 	req = (struct ka_req){.op = KA_OP_OPEN};
-	vka_must(vka_call(&v, &req, &rep, fd) == 0);
-	v.nic = rep.u.open.nic;
-	v.tag = rep.u.open.tag;
-	v.tpt_fd = fd[0];
-	v.wake_fd = fd[1];
+	vka_must(vka_call(v, &req, &rep, fd) == 0);
+	v->nic = rep.u.open.nic;
+	v->tag = rep.u.open.tag;
+	v->tpt_fd = fd[0];
+	v->wake_fd = fd[1];
+}
+
+struct vka vka_open(void)
+{
+	struct vka v = {.dev = open(VIPKA_PATH, O_RDWR | O_CLOEXEC)};
+
+	vka_must(v.dev >= 0);
+	vka_hello(&v);
 	return v;
 }
 

@@ -30,6 +30,8 @@ struct vka_conn {
 void vka_must_(bool ok, const char *what, const char *file, int line);
 
 struct vka vka_open(void);
+/* Say hello on an open device, and open a NIC handle there. */
+void vka_hello(struct vka *v);
 void vka_close(struct vka *v);
 /* The answer's err; @fd: VIPKA_FDS, or NULL: there are none. */
 int vka_call(const struct vka *v, struct ka_req *req, struct ka_rep *rep, int *fd);
