@@ -220,7 +220,8 @@ static bool steady(const struct ka_tpt_entry *e)
 void vip_gone_see_pinned(const struct ka_tpt_entry *e, struct vip_region *r)
 {
 	r->seen.look = VIP_LOOK_NOT;
-	r->seen.steady = steady(e);
+	/* the pages of private memory that may be written are the process's own: no file takes them away */
+	r->seen.steady = steady(e) || (e->kind == LMM_PRIVATE && (e->rights & KA_R_WRITE));
 }
 
 /*
