@@ -181,10 +181,10 @@ void vip_mem_close(struct vip_nic *nic)
 /* Said by VipRegisterMem, when it is not tried again. */
 #define fail(code, ...) (vip_why(__VA_ARGS__), (code))
 
-/* The agent said no, and why. */
+/* The agent said no, and why.  Memory that cannot be pinned (-EOPNOTSUPP) lacks what it takes. */
 static VIP_RETURN refused(int err)
 {
-	return err == -EFBIG || err == -E2BIG ? VIP_ERROR_RESOURCE : vip_return(err);
+	return err == -EFBIG || err == -E2BIG || err == -EOPNOTSUPP ? VIP_ERROR_RESOURCE : vip_return(err);
 }
 
 /* Why could proper memory not be locked?  Its lock is undone. */
