@@ -166,12 +166,11 @@ void ka_host_region_destroy(struct ka_region *region)
 struct conn_fd {
 	struct vipka_side *side;
 	struct mm_struct *mm; /* only compared: the process that it was given to */
-	struct pid *tgid;
 };
 
 static bool is_owner(const struct conn_fd *f)
 {
-	return current->mm == f->mm && task_tgid(current) == f->tgid;
+	return current->mm == f->mm;
 }
 
 static vm_fault_t conn_fault(struct vm_fault *vmf)
@@ -236,7 +235,6 @@ static void fd_free(struct conn_fd *f)
 {
 	vipka_conn_put(f->side->conn);
 	mmdrop(f->mm);
-	put_pid(f->tgid);
 	kfree(f);
 }
 
@@ -262,7 +260,6 @@ struct file *vipka_conn_file(struct vipka_conn *c, u32 side)
 		return ERR_PTR(-ENOMEM);
 	f->side = &c->side[side];
 	f->mm = current->mm;
-	f->tgid = get_pid(task_tgid(current));
 	mmgrab(f->mm);
 	vipka_conn_get(c);
 	file = anon_inode_getfile("[vipka-conn]", &conn_fops, f, O_RDWR);

@@ -147,28 +147,27 @@ void vipka_engine_begin(struct vipka_conn *c, u32 side, const struct ka_end end[
 	static const bool always = true;
 	const struct ka_vi_attr *own = end[side].attr, *peer = end[1 - side].attr;
 	const struct vipka_nic *nic = c->side[side].nic, *other = c->side[1 - side].nic;
+	struct emu_link *l = &c->side[side].link; /* all 0 */
 
-	c->side[side].link = (struct emu_link){
-		.region = c->region,
-		.own_tpt = nic->tpt,
-		.peer_tpt = other->tpt,
-		.host = &kernel_host,
-		.revoking = &never,
-		.peer_revoking = &never,
-		.own_idle = ka_cache_of(nic->wake)->idle,
-		.peer_idle = ka_cache_of(other->wake)->idle,
-		.peer_keeps = ka_cache_of(other->wake)->keeps,
-		.tx_careful = &always,
-		.rx_careful = &always,
-		.side = side,
-		.own_tag = own->tag,
-		.peer_tag = peer->tag,
-		.own_rdma = own->rdma,
-		.peer_rdma = peer->rdma,
-		.level = own->level,
-		.max_transfer = min_t(u64, own->max_transfer, VIPKA_MAX_BYTES),
-		.pull_least = U64_MAX,
-	};
+	l->region = c->region;
+	l->own_tpt = nic->tpt;
+	l->peer_tpt = other->tpt;
+	l->host = &kernel_host;
+	l->revoking = &never;
+	l->peer_revoking = &never;
+	l->own_idle = ka_cache_of(nic->wake)->idle;
+	l->peer_idle = ka_cache_of(other->wake)->idle;
+	l->peer_keeps = ka_cache_of(other->wake)->keeps;
+	l->tx_careful = &always;
+	l->rx_careful = &always;
+	l->side = side;
+	l->own_tag = own->tag;
+	l->peer_tag = peer->tag;
+	l->own_rdma = own->rdma;
+	l->peer_rdma = peer->rdma;
+	l->level = own->level;
+	l->max_transfer = min_t(u64, own->max_transfer, VIPKA_MAX_BYTES);
+	l->pull_least = U64_MAX;
 }
 
 /* ---- the doorbells ---- */

@@ -6,7 +6,8 @@
  * moved ends the region at once.  Other changes may have given the process other pages at these addresses
  * (MADV_DONTNEED, a file that is cut) or may not (reclaim that failed, fork, compaction): a worker, or the
  * next request about memory, compares what is mapped with what is pinned.  Either way the core is told
- * then, which takes the region out of the TPT.
+ * then, which takes the region out of the TPT.  (Of huge pages Linux 6.1 says that they were unmapped when
+ * MADV_DONTNEED has taken them out of the page tables: that ends their region, too.)
  *
  * Invariants: the notifier takes a spinlock and waits for nothing; a region whose `gone` is set stays in its
  * place until it is deregistered, and `gone` is never cleared; the pages of a region that may be found are
@@ -268,6 +269,8 @@ static void settle(struct vipka_file *f)
 			tell_gone(f, r, unmapped[0], unmapped[1]);
 		if (!changed[1] || READ_ONCE(r->gone))
 			continue;
+		/* The notifier is asked before the page tables change: wait until they have. */
+		mmu_interval_read_begin(&r->watch);
 		at = compare(&r->pin, changed[0], changed[1]);
 		if (at < changed[1])
 			tell_gone(f, r, at, at + PAGE_SIZE);

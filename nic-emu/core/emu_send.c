@@ -12,6 +12,8 @@
  *   source    large, and the owner can read this process: the cell says where
  *             they are.  They are in use until the owner has copied them.
  *
+ * Where the host reaches all of the peer's memory (reaches_all) everything goes in place.
+ *
  * What is put in place does not wait for messages before it that are still on
  * their way to their place; an RDMA write, whose data are seen at once, and a
  * send behind such a write therefore go the way of what is before them.

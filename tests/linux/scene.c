@@ -68,32 +68,49 @@ static int64_t dereg(const struct ka_seg *s, int byte)
 	return err;
 }
 
+/* What is nearly right, so that the engine gets further: the next receives are posted, with odd segments. */
+static void odd_receives(struct emu_dir *d, unsigned int *seed)
+{
+	uint64_t n = ka_load_relaxed(&scene.both->recv);
+	uint32_t i, k;
+
+	for (i = 0; i < 4; i++, n++) {
+		struct emu_post *p = &d->post[n % KA_DEPTH];
+
+		p->nsegs = (uint16_t)((uint32_t)rand_r(seed) % 5 ? (uint32_t)rand_r(seed) % 4
+								 : (uint32_t)rand_r(seed));
+		p->flags = (uint16_t)((uint32_t)rand_r(seed) % 20 == 0);
+		for (k = 0; k < EMU_POST_SEGS; k++)
+			p->seg[k] = (struct ka_seg){
+				(uintptr_t)scene.buf + (uint32_t)rand_r(seed) % SCENE_BUF -
+					(uint32_t)rand_r(seed) % 200,
+				scene.handle, (uint32_t)rand_r(seed) % (1u << (uint32_t)rand_r(seed) % 20)};
+		ka_store_release(&p->seq, emu_seq(n));
+	}
+}
+
 static void garbage(void)
 {
 	struct emu_region *r = scene.c.l.region;
 	struct emu_dir *d = &r->to[scene.c.l.side];
-	uint32_t *words[] = {(uint32_t *)d->post, (uint32_t *)d->cell, (uint32_t *)&d->rx,
-			     (uint32_t *)d->more, (uint32_t *)&r->ctl.side};
-	size_t sizes[] = {sizeof(d->post), sizeof(d->cell), 128, 64 * sizeof(d->more[0]),
-			  sizeof(r->ctl.side)};
+	const struct {
+		void *at;
+		size_t bytes;
+	} part[] = {{d->post, sizeof(d->post)},
+		    {d->cell, sizeof(d->cell)},
+		    {&d->rx, sizeof(d->rx)},
+		    {d->more, 64 * sizeof(d->more[0])},
+		    {r->ctl.side, sizeof(r->ctl.side)}};
 	unsigned int seed = 1;
-	uint32_t n, k, i;
+	uint32_t i, k;
 
-	for (n = 0;; n++) {
+	for (;;) {
 		k = (uint32_t)rand_r(&seed) % 5;
-		i = (uint32_t)rand_r(&seed) % (uint32_t)(sizes[k] / 4);
-		words[k][i] = rand_r(&seed) % 2 ? (uint32_t)rand_r(&seed) : scene.handle;
-		/* some of them are nearly right, so that the engine gets further */
-		i = (uint32_t)rand_r(&seed) % KA_DEPTH;
-		d->post[i].nsegs = (uint16_t)((uint32_t)rand_r(&seed) % 260);
-		d->post[i].flags = 0;
-		d->post[i].seg[n % 3] = (struct ka_seg){
-			(uintptr_t)scene.buf + (uint32_t)rand_r(&seed) % (2 * SCENE_BUF) - SCENE_BUF / 2,
-			scene.handle, (uint32_t)rand_r(&seed) % (1u << (uint32_t)rand_r(&seed) % 24)};
-		d->rx.reaped = n;
-		/* whatever comes next is posted */
-		for (k = 0; n % 64 == 0 && k < KA_DEPTH; k++)
-			ka_store_release(&d->post[k].seq, n / 64 % 64 * KA_DEPTH + k + 1);
+		i = (uint32_t)rand_r(&seed) % (uint32_t)(part[k].bytes / 4);
+		((uint32_t *)part[k].at)[i] = rand_r(&seed) % 2 ? (uint32_t)rand_r(&seed) : scene.handle;
+		odd_receives(d, &seed);
+		d->rx.reaped =
+			rand_r(&seed) % 100 ? ka_load_relaxed(&scene.both->sent) : (uint64_t)rand_r(&seed);
 		r->ctl.down = 0;
 		r->ctl.side[0].ready = KA_READY;
 	}
@@ -204,6 +221,9 @@ int scene_setup(void **state)
 	scene.base = mmap(NULL, (SCENE_ALL + SCENE_PAGE - 1) / SCENE_PAGE * SCENE_PAGE,
 			  PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	vka_must(scene.base != MAP_FAILED);
+	scene.both =
+		mmap(NULL, sizeof(*scene.both), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	vka_must(scene.both != MAP_FAILED);
 	scene.buf = scene.base + SCENE_EDGE;
 	memset(scene.base, EDGE, SCENE_ALL);
 	memset(scene.buf, 0, SCENE_BUF);
@@ -221,6 +241,8 @@ int scene_setup(void **state)
 	vka_must(read(fd[0], &scene.theirs, sizeof(scene.theirs)) == sizeof(scene.theirs));
 	scene.c = vka_vi(&scene.v, kind->level, kind->rdma);
 	vka_request(&scene.v, &scene.c, DISC);
+	while (!ka_load_acquire(&scene.c.l.region->ctl.side[0].ready))
+		usleep(1000);
 	return 0;
 }
 
@@ -235,6 +257,7 @@ int scene_teardown(void **state)
 	close(scene.c.wake_fd);
 	vka_close(&scene.v);
 	munmap(scene.base, SCENE_ALL);
+	munmap(scene.both, sizeof(*scene.both));
 	return 0;
 }
 

@@ -22,6 +22,10 @@
 #define SCENE_RDMA (KA_R_RDMA_WRITE | KA_R_RDMA_READ)
 
 struct scene {
+	struct {
+		uint64_t sent; /* messages ... */
+		uint64_t recv; /* ... and receives that were taken, for SCENE_GARBAGE */
+	} * both;
 	struct vka v;
 	struct vka_conn c;
 	uint8_t *base; /* of SCENE_ALL bytes */

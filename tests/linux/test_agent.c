@@ -115,7 +115,8 @@ static void tables(void **state)
 	assert_true(mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE, v.tpt_fd, 0) == MAP_FAILED && errno == EINVAL);
 	assert_true(mmap(NULL, KA_TPT_BYTES + 1, PROT_READ, MAP_SHARED, v.tpt_fd, 0) == MAP_FAILED &&
 		    errno == EINVAL);
-	assert_true(mmap(NULL, PAGE, PROT_READ, MAP_SHARED, v.tpt_fd, 1l << 40) == MAP_FAILED && errno == EINVAL);
+	assert_true(mmap(NULL, PAGE, PROT_READ, MAP_SHARED, v.tpt_fd, 1l << 40) == MAP_FAILED &&
+		    errno == EINVAL);
 	assert_true(mremap(tpt, KA_TPT_BYTES, KA_TPT_BYTES + PAGE, MREMAP_MAYMOVE) == MAP_FAILED);
 
 	wake = mmap(NULL, KA_WAKE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, v.wake_fd, 0);
@@ -312,10 +313,14 @@ static void forked_child(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(hello_comes_first), cmocka_unit_test(bad_addresses),
-		cmocka_unit_test(tables),	     cmocka_unit_test(no_descriptors),
-		cmocka_unit_test(time_out),	     cmocka_unit_test(event_stays),
-		cmocka_unit_test(never_reads),	     cmocka_unit_test(users),
+		cmocka_unit_test(hello_comes_first),
+		cmocka_unit_test(bad_addresses),
+		cmocka_unit_test(tables),
+		cmocka_unit_test(no_descriptors),
+		cmocka_unit_test(time_out),
+		cmocka_unit_test(event_stays),
+		cmocka_unit_test(never_reads),
+		cmocka_unit_test(users),
 		cmocka_unit_test(forked_child),
 	};
 

@@ -45,6 +45,9 @@ static void anything(unsigned int *seed, uint32_t *counts)
 	r = vka_send(&scene.c, &v);
 	assert_true(r >= 0 && r <= EMU_IS_DOWN && r != EMU_STREAMING && r != EMU_SENT_HELD);
 	counts[r]++;
+	ka_store_relaxed(&scene.both->sent, v.next);
+	if (v.op == EMU_OP_SEND && (r == EMU_SENT || r == EMU_BAD_RECEIVE))
+		ka_store_relaxed(&scene.both->recv, scene.both->recv + 1);
 }
 
 static void garbage(void **state)
@@ -60,7 +63,7 @@ static void garbage(void **state)
 		anything(&seed, counts);
 	for (i = 0; i <= EMU_IS_DOWN; i++)
 		print_message("outcome %u: %u times\n", i, counts[i]);
-	assert_true(counts[EMU_SENT]);
+	assert_true(counts[EMU_SENT] && counts[EMU_BAD_RECEIVE] && counts[EMU_BAD_TARGET]);
 	scene_whole();
 }
 

@@ -60,7 +60,7 @@ void vka_hello(struct vka *v)
 	req = (struct ka_req){.op = KA_OP_OPEN};
 	vka_must(vka_call(v, &req, &rep, fd) == 0);
 	v->nic = rep.u.open.nic;
-	v->tag = rep.u.open.tag;
+	v->tag = vka_tag(v); /* the handle's first one matches all others */
 	v->tpt_fd = fd[0];
 	v->wake_fd = fd[1];
 }

@@ -16,7 +16,7 @@ struct vka {
 	int dev;
 	int tpt_fd, wake_fd;
 	uint32_t nic;
-	uint32_t tag;
+	uint32_t tag; /* a protection tag */
 };
 
 /* One end of a connection; `l` is the receiver's half, and its region has what may be mapped. */
