@@ -101,13 +101,13 @@ static int transfer(struct team *t, char receiver, bool watched)
 
 static int segment_locked(struct demo *d, char role)
 {
-	uint64_t kib = show_vmlck(team_find(&d->team, role)->pid);
+	uint64_t kib = show_held(d->show, team_find(&d->team, role)->pid);
 
 	if (kib >= d->plan.segment >> 10)
 		return 0;
-	return vnic_fault(&d->n,
-			  "the segment is not locked in %c: VmLck is %llu KiB, the segment has %llu KiB",
-			  role, (unsigned long long)kib, (unsigned long long)(d->plan.segment >> 10));
+	return vnic_fault(&d->n, "the segment is not locked in %c: %s is %llu KiB, the segment has %llu KiB",
+			  role, show_held_line(d->show), (unsigned long long)kib,
+			  (unsigned long long)(d->plan.segment >> 10));
 }
 
 static int leave(struct team *t, char role)
@@ -200,7 +200,7 @@ int demo_run(struct demo *d)
 {
 	const uint64_t file = d->plan.file_bytes, twice = 2 * file;
 	/* the agent sees the software NIC's connections alone */
-	const bool seen = strcmp(d->plan.device, TOOL_DEVICE) == 0;
+	const bool seen = strcmp(d->plan.device, TOOL_DEVICE) == 0 || tool_module_of(d->plan.device);
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, d->team.partners))
 		return vnic_fault(&d->n, "no socket for A and B: %s", strerror(errno));

@@ -197,7 +197,7 @@ static int run(int argc, char **argv)
 	}
 	take_signals();
 	name_run(&d.plan);
-	d.show = show_begin(json);
+	d.show = show_begin(json, d.plan.device);
 	if (demo_run(&d)) {
 		/* What the team says comes first: we look at the tables of living roles only. */
 		fault = d.team.fault[0] ? d.team.fault : d.n.fault;

@@ -14,15 +14,17 @@
 
 struct show {
 	json_t *root; /* NULL: text */
+	const char *held;
 	int step;
 };
 
-struct show *show_begin(bool json)
+struct show *show_begin(bool json, const char *device)
 {
 	static struct show show;
 
 	/* Whoever reads a pipe or a file must see each step as it happens, too. */
 	setvbuf(stdout, NULL, _IOLBF, 0);
+	show.held = tool_module_of(device) ? "VmPin" : "VmLck";
 	if (json)
 		show.root = json_pack("{s:{}, s:[], s:[], s:[], s:[], s:[], s:{}, s:{}}", "processes",
 				      "steps", "lmas", "segments", "tpt", "vmlck", "sha256", "bytes_moved");
@@ -199,8 +201,14 @@ static void table_row(void *context, const struct vipx_rec *rec)
 		tpt_row(w, m, rec);
 }
 
-uint64_t show_vmlck(pid_t pid)
+const char *show_held_line(const struct show *s)
 {
+	return s->held;
+}
+
+uint64_t show_held(const struct show *s, pid_t pid)
+{
+	size_t n = strlen(s->held);
 	char path[64], line[256];
 	uint64_t kib = 0;
 	FILE *f;
@@ -210,7 +218,7 @@ uint64_t show_vmlck(pid_t pid)
 	if (!f)
 		return 0;
 	while (fgets(line, sizeof(line), f)) {
-		if (sscanf(line, "VmLck: %" SCNu64, &kib) == 1)
+		if (strncmp(line, s->held, n) == 0 && sscanf(line + n, ": %" SCNu64, &kib) == 1)
 			break;
 	}
 	fclose(f);
@@ -235,14 +243,14 @@ int show_tables(struct show *s, struct vnic *n, const struct team *t)
 
 		if (!m->pid)
 			continue;
-		kib = show_vmlck(m->pid);
+		kib = show_held(s, m->pid);
 		if (s->root) {
 			json_t *row = row_of(&w, m);
 
 			json_object_set_new(row, "kib", json_integer((json_int_t)kib));
 			append(s, "vmlck", row);
 		} else {
-			printf("     %-8s %-8c %" PRIu64 " KiB in /proc/%d/status\n", "VmLck", m->role, kib,
+			printf("     %-8s %-8c %" PRIu64 " KiB in /proc/%d/status\n", s->held, m->role, kib,
 			       (int)m->pid);
 		}
 	}
