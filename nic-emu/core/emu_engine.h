@@ -259,7 +259,8 @@ static inline uint64_t emu_failed(const struct emu_link *l, uint32_t *error)
 /* Did the peer not find the source of the message any more up to which it has reaped @reap? */
 static inline bool emu_lost(const struct emu_link *l, uint64_t reap)
 {
-	return reap && ka_load_relaxed(&l->region->to[1 - l->side].lost[(reap - 1) % KA_DEPTH]) == reap;
+	return reap && reap <= l->tx_held &&
+	       ka_load_relaxed(&l->region->to[1 - l->side].lost[(reap - 1) % KA_DEPTH]) == reap;
 }
 
 /* Does the peer still need the source of a message that was sent? */
