@@ -148,4 +148,5 @@ const struct nic_ops nic_emu_ops = {
 	.poll = emu_poll,
 	.down = emu_vi_down,
 	.asleep = emu_asleep,
+	.light = true,
 };

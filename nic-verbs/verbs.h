@@ -44,10 +44,11 @@
 #define VERBS_RECVS 128u
 #define VERBS_SLOTS 128u
 
-#define VERBS_WRS    128u /* work requests of one connection at the device: depth of its send queue, ... */
-#define VERBS_SENDS  64u  /* ... of which messages take so many; the rest is for what must be told */
-#define VERBS_INLINE 256u /* bytes that a queue pair is asked to take inline */
-#define VERBS_READS  16u  /* RDMA reads of one end that the other has not answered yet */
+#define VERBS_WRS     128u  /* work requests of one connection at the device: depth of its send queue, ... */
+#define VERBS_SENDS   64u   /* ... of which messages take so many; the rest is for what must be told */
+#define VERBS_INLINE  256u  /* bytes that a queue pair is asked to take inline */
+#define VERBS_BUCKETS 1024u /* by queue pair numbers, which a device gives one after the other */
+#define VERBS_READS   16u   /* RDMA reads of one end that the other has not answered yet */
 
 struct verbs_end;
 
@@ -61,6 +62,8 @@ struct verbs_slot {
 struct verbs_recv {
 	struct verbs_recv *next;
 	uint32_t bytes;
+	uint32_t bare; /* of a frame without a header: its immediate data */
+	bool is_bare;
 	struct verbs_frame *frame;
 };
 
@@ -68,6 +71,9 @@ struct verbs_region {
 	uint32_t handle; /* 0: none */
 	struct ibv_mr *mr;
 };
+
+/* How long the progress thread leaves the device to consumers. */
+enum verbs_doze { VERBS_AWAKE, VERBS_MOMENT, VERBS_LONGER /* it is to be told of what comes for others */ };
 
 struct verbs_nic {
 	struct vip_nic *nic;
@@ -81,9 +87,10 @@ struct verbs_nic {
 	struct ibv_cq *send_cq, *recv_cq; /* both on the channel */
 	struct ibv_srq *srq;
 
-	pthread_mutex_t lock;
-	struct verbs_end *ends; /* those with a queue pair; by qp_num they get what arrives */
-	uint32_t round;		/* connections so far */
+	struct vip_lock lock;
+	struct verbs_end
+		*ends[VERBS_BUCKETS]; /* those with a queue pair, by qp_num: so they get what arrives */
+	uint32_t round;		      /* connections so far */
 	struct verbs_slot *free_slots;
 	uint32_t nfree;
 	struct verbs_recv *spare; /* taken, and not posted again yet */
@@ -103,10 +110,12 @@ struct verbs_nic {
 	pthread_t progress;
 	int kick; /* eventfd: the progress thread shall look */
 	uint32_t quit;
-	uint32_t dozes;		       /* it leaves the device to consumers, for a moment */
+	uint32_t dozes;		       /* it leaves the device to consumers: enum verbs_doze */
 	uint64_t todo[KA_WAKE_GROUPS]; /* VIs for it to look at, by the words of their receive queues */
-	uint32_t polls;	 /* by consumers: while this changes, the progress thread leaves the device to them */
+	uint32_t calls;	 /* by consumers: while this changes, the progress thread leaves the device to them */
 	uint32_t wanted; /* a consumer sleeps: it does not */
+
+	uint32_t broken; /* atomically: all of it is, and that was told */
 
 	struct verbs_cm *cm; /* verbs_cm.c's */
 
@@ -209,7 +218,7 @@ struct verbs_end {
 	struct ibv_qp *qp;
 	uint32_t qp_num;	/* its number, also when it is gone: verbs_cq_enter() */
 	uint32_t inline_most;	/* bytes that the queue pair takes inline; verbs_qp_make() */
-	struct verbs_end *next; /* in vn->ends */
+	struct verbs_end *next; /* of its bucket in vn->ends */
 	struct ka_vi_attr peer; /* the other VI */
 	uint32_t round;		/* of the connection: what is told of an earlier one does not count */
 	uint32_t down;		/* atomically: enum nic_down as this end sees it; the first cause wins */
@@ -272,6 +281,12 @@ static inline struct verbs_nic *verbs_nic(const struct vip_nic *nic)
 	return nic->priv;
 }
 
+/* A consumer is in a call, and will be in another. */
+static inline void verbs_called(struct verbs_nic *vn)
+{
+	ka_store_relaxed(&vn->calls, ka_load_relaxed(&vn->calls) + 1);
+}
+
 static inline bool verbs_reliable(const struct verbs_end *e)
 {
 	return e->vi->attr.level != VIP_SERVICE_UNRELIABLE;
@@ -313,6 +328,10 @@ const char *verbs_why_memory(char *why, size_t n, size_t bytes, int err);
  * The progress thread's.
  */
 void verbs_events(struct verbs_nic *vn);
+/*
+ * Once: no connection of the handle goes on, and none begins any more; @what has happened.  No lock is held.
+ */
+void verbs_break_all(struct verbs_nic *vn, const char *what);
 
 /* What follows also has the operations of that table (nic.h) under its names, after verbs_. */
 
@@ -356,6 +375,8 @@ int verbs_cm_open(struct verbs_nic *vn);
 void verbs_cm_close(struct verbs_nic *vn);
 /* The handle is being closed, or its agent is dead: whoever waits for a connection waits no more. */
 void verbs_cm_wake(struct verbs_nic *vn);
+/* The same, for the device has failed or was removed: and nobody will wait again. */
+void verbs_cm_break(struct verbs_nic *vn);
 /* In the child after a fork: close the descriptors of the parent's, and nothing else. */
 void verbs_cm_forked(struct verbs_nic *vn);
 int verbs_conn_wait(struct vip_nic *nic, const struct nic_addr *local, uint32_t timeout,
@@ -379,6 +400,7 @@ void verbs_cm_leave(struct verbs_end *e);
 void verbs_begin(struct verbs_end *e);
 void verbs_ready(struct vip_vi *vi);
 void verbs_poll(struct vip_vi *vi, int queue);
+void verbs_look(struct vip_nic *nic);
 enum nic_down verbs_down(struct vip_vi *vi);
 /*
  * The connection ends for @cause, if nothing else ended it before; the peer is told why, and at Reliable
@@ -424,6 +446,8 @@ bool verbs_pull_settle(struct verbs_end *e, struct verbs_sent *d);
 /* Begin to read e->in from these windows; false: nonsense.  Then go on until it is whole; a queue's lock. */
 bool verbs_pull_begin(struct verbs_end *e, const uint8_t *windows, uint32_t bytes);
 void verbs_pull_go_on(struct verbs_end *e);
+/* The queue pair serves nobody any more: the windows are not bound to it when this returns. */
+void verbs_pull_drop_windows(struct verbs_end *e);
 /* The connection has ended and its queue pair is gone. */
 void verbs_pull_end(struct verbs_end *e);
 /* A region is out of the TPT: return when the device does not touch it for this end. */
@@ -432,10 +456,13 @@ void verbs_pull_quiet(struct vip_vi *vi);
 /* ---- verbs_cq.c ---- */
 
 /*
- * Take what the device has completed: frames go to their ends, slots become free.  @all: wait for the lock;
- * else whoever has it does that.  Wakes, by news and words, those for whom something came.
+ * Take what the device has completed: frames go to their ends, slots become free.  Wakes, by news and words,
+ * those for whom something came.
  */
-void verbs_poll_device(struct verbs_nic *vn, bool all);
+void verbs_poll_device(struct verbs_nic *vn);
+/* The same, unless somebody is at it.  @self, or NULL: an end at which the caller looks then, so it is not
+ * woken. */
+void verbs_poll_try(struct verbs_nic *vn, const struct verbs_end *self);
 /* The end has a new queue pair: nothing at the device, nothing arrived; into vn->ends. */
 void verbs_cq_enter(struct verbs_end *e);
 /* Its queue pair is destroyed: out of vn->ends; its slots and its frames are free again. */
@@ -447,10 +474,15 @@ void verbs_recv_free(struct verbs_nic *vn, struct verbs_recv *first);
 bool verbs_room(const struct verbs_end *e, uint32_t most);
 struct verbs_slot *verbs_slot_get(struct verbs_nic *vn);
 void verbs_slot_put(struct verbs_nic *vn, struct verbs_slot *s);
-/* Send the frame in the slot, with @bytes behind the header; frees it on failure.  0 or negative errno. */
-int verbs_slot_send(struct verbs_end *e, struct verbs_slot *s, uint32_t bytes, bool signal);
-/* Send a frame of @bytes in all, no more than e->inline_most. */
-int verbs_inline_send(struct verbs_end *e, const void *frame, uint32_t bytes, bool signal);
+/*
+ * Send the frame in the slot, of @bytes in all; frees it on failure.  @bare: it has no header, but this.
+ * 0 or negative errno.
+ */
+int verbs_slot_send(struct verbs_end *e, struct verbs_slot *s, uint32_t bytes, bool signal,
+		    const uint32_t *bare);
+/* Send what is there, no more than e->inline_most bytes. */
+int verbs_inline_send(struct verbs_end *e, const void *frame, uint32_t bytes, bool signal,
+		      const uint32_t *bare);
 /* Send a header alone, if there is room. */
 bool verbs_tell(struct verbs_end *e, const struct verbs_frame *head, uint32_t most, bool signal);
 /* Post @n work requests, one after the other, the last one signalled: its number.  0 or negative errno. */

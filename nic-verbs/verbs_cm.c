@@ -181,6 +181,10 @@ static void event(struct verbs_cm *cm, const struct rdma_cm_event *ev)
 		ev->status);
 	if (!call) /* for which there was no memory */
 		return;
+	if (ev->event == RDMA_CM_EVENT_DEVICE_REMOVAL && cm_ours(cm, ev->id) && !cm->broken) {
+		cm->removed = true;
+		pthread_cond_signal(&cm->work);
+	}
 	switch (call->role) {
 	case CALL_TRY:
 		cm_try_event(cm, call, ev);
@@ -280,7 +284,11 @@ static void *calls_thread(void *arg)
 	while (!cm->quit) {
 		call = cm->lost_first;
 		p = cm->work_first;
-		if (call) {
+		if (cm->removed) {
+			cm->removed = false;
+			pthread_mutex_unlock(&cm->lock);
+			verbs_break_all(cm->vn, "the device was removed");
+		} else if (call) {
 			cm->lost_first = call->next_lost;
 			call->told = false;
 			vi = call->vi;
@@ -391,6 +399,15 @@ void verbs_cm_wake(struct verbs_nic *vn)
 	cm->stopped = true;
 	pthread_cond_broadcast(&cm->changed);
 	pthread_mutex_unlock(&cm->lock);
+}
+
+void verbs_cm_break(struct verbs_nic *vn)
+{
+	pthread_mutex_lock(&vn->cm->lock);
+	vn->cm->broken = true;
+	pthread_mutex_unlock(&vn->cm->lock);
+	verbs_cm_wake(vn);
+	cm_kick(vn->cm);
 }
 
 void verbs_cm_close(struct verbs_nic *vn)

@@ -78,7 +78,8 @@ struct verbs_waiter {
 struct verbs_place {
 	struct verbs_place *next;
 	struct nic_addr addr;
-	struct verbs_port *port;      /* NULL: all candidates are taken, or the host is not this one */
+	struct verbs_port *port; /* NULL: there is none, for: */
+	int err;		 /* -EADDRINUSE: all candidates are taken, which may change; or another */
 	struct verbs_waiter *waiters; /* in order */
 	uint32_t users;		      /* waiters and peers */
 	uint64_t until; /* of a place without users, ms; of one without a port: when to look for one again */
@@ -93,6 +94,8 @@ struct verbs_preface {
 	uint8_t disc[KA_MAX_DISC];
 };
 
+#define VERBS_MORE 4u
+
 /* A request of ours, until it is answered. */
 struct verbs_try {
 	struct verbs_try *next; /* in cm->tries */
@@ -106,7 +109,12 @@ struct verbs_try {
 	uint32_t nobody;	  /* candidates of this round where somebody said so */
 	bool preface;		  /* the call is one */
 	bool stored;		  /* it was, at this candidate */
+	uint32_t orphaned;	  /* refusals of this candidate that nobody signed */
 	struct verbs_call *call;
+	struct verbs_call *more[VERBS_MORE]; /* while it is not answered, it may be lost: these ask, too */
+	uint32_t nmore;
+	uint64_t repeat;	       /* when to do that, ms, or CM_NEVER; ... */
+	uint32_t patience;	       /* ... then so many later, ms */
 	struct verbs_peering *peering; /* whose it is; NULL: a client's */
 
 	bool done;
@@ -146,6 +154,8 @@ struct verbs_cm {
 	pthread_cond_t changed; /* for threads of the consumer */
 	pthread_cond_t work;	/* for the thread of calls */
 	bool stopped;		/* nobody waits for a connection any more */
+	bool broken;		/* for the device has failed, or was removed: */
+	bool removed;		/* the thread of calls is to tell so */
 	bool quit;
 	uint64_t last_number;
 	uint32_t waits; /* threads in VipConnectWait */
@@ -192,6 +202,8 @@ uint8_t cm_reads(const struct verbs_nic *vn);
 
 /* The place, with one user more; NULL: no memory. */
 struct verbs_place *cm_place_get(struct verbs_cm *cm, const struct nic_addr *addr);
+/* Can nobody ever come there, as it is?  0, or negative errno with vip_why(). */
+int cm_place_check(const struct verbs_cm *cm, const struct verbs_place *place);
 void cm_place_put(struct verbs_cm *cm, struct verbs_place *place);
 void cm_came(struct verbs_cm *cm, const struct rdma_cm_event *ev);
 /* The oldest client's request that is held for the place, given away by this; or NULL. */

@@ -97,6 +97,10 @@ void verbs_cm_leave(struct verbs_end *e)
 
 static int stopped(const struct verbs_cm *cm)
 {
+	if (cm->broken) {
+		vip_why("%s has failed or was removed: close the NIC handle", cm->vn->nic->device);
+		return -ESHUTDOWN;
+	}
 	if (!ka_load_relaxed(&cm->vn->nic->dead))
 		return -ETIMEDOUT;
 	vip_why("the kernel agent is gone: close the NIC handle and open it again");
@@ -147,8 +151,8 @@ static int conn_wait(struct verbs_cm *cm, const struct nic_addr *local, uint32_t
 		return -ENOMEM;
 	}
 	*got = cm_held(cm, local);
-	if (!*got && timeout == 0)
-		err = -ETIMEDOUT;
+	if (!*got)
+		err = timeout ? cm_place_check(cm, place) : -ETIMEDOUT;
 	cm->waits++;
 	if (!*got && !err)
 		err = wait_in(cm, place, cm_after(timeout), got);
@@ -162,8 +166,10 @@ int verbs_conn_wait(struct vip_nic *nic, const struct nic_addr *local, uint32_t 
 {
 	struct verbs_cm *cm = verbs_nic(nic)->cm;
 	struct verbs_call *call = NULL;
-	int err;
+	int err = cm_local_check(verbs_nic(nic), local->bytes);
 
+	if (err)
+		return err;
 	pthread_mutex_lock(&cm->lock);
 	err = conn_wait(cm, local, timeout, &call);
 	if (!err) {

@@ -9,6 +9,7 @@
  */
 #include "nic-verbs/verbs.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <string.h>
 
@@ -71,42 +72,48 @@ static void put_slot(struct verbs_nic *vn, struct verbs_slot *s)
 
 void verbs_recv_free(struct verbs_nic *vn, struct verbs_recv *first)
 {
-	pthread_mutex_lock(&vn->lock);
+	vip_lock(&vn->lock);
 	while (first) {
 		struct verbs_recv *r = first;
 
 		first = r->next;
 		spare(vn, r);
 	}
-	pthread_mutex_unlock(&vn->lock);
+	vip_unlock(&vn->lock);
 }
 
 struct verbs_slot *verbs_slot_get(struct verbs_nic *vn)
 {
 	struct verbs_slot *s;
 
-	pthread_mutex_lock(&vn->lock);
+	vip_lock(&vn->lock);
 	s = vn->free_slots;
 	if (s) {
 		vn->free_slots = s->next;
 		ka_store_relaxed(&vn->nfree, vn->nfree - 1);
 	}
-	pthread_mutex_unlock(&vn->lock);
+	vip_unlock(&vn->lock);
 	return s;
 }
 
 void verbs_slot_put(struct verbs_nic *vn, struct verbs_slot *s)
 {
-	pthread_mutex_lock(&vn->lock);
+	vip_lock(&vn->lock);
 	put_slot(vn, s);
-	pthread_mutex_unlock(&vn->lock);
+	vip_unlock(&vn->lock);
 }
 
 /* ---- the ends that there are ---- */
 
+static struct verbs_end **bucket_of(struct verbs_nic *vn, uint32_t qp_num)
+{
+	return &vn->ends[qp_num % VERBS_BUCKETS];
+}
+
 void verbs_cq_enter(struct verbs_end *e)
 {
 	struct verbs_nic *vn = e->vn;
+	struct verbs_end **bucket;
 
 	e->qp_num = e->qp->qp_num;
 	e->posted = e->ended = 0;
@@ -114,11 +121,12 @@ void verbs_cq_enter(struct verbs_end *e)
 	e->in_first = e->in_last = NULL;
 	e->last_words.type = 0;
 	e->told_down = false;
-	pthread_mutex_lock(&vn->lock);
+	vip_lock(&vn->lock);
 	e->round = ++vn->round;
-	e->next = vn->ends;
-	vn->ends = e;
-	pthread_mutex_unlock(&vn->lock);
+	bucket = bucket_of(vn, e->qp_num);
+	e->next = *bucket;
+	*bucket = e;
+	vip_unlock(&vn->lock);
 }
 
 /* Requests up to number @n, exclusive, are complete. */
@@ -142,8 +150,8 @@ void verbs_cq_leave(struct verbs_end *e)
 	struct verbs_end **at;
 	struct verbs_recv *r;
 
-	pthread_mutex_lock(&vn->lock);
-	for (at = &vn->ends; *at && *at != e; at = &(*at)->next)
+	vip_lock(&vn->lock);
+	for (at = bucket_of(vn, e->qp_num); *at && *at != e; at = &(*at)->next)
 		;
 	if (*at) {
 		*at = e->next;
@@ -157,23 +165,16 @@ void verbs_cq_leave(struct verbs_end *e)
 			spare(vn, r);
 		}
 	}
-	pthread_mutex_unlock(&vn->lock);
+	vip_unlock(&vn->lock);
 }
 
-/* Most likely it is the one that was found last: that one is first. */
 static struct verbs_end *end_of(struct verbs_nic *vn, uint32_t qp_num)
 {
-	struct verbs_end **at, *e;
+	struct verbs_end *e = *bucket_of(vn, qp_num);
 
-	for (at = &vn->ends; (e = *at); at = &e->next) {
-		if (e->qp_num != qp_num)
-			continue;
-		*at = e->next;
-		e->next = vn->ends;
-		vn->ends = e;
-		return e;
-	}
-	return NULL;
+	while (e && e->qp_num != qp_num)
+		e = e->next;
+	return e;
 }
 
 struct verbs_recv *verbs_arrived(struct verbs_end *e)
@@ -182,11 +183,11 @@ struct verbs_recv *verbs_arrived(struct verbs_end *e)
 
 	if (!ka_load_relaxed(&e->in_first))
 		return NULL;
-	pthread_mutex_lock(&e->vn->lock);
+	vip_lock(&e->vn->lock);
 	first = e->in_first;
 	ka_store_relaxed(&e->in_first, NULL);
 	e->in_last = NULL;
-	pthread_mutex_unlock(&e->vn->lock);
+	vip_unlock(&e->vn->lock);
 	return first;
 }
 
@@ -259,50 +260,69 @@ static struct verbs_end *arrived(struct verbs_nic *vn, const struct ibv_wc *wc)
 		return NULL;
 	}
 	r->bytes = wc->byte_len;
+	r->is_bare = wc->wc_flags & IBV_WC_WITH_IMM;
+	r->bare = r->is_bare ? ntohl(wc->imm_data) : 0;
 	r->next = NULL;
 	if (e->in_last)
 		e->in_last->next = r;
 	else
 		ka_store_relaxed(&e->in_first, r);
 	e->in_last = r;
-	verbs_todo(e);
 	return e;
 }
 
-static void poll_arrived(struct verbs_nic *vn)
+static void for_another(struct verbs_end *e)
+{
+	struct verbs_nic *vn = e->vn;
+
+	verbs_todo(e);
+	if (__atomic_load_n(&vn->dozes, __ATOMIC_SEQ_CST) == VERBS_LONGER) {
+		ka_store_relaxed(&vn->dozes, VERBS_MOMENT); /* once */
+		verbs_kick(vn);
+	}
+	vip_wake_queue(e->vi, VIP_RQ);
+	vip_wake_queue(e->vi, VIP_SQ);
+}
+
+/* @self: whose caller looks by himself. */
+static void poll_arrived(struct verbs_nic *vn, const struct verbs_end *self)
 {
 	struct verbs_end *e[BATCH];
 	struct ibv_wc wc[BATCH];
-	int n, i;
+	int n, i, others;
 
 	do {
 		n = ibv_poll_cq(vn->recv_cq, BATCH, wc);
-		for (i = 0; i < n; i++)
-			e[i] = arrived(vn, &wc[i]);
-		/* whoever goes to sleep looks after he has said so */
-		if (n > 0)
-			__atomic_thread_fence(__ATOMIC_SEQ_CST);
-		for (i = 0; i < n; i++) {
-			if (e[i]) {
-				vip_wake_queue(e[i]->vi, VIP_RQ);
-				vip_wake_queue(e[i]->vi, VIP_SQ);
-			}
+		for (i = others = 0; i < n; i++) {
+			e[others] = arrived(vn, &wc[i]);
+			others += e[others] && e[others] != self;
 		}
+		/* whoever goes to sleep looks after he has said so */
+		if (others)
+			__atomic_thread_fence(__ATOMIC_SEQ_CST);
+		for (i = 0; i < others; i++)
+			for_another(e[i]);
 	} while (n == BATCH);
 }
 
-void verbs_poll_device(struct verbs_nic *vn, bool all)
+void verbs_poll_device(struct verbs_nic *vn)
 {
-	if (all)
-		pthread_mutex_lock(&vn->lock);
-	else if (pthread_mutex_trylock(&vn->lock))
-		return;
-	poll_arrived(vn);
-	if (all || ka_load_relaxed(&vn->signalled))
-		poll_sent(vn);
-	if (vn->spare && all)
+	vip_lock(&vn->lock);
+	poll_arrived(vn, NULL);
+	poll_sent(vn);
+	if (vn->spare)
 		post_spare(vn);
-	pthread_mutex_unlock(&vn->lock);
+	vip_unlock(&vn->lock);
+}
+
+void verbs_poll_try(struct verbs_nic *vn, const struct verbs_end *self)
+{
+	if (!vip_trylock(&vn->lock))
+		return;
+	poll_arrived(vn, self);
+	if (ka_load_relaxed(&vn->signalled))
+		poll_sent(vn);
+	vip_unlock(&vn->lock);
 }
 
 /* ---- work requests ---- */
@@ -364,13 +384,23 @@ int verbs_chain(struct verbs_end *e, struct ibv_send_wr *wr, uint32_t n, uint32_
 	return -err;
 }
 
-int verbs_slot_send(struct verbs_end *e, struct verbs_slot *s, uint32_t bytes, bool signal)
+static void make_send(struct ibv_send_wr *wr, struct ibv_sge *sge, const uint32_t *bare)
 {
-	struct ibv_sge sge = {(uintptr_t)s->frame, (uint32_t)sizeof(*s->frame) + bytes,
-			      e->vn->buffers_mr->lkey};
-	struct ibv_send_wr wr = {.opcode = IBV_WR_SEND, .sg_list = &sge, .num_sge = 1};
+	*wr = (struct ibv_send_wr){.opcode = IBV_WR_SEND, .sg_list = sge, .num_sge = sge->length ? 1 : 0};
+	if (bare) {
+		wr->opcode = IBV_WR_SEND_WITH_IMM;
+		wr->imm_data = htonl(*bare);
+	}
+}
+
+int verbs_slot_send(struct verbs_end *e, struct verbs_slot *s, uint32_t bytes, bool signal,
+		    const uint32_t *bare)
+{
+	struct ibv_sge sge = {(uintptr_t)s->frame, bytes, e->vn->buffers_mr->lkey};
+	struct ibv_send_wr wr;
 	int err;
 
+	make_send(&wr, &sge, bare);
 	vip_lock(&e->wire);
 	err = post(e, &wr, s, signal);
 	vip_unlock(&e->wire);
@@ -379,21 +409,17 @@ int verbs_slot_send(struct verbs_end *e, struct verbs_slot *s, uint32_t bytes, b
 	return err;
 }
 
-static int send_inline(struct verbs_end *e, const void *frame, uint32_t bytes, bool signal)
+int verbs_inline_send(struct verbs_end *e, const void *frame, uint32_t bytes, bool signal,
+		      const uint32_t *bare)
 {
 	struct ibv_sge sge = {(uintptr_t)frame, bytes, 0};
-	struct ibv_send_wr wr = {
-		.opcode = IBV_WR_SEND, .sg_list = &sge, .num_sge = 1, .send_flags = IBV_SEND_INLINE};
-
-	return post(e, &wr, NULL, signal);
-}
-
-int verbs_inline_send(struct verbs_end *e, const void *frame, uint32_t bytes, bool signal)
-{
+	struct ibv_send_wr wr;
 	int err;
 
+	make_send(&wr, &sge, bare);
+	wr.send_flags = IBV_SEND_INLINE;
 	vip_lock(&e->wire);
-	err = send_inline(e, frame, bytes, signal);
+	err = post(e, &wr, NULL, signal);
 	vip_unlock(&e->wire);
 	return err;
 }
@@ -405,12 +431,12 @@ bool verbs_tell(struct verbs_end *e, const struct verbs_frame *head, uint32_t mo
 	if (!verbs_room(e, most))
 		return false;
 	if (e->inline_most >= sizeof(*head))
-		return verbs_inline_send(e, head, sizeof(*head), signal) == 0;
+		return verbs_inline_send(e, head, sizeof(*head), signal, NULL) == 0;
 	s = verbs_slot_get(e->vn);
 	if (!s)
 		return false;
 	memcpy(s->frame, head, sizeof(*head));
-	return verbs_slot_send(e, s, 0, signal) == 0;
+	return verbs_slot_send(e, s, sizeof(*head), signal, NULL) == 0;
 }
 
 void verbs_ask(struct verbs_end *e)

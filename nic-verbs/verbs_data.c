@@ -51,9 +51,14 @@ static void poll_send(struct verbs_end *e)
 	struct vip_vi *vi = e->vi;
 
 	/* the answers come with what the peer sends */
-	if (verbs_has_come(e) && vip_queue_try(&vi->q[VIP_RQ])) {
-		verbs_drain(e);
-		vip_queue_leave(&vi->q[VIP_RQ]);
+	if (verbs_has_come(e)) {
+		if (vip_queue_try(&vi->q[VIP_RQ])) {
+			verbs_drain(e);
+			vip_queue_leave(&vi->q[VIP_RQ]);
+		} else { /* whoever holds it may have looked before */
+			verbs_todo(e);
+			verbs_kick(e->vn);
+		}
 	}
 	verbs_pump(e);
 }
@@ -81,12 +86,21 @@ void verbs_poll(struct vip_vi *vi, int queue)
 	struct verbs_nic *vn = e->vn;
 
 	if (!vi->q[queue].careful)
-		ka_store_relaxed(&vn->polls, ka_load_relaxed(&vn->polls) + 1);
-	verbs_poll_device(vn, false);
+		verbs_called(vn);
+	verbs_poll_try(vn, e);
 	if (queue == VIP_SQ)
 		poll_send(e);
 	else
 		poll_recv(e);
+}
+
+void verbs_look(struct vip_nic *nic)
+{
+	struct verbs_nic *vn = verbs_nic(nic);
+
+	if (!vip_foreign)
+		verbs_called(vn);
+	verbs_poll_try(vn, NULL);
 }
 
 enum nic_down verbs_down(struct vip_vi *vi)
@@ -136,6 +150,7 @@ static void set_down(struct verbs_end *e, enum nic_down cause, const struct verb
 		vip_unlock(&e->wire);
 		tell_down(e);
 	}
+	__atomic_thread_fence(__ATOMIC_SEQ_CST); /* whoever goes to sleep looks after he has said so */
 	vip_wake_queue(e->vi, VIP_RQ);
 	vip_wake_queue(e->vi, VIP_SQ);
 	verbs_todo(e);
@@ -163,7 +178,7 @@ void verbs_gone(struct verbs_end *e)
 {
 	struct vip_queue *q = &e->vi->q[VIP_RQ];
 
-	verbs_poll_device(e->vn, true);
+	verbs_poll_device(e->vn);
 	vip_queue_enter(q);
 	if (ka_load_acquire(&e->ready))
 		verbs_drain(e);
@@ -194,7 +209,7 @@ static void deliver(struct verbs_end *e)
 	int i = 0;
 
 	for (;;) {
-		verbs_poll_device(e->vn, true);
+		verbs_poll_device(e->vn);
 		tell_down(e);
 		if (ka_load_acquire(&e->ended) == ka_load_acquire(&e->posted) &&
 		    !ka_load_relaxed(&e->last_words.type))
@@ -215,7 +230,7 @@ void verbs_sever(struct vip_vi *vi)
 	const struct verbs_frame f = {.type = VERBS_DOWN, .reason = VERBS_DISCONNECT};
 	struct verbs_end *e = vi->link;
 
-	verbs_poll_device(e->vn, true);
+	verbs_poll_device(e->vn);
 	both_locks(vi);
 	verbs_drain(e); /* what is in place is told as such */
 	set_down(e, NIC_LOST, &f);

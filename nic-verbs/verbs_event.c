@@ -48,11 +48,13 @@ static void break_qp(struct verbs_nic *vn, uint32_t qp_num, const char *what)
 	vip_obj_each(VIP_T_VI, break_vi, &b);
 }
 
-/* No connection can go on, nor a new one begin. */
-static void break_all(struct verbs_nic *vn, const char *what)
+void verbs_break_all(struct verbs_nic *vn, const char *what)
 {
 	struct broken b = {.vn = vn, .all = true};
 
+	if (__atomic_exchange_n(&vn->broken, 1, __ATOMIC_ACQ_REL))
+		return;
+	verbs_cm_break(vn);
 	vip_log(VIP_LOG_ERROR, "%s: %s: close the NIC handle, and open it anew", vn->nic->device, what);
 	ka_store_release(&vn->failed, 1);
 	vip_obj_each(VIP_T_VI, break_vi, &b);
@@ -79,7 +81,7 @@ static void one(struct verbs_nic *vn, enum ibv_event_type type, uint32_t qp_num,
 	case IBV_EVENT_DEVICE_FATAL:
 	case IBV_EVENT_CQ_ERR:
 	case IBV_EVENT_SRQ_ERR:
-		break_all(vn, what);
+		verbs_break_all(vn, what);
 		break;
 	case IBV_EVENT_PORT_ERR:
 	case IBV_EVENT_PORT_ACTIVE:

@@ -10,6 +10,12 @@
  * the bytes in place and answers; so a message that finds no receive, or one
  * that is too small, breaks no queue pair.
  *
+ * What makes up most of what is sent has no header, that it may be one packet of
+ * the network and not two: a send without immediate data, in one frame, and all
+ * frames of a message but the first.  Their data begin with byte 0, and the
+ * immediate data of the work request (IBV_WR_SEND_WITH_IMM) says which of the
+ * two, and the low bits of the message's number.
+ *
  * A message (a send, an RDMA write, the answer to an RDMA read) is one frame or
  * several in sequence, each with a part of the data (eager); or, when it is
  * large and the level reliable, one frame that names memory windows, from which
@@ -72,8 +78,10 @@ static inline uint8_t *verbs_frame_data(const struct verbs_frame *f)
 	return (uint8_t *)(f + 1);
 }
 
-/* Bytes of data in a frame at most. */
-#define VERBS_DATA (VERBS_FRAME - (uint32_t)sizeof(struct verbs_frame))
+/* The immediate data of a frame without a header, in network order: a send, whole; or the next part of the
+ * message whose first part came before, with that one's number. */
+#define VERBS_BARE_PART 0x80000000u
+#define VERBS_BARE_SEQ	0x7fffffffu
 
 /* VERBS_F_PULL: 1 to VERBS_WINDOWS of them, as `total` demands. */
 struct verbs_window {

@@ -97,19 +97,23 @@ static void place_listen(struct verbs_cm *cm, struct verbs_place *p)
 {
 	const uint8_t *disc = p->addr.bytes + p->addr.host_len;
 	uint32_t k;
-	int err = -EADDRINUSE;
+	int err = -EADDRINUSE, before = p->err;
 
 	for (k = 0; k < VERBS_PORTS && err == -EADDRINUSE; k++) {
 		err = 0;
 		p->port = port_get(cm, p->addr.bytes, verbs_port_of(disc, p->addr.disc_len, k), &err);
 	}
+	p->err = err;
 	p->until = err == -EADDRINUSE ? vip_now_ms() + AGAIN_MS : CM_NEVER;
-	if (err == -EADDRINUSE)
-		vip_log(VIP_LOG_INFO, "all %u ports of a discriminator are taken by other processes",
-			VERBS_PORTS);
-	else if (err)
-		vip_log(VIP_LOG_INFO, "a wait at an address that is not of %s, or cannot be listened at: %s",
-			cm->vn->nic->device, strerror(-err));
+	if (err == -EADDRINUSE && err != before)
+		vip_log(VIP_LOG_WARN,
+			"%s: a wait is not heard of: all %u ports that its discriminator may have are taken "
+			"by "
+			"other processes of this host; tried again until one ends",
+			cm->vn->nic->device, VERBS_PORTS);
+	else if (err && err != before)
+		vip_log(VIP_LOG_WARN, "%s: no port can be listened at: %s", cm->vn->nic->device,
+			strerror(-err));
 	if (p->port && p->until == CM_NEVER)
 		cm_kick(cm);
 }
@@ -166,6 +170,18 @@ struct verbs_place *cm_place_get(struct verbs_cm *cm, const struct nic_addr *add
 	else
 		place_listen(cm, p);
 	return p;
+}
+
+int cm_place_check(const struct verbs_cm *cm, const struct verbs_place *p)
+{
+	if (p->port || p->err == -EADDRINUSE)
+		return 0;
+	if (p->err == -EADDRNOTAVAIL) {
+		vip_why("the local address is none of %s's any more", cm->vn->nic->device);
+		return -EINVAL;
+	}
+	vip_why("%s cannot be listened at: %s", cm->vn->nic->device, strerror(-p->err));
+	return p->err;
 }
 
 void cm_place_put(struct verbs_cm *cm, struct verbs_place *p)

@@ -64,7 +64,7 @@ void verbs_mem_drop(struct vip_nic *nic, uint32_t handle)
 	ka_store_release(&r->handle, 0);
 	/* a window that is taken back keeps it until the device has done so */
 	while ((err = ibv_dereg_mr(r->mr)) && vip_now_ms() < end) {
-		verbs_poll_device(vn, true);
+		verbs_poll_device(vn);
 		usleep(NAP_US);
 	}
 	if (err)

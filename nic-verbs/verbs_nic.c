@@ -115,7 +115,6 @@ static int verbs_open(struct vip_nic *nic)
 	err = verbs_device_open(vn, nic->device);
 	if (err)
 		goto free_vn;
-	pthread_mutex_init(&vn->lock, NULL);
 	nic->priv = vn;
 	err = quiet_events(vn);
 	if (!err)
@@ -127,7 +126,6 @@ static int verbs_open(struct vip_nic *nic)
 
 close_device:
 	nic->priv = NULL;
-	pthread_mutex_destroy(&vn->lock);
 	verbs_device_close(vn);
 free_vn:
 	free(vn);
@@ -149,7 +147,6 @@ static void verbs_close(struct vip_nic *nic)
 	verbs_qp_close(vn);
 	verbs_mem_close(vn);
 	verbs_device_close(vn);
-	pthread_mutex_destroy(&vn->lock);
 	free(vn);
 	nic->priv = NULL;
 }
@@ -247,6 +244,7 @@ const struct nic_ops nic_verbs_ops = {
 	.post_send = verbs_post_send,
 	.post_recv = verbs_post_recv,
 	.poll = verbs_poll,
+	.look = verbs_look,
 	.down = verbs_down,
 	.asleep = verbs_asleep,
 	.ns_name = verbs_ns_name,

@@ -159,6 +159,8 @@ uint64_t cm_peer_tick(struct verbs_cm *cm, uint64_t now)
 	struct verbs_peering *p;
 
 	for (p = cm->peerings; p; p = p->next) {
+		if (cm->broken && !p->came)
+			end(cm, p, -ESHUTDOWN, NULL);
 		if (p->done || (p->came && !p->accepting))
 			continue;
 		if (p->came && p->until <= now)

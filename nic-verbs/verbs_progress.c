@@ -5,9 +5,10 @@
  * It does what no call of the consumer is there to do: takes frames that arrived
  * for a consumer who makes no call, goes on with sends that had no room, sees a
  * connection end, and asks silent peers whether they are there.  As a rule it
- * sleeps until the device has a completion.  While a consumer polls, the device
- * is left to him, without an interrupt for each message, and the thread looks
- * again after a moment; but when somebody goes to sleep it stands in at once.
+ * sleeps until the device has a completion.  While a consumer makes calls, the
+ * device is left to him, without an interrupt for each message, and the thread
+ * looks again after a moment, or a longer one when it found nothing to do; but
+ * when somebody goes to sleep it stands in at once.
  *
  * Of the VIs it looks at those in `todo`: the bit is cleared before the look, and
  * set by whoever leaves something; at all of them once a second.
@@ -22,6 +23,8 @@
 #include <unistd.h>
 
 #define DOZE_MS 1
+#define LONG_MS 4
+#define QUIET	8     /* looks without a call between them, until it waits for the device: one may last */
 #define ALL_MS	1000u /* how often all VIs are looked at, and silent peers asked */
 
 void verbs_todo(struct verbs_end *e)
@@ -107,9 +110,11 @@ static void turn_vi(void *obj, void *arg)
 		vip_vi_check(vi);
 }
 
-static void turn_some(struct turn *t)
+/* True: there was one. */
+static bool turn_some(struct turn *t)
 {
 	struct verbs_nic *vn = t->vn;
+	bool any = false;
 	uint32_t g;
 
 	for (g = 0; g < KA_WAKE_GROUPS; g++) {
@@ -123,25 +128,38 @@ static void turn_some(struct turn *t)
 
 			if (vi)
 				turn_vi(vi, t);
+			any = true;
 		}
 	}
+	return any;
 }
 
-/* Take and do all that there is; the clock says when all VIs are to be looked at. */
-static void turn(struct verbs_nic *vn, uint64_t *all_at)
+static bool has_todo(const struct verbs_nic *vn)
+{
+	uint32_t g;
+
+	for (g = 0; g < KA_WAKE_GROUPS; g++) {
+		if (ka_load_relaxed(&vn->todo[g]))
+			return true;
+	}
+	return false;
+}
+
+/* Take and do all that there is; the clock says when all VIs are to be looked at.  False: there was nothing.
+ */
+static bool turn(struct verbs_nic *vn, uint64_t *all_at)
 {
 	struct turn t = {.vn = vn};
 	uint64_t now = vip_now_ms();
 
-	verbs_poll_device(vn, true);
-	if (now < *all_at) {
-		turn_some(&t);
-		return;
-	}
+	verbs_poll_device(vn);
+	if (now < *all_at)
+		return turn_some(&t);
 	t.ask = true;
 	verbs_events(vn);
 	vip_obj_each(VIP_T_VI, turn_vi, &t);
 	*all_at = now + ALL_MS;
+	return true;
 }
 
 /* ---- how it sleeps ---- */
@@ -173,14 +191,14 @@ static void swallow_events(struct verbs_nic *vn)
 }
 
 /* For a moment, unless somebody goes to sleep. */
-static void doze(struct verbs_nic *vn)
+static void doze(struct verbs_nic *vn, bool longer)
 {
 	struct pollfd p = {.fd = vn->kick, .events = POLLIN};
 
-	__atomic_store_n(&vn->dozes, 1, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&vn->dozes, longer ? VERBS_LONGER : VERBS_MOMENT, __ATOMIC_SEQ_CST);
 	if (!__atomic_load_n(&vn->wanted, __ATOMIC_SEQ_CST))
-		poll(&p, 1, DOZE_MS);
-	ka_store_relaxed(&vn->dozes, 0);
+		poll(&p, 1, longer && !has_todo(vn) ? LONG_MS : DOZE_MS);
+	ka_store_relaxed(&vn->dozes, VERBS_AWAKE);
 	if (p.revents)
 		swallow(vn->kick);
 }
@@ -211,17 +229,18 @@ static void *progress(void *arg)
 {
 	struct verbs_nic *vn = arg;
 	uint64_t all_at = vip_now_ms() + ALL_MS;
-	uint32_t polls = ka_load_relaxed(&vn->polls), before;
+	uint32_t calls = ka_load_relaxed(&vn->calls), before, quiet = QUIET;
 
 	vip_foreign = true;
 	while (!ka_load_acquire(&vn->quit)) {
-		before = polls;
-		polls = ka_load_relaxed(&vn->polls);
-		if (__atomic_exchange_n(&vn->wanted, 0, __ATOMIC_SEQ_CST) || polls == before) {
+		before = calls;
+		calls = ka_load_relaxed(&vn->calls);
+		quiet = calls == before ? quiet + 1 : 0;
+		if (__atomic_exchange_n(&vn->wanted, 0, __ATOMIC_SEQ_CST) || quiet > QUIET) {
 			sleep_until(vn, &all_at);
+			quiet = QUIET;
 		} else {
-			turn(vn, &all_at);
-			doze(vn);
+			doze(vn, !turn(vn, &all_at) && !quiet);
 		}
 	}
 	return NULL;

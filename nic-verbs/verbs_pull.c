@@ -324,13 +324,10 @@ void verbs_pull_go_on(struct verbs_end *e)
 
 /* ---- the end, and memory that is deregistered ---- */
 
-void verbs_pull_end(struct verbs_end *e)
+void verbs_pull_drop_windows(struct verbs_end *e)
 {
 	uint32_t i, k;
 
-	free_slots(e);
-	ka_store_relaxed(&e->pull.open, false);
-	ka_store_relaxed(&e->pull.busy, false);
 	for (i = 0; i < VERBS_PULLS; i++) {
 		for (k = 0; k < VERBS_WINDOWS; k++) {
 			if (e->pulled[i].mw[k])
@@ -338,6 +335,13 @@ void verbs_pull_end(struct verbs_end *e)
 			e->pulled[i].mw[k] = NULL;
 		}
 	}
+}
+
+void verbs_pull_end(struct verbs_end *e)
+{
+	free_slots(e);
+	ka_store_relaxed(&e->pull.open, false);
+	ka_store_relaxed(&e->pull.busy, false);
 }
 
 /* Until the device has done all of that, or it has had its time. */
@@ -348,7 +352,7 @@ static bool wait_for(struct verbs_end *e, uint32_t last)
 	while (!verbs_ended(e, last)) {
 		if (vip_now_ms() >= end)
 			return false;
-		verbs_poll_device(e->vn, true);
+		verbs_poll_device(e->vn);
 	}
 	return true;
 }

@@ -224,8 +224,14 @@ int verbs_qp_up(struct verbs_end *e, const struct verbs_call *call)
 
 void verbs_qp_drop(struct verbs_end *e)
 {
+	struct ibv_qp_attr attr = {.qp_state = IBV_QPS_ERR};
+
 	if (!e->qp)
 		return;
+	/* soft-RoCE waits 50 s, in vain, to destroy a queue pair that windows are bound to; and while the
+	 * peer could still read, it would be told that it may not */
+	ibv_modify_qp(e->qp, &attr, IBV_QP_STATE);
+	verbs_pull_drop_windows(e);
 	ibv_destroy_qp(e->qp);
 	e->qp = NULL;
 	verbs_cq_leave(e);

@@ -228,12 +228,11 @@ void verbs_put_end(struct verbs_end *e, uint32_t bad)
 }
 
 /* It is not in the frame, but to be read. */
-static void take_windows(struct verbs_end *e, const struct verbs_frame *f, uint32_t n)
+static void take_windows(struct verbs_end *e, const struct verbs_frame *f, const uint8_t *data, uint32_t n)
 {
 	const uint8_t whole = VERBS_F_FIRST | VERBS_F_LAST;
 
-	if ((f->flags & whole) != whole || f->at || !verbs_reliable(e) ||
-	    !verbs_pull_begin(e, verbs_frame_data(f), n))
+	if ((f->flags & whole) != whole || f->at || !verbs_reliable(e) || !verbs_pull_begin(e, data, n))
 		nonsense(e, "windows that are no message");
 	else
 		verbs_pull_go_on(e);
@@ -249,7 +248,7 @@ static bool in_sequence(const struct verbs_frame *f, uint32_t n, uint32_t total,
 	return f->flags & VERBS_F_ERROR ? last && n == 0 : last == (got + n == total);
 }
 
-static void take_message(struct verbs_end *e, const struct verbs_frame *f, uint32_t n)
+static void take_message(struct verbs_end *e, const struct verbs_frame *f, const uint8_t *data, uint32_t n)
 {
 	struct verbs_in *in = &e->in;
 
@@ -262,7 +261,7 @@ static void take_message(struct verbs_end *e, const struct verbs_frame *f, uint3
 		if (e->gave_up)
 			return;
 		if (f->flags & VERBS_F_PULL) {
-			take_windows(e, f, n);
+			take_windows(e, f, data, n);
 			return;
 		}
 	}
@@ -271,7 +270,7 @@ static void take_message(struct verbs_end *e, const struct verbs_frame *f, uint3
 		return;
 	}
 	/* it may have been deregistered since the message began */
-	if (!in->skip && !in->bad && !verbs_put(e, verbs_frame_data(f), n))
+	if (!in->skip && !in->bad && !verbs_put(e, data, n))
 		in->bad = in->type == VERBS_WRITE ? VIP_STATUS_RDMA_PROT_ERROR : VIP_STATUS_PROTECTION_ERROR;
 	in->got += n;
 	if (!(f->flags & VERBS_F_LAST))
@@ -301,7 +300,7 @@ static bool take_want(struct verbs_end *e, const struct verbs_frame *f)
 }
 
 /* The answer to the oldest read of this end, or a part of it. */
-static bool take_answer(struct verbs_end *e, const struct verbs_frame *f, uint32_t n)
+static bool take_answer(struct verbs_end *e, const struct verbs_frame *f, const uint8_t *data, uint32_t n)
 {
 	struct verbs_in *in = &e->in;
 	const struct verbs_read *read;
@@ -323,7 +322,7 @@ static bool take_answer(struct verbs_end *e, const struct verbs_frame *f, uint32
 		nonsense(e, "an answer out of sequence");
 		return false;
 	}
-	if (!in->bad && !scatter(e, read->seg, read->nsegs, in->got, verbs_frame_data(f), n))
+	if (!in->bad && !scatter(e, read->seg, read->nsegs, in->got, data, n))
 		in->bad = VIP_STATUS_PROTECTION_ERROR;
 	in->got += n;
 	if (!(f->flags & VERBS_F_LAST))
@@ -362,7 +361,7 @@ static void take_down(struct verbs_end *e, const struct verbs_frame *f)
 }
 
 /* True: the send queue has something to do. */
-static bool take(struct verbs_end *e, const struct verbs_frame *f, uint32_t n)
+static bool take(struct verbs_end *e, const struct verbs_frame *f, const uint8_t *data, uint32_t n)
 {
 	if (f->flags & ~VERBS_F_ALL) {
 		nonsense(e, "unknown flags");
@@ -371,12 +370,12 @@ static bool take(struct verbs_end *e, const struct verbs_frame *f, uint32_t n)
 	switch (f->type) {
 	case VERBS_SEND:
 	case VERBS_WRITE:
-		take_message(e, f, n);
+		take_message(e, f, data, n);
 		return false;
 	case VERBS_READ:
 		return take_want(e, f);
 	case VERBS_ANSWER:
-		return take_answer(e, f, n);
+		return take_answer(e, f, data, n);
 	case VERBS_DONE:
 		take_done(e, f);
 		return true;
@@ -387,6 +386,53 @@ static bool take(struct verbs_end *e, const struct verbs_frame *f, uint32_t n)
 		nonsense(e, "an unknown kind of frame");
 		return false;
 	}
+}
+
+/* ---- frames without a header ---- */
+
+/* A send for a receive of the common kind: what take_message() does with it, in short. */
+static bool take_plain(struct verbs_end *e, const uint8_t *data, uint32_t n)
+{
+	const struct vip_queue *q = &e->vi->q[VIP_RQ];
+	struct vip_request *r = &e->in.request;
+	struct nic_wc wc = {.status = VIP_STATUS_DONE | VIP_STATUS_OP_RECEIVE, .length = n};
+
+	if (q->done == q->tail || q->careful || n > e->vi->attr.max_transfer)
+		return false;
+	vip_read_request(e->vi, VIP_RQ, q->done, r);
+	if (r->error || r->nsegs != 1 || n > r->seg[0].len || n == 0 ||
+	    target_check(e, &r->seg[0], KA_R_WRITE) != 0)
+		return false;
+	memcpy((void *)(uintptr_t)r->seg[0].addr, data, n); /* NOLINT(performance-no-int-to-ptr) */
+	vip_complete(e->vi, VIP_RQ, &wc);
+	e->expected++;
+	return true;
+}
+
+/* True: the send queue has something to do. */
+static bool take_bare(struct verbs_end *e, const struct verbs_recv *r)
+{
+	const struct verbs_in *in = &e->in;
+	const uint8_t *data = (const uint8_t *)r->frame;
+	bool part = r->bare & VERBS_BARE_PART, answer = part && in->type == VERBS_ANSWER;
+	struct verbs_frame f = {.type = VERBS_SEND,
+				.flags = VERBS_F_FIRST | VERBS_F_LAST,
+				.seq = answer ? e->reads_answered : e->expected,
+				.total = r->bytes};
+
+	if (part != in->open || (((uint32_t)f.seq ^ r->bare) & VERBS_BARE_SEQ)) {
+		nonsense(e, "a frame out of sequence");
+		return false;
+	}
+	if (!part && take_plain(e, data, r->bytes))
+		return false;
+	if (part) {
+		f.type = (uint8_t)in->type;
+		f.flags = in->got + r->bytes == in->total ? VERBS_F_LAST : 0;
+		f.total = in->total;
+		f.at = in->got;
+	}
+	return take(e, &f, data, r->bytes);
 }
 
 static struct verbs_recv *next(struct verbs_end *e)
@@ -414,11 +460,14 @@ bool verbs_drain(struct verbs_end *e)
 
 		r->next = taken;
 		taken = r;
-		if (r->bytes < sizeof(*f)) {
+		if (r->is_bare) {
+			if (!e->gave_up)
+				more |= take_bare(e, r);
+		} else if (r->bytes < sizeof(*f)) {
 			if (!e->gave_up)
 				nonsense(e, "half a header");
 		} else if (!e->gave_up || f->type == VERBS_DONE) {
-			more |= take(e, f, r->bytes - (uint32_t)sizeof(*f));
+			more |= take(e, f, verbs_frame_data(f), r->bytes - (uint32_t)sizeof(*f));
 		}
 	}
 	if (taken)

@@ -99,41 +99,58 @@ static void head_of(struct verbs_frame *f, const struct verbs_out *o, uint32_t n
 	f->flags |= (o->at == 0 ? VERBS_F_FIRST : 0) | (o->at + n == o->head.total ? VERBS_F_LAST : 0);
 }
 
-/* A small message, whole. */
-static enum verbs_went send_small(struct verbs_end *e, struct verbs_out *o)
+/* The next @n bytes, @head of it a header. */
+static enum verbs_went send_small(struct verbs_end *e, struct verbs_out *o, uint32_t head, uint32_t n,
+				  const uint32_t *bare)
 {
 	union {
 		struct verbs_frame head;
 		uint8_t room[VERBS_INLINE];
 	} f;
 
-	if (!gather(e, o, f.room + sizeof(f.head), o->head.total))
+	if (!gather(e, o, f.room + head, n))
 		return WENT_WRONG;
-	head_of(&f.head, o, o->head.total);
-	o->at = o->head.total;
-	return verbs_inline_send(e, &f, (uint32_t)sizeof(f.head) + o->head.total, false) ? WENT_NOT : WENT;
+	if (head)
+		head_of(&f.head, o, n);
+	o->at += n;
+	return verbs_inline_send(e, &f, head + n, false, bare) ? WENT_NOT : WENT;
+}
+
+/* Has its next frame no header? */
+static bool is_bare(const struct verbs_out *o)
+{
+	return o->at ||
+	       (o->head.type == VERBS_SEND && !(o->head.flags & VERBS_F_IMM) && o->head.total <= VERBS_FRAME);
+}
+
+static uint32_t bare_word(bool part, uint64_t seq)
+{
+	return (part ? VERBS_BARE_PART : 0) | ((uint32_t)seq & VERBS_BARE_SEQ);
 }
 
 /* The next part of the message. */
 static enum verbs_went send_part(struct verbs_end *e, struct verbs_out *o)
 {
-	uint32_t left = o->head.total - o->at, n = left < VERBS_DATA ? left : VERBS_DATA;
+	uint32_t word = bare_word(o->at, o->head.seq), *bare = is_bare(o) ? &word : NULL;
+	uint32_t head = bare ? 0 : sizeof(o->head), left = o->head.total - o->at;
+	uint32_t n = left < VERBS_FRAME - head ? left : VERBS_FRAME - head;
 	struct verbs_slot *s;
 
 	if (!verbs_room(e, VERBS_SENDS))
 		return WENT_NOT;
-	if (o->at == 0 && sizeof(o->head) + n <= e->inline_most && sizeof(o->head) + n <= VERBS_INLINE)
-		return send_small(e, o);
+	if (head + n <= e->inline_most && head + n <= VERBS_INLINE)
+		return send_small(e, o, head, n, bare);
 	s = verbs_slot_get(e->vn);
 	if (!s)
 		return WENT_NOT;
-	if (!gather(e, o, verbs_frame_data(s->frame), n)) {
+	if (!gather(e, o, (uint8_t *)s->frame + head, n)) {
 		verbs_slot_put(e->vn, s);
 		return WENT_WRONG;
 	}
-	head_of(s->frame, o, n);
+	if (head)
+		head_of(s->frame, o, n);
 	o->at += n;
-	return verbs_slot_send(e, s, n, false) ? WENT_NOT : WENT;
+	return verbs_slot_send(e, s, head + n, false, bare) ? WENT_NOT : WENT;
 }
 
 /* As much of the message as there is room for; true: nothing of it is left. */
@@ -418,36 +435,49 @@ void verbs_pump(struct verbs_end *e)
 
 /* ---- posting ---- */
 
+/* Is nothing before descriptor @n, nor in its way? */
+static bool may_start(const struct verbs_end *e, uint64_t n)
+{
+	return e->vi->q[VIP_SQ].done == n && !e->out.open && !e->broken && !e->ending && !e->severed &&
+	       ka_load_acquire(&e->ready) && !ka_load_acquire(&e->down) && !verbs_wanted(e) &&
+	       verbs_room(e, VERBS_SENDS);
+}
+
+/* @n bytes of memory that may be read, as a whole message. */
+static bool send_plain(struct verbs_end *e, const void *from, uint32_t n)
+{
+	const uint32_t bare = bare_word(false, e->next_seq);
+	struct verbs_slot *s = NULL;
+	int err;
+
+	if (n > e->inline_most) {
+		s = verbs_slot_get(e->vn);
+		if (!s)
+			return false;
+		memcpy(s->frame, from, n);
+	}
+	/* the peer may answer before this returns */
+	ka_store_release(&e->next_seq, e->next_seq + 1);
+	err = s ? verbs_slot_send(e, s, n, false, &bare) : verbs_inline_send(e, from, n, false, &bare);
+	if (err)
+		ka_store_release(&e->next_seq, e->next_seq - 1);
+	return !err;
+}
+
 /* Send descriptor @n, which was just posted and may be touched without care, if it is of the common kind and
  * nothing is before it. */
-static bool start_small(struct verbs_end *e, uint64_t n)
+static bool start_plain(struct verbs_end *e, uint64_t n)
 {
 	struct vip_vi *vi = e->vi;
 	struct nic_wc wc = {.status = VIP_STATUS_DONE | VIP_STATUS_OP_SEND};
-	union {
-		struct verbs_frame head;
-		uint8_t room[VERBS_INLINE];
-	} f;
 	struct vip_plain p;
 
-	if (vi->q[VIP_SQ].done != n || e->out.open || e->broken || e->ending || e->severed ||
-	    !ka_load_acquire(&e->ready) || ka_load_acquire(&e->down) || verbs_reception(e) ||
-	    verbs_wanted(e) || !vip_read_plain(vip_wqe(&vi->q[VIP_SQ], n)->desc, &p) ||
-	    (p.length != p.seg.len && !vip_choices()->any_length) || p.seg.len > vi->attr.max_transfer ||
-	    p.seg.len > sizeof(f) - sizeof(f.head) || sizeof(f.head) + p.seg.len > e->inline_most ||
-	    !verbs_room(e, VERBS_SENDS) || (p.seg.len && source_check(e, &p.seg, 0) != 0))
+	if (verbs_reception(e) || !may_start(e, n) || !vip_read_plain(vip_wqe(&vi->q[VIP_SQ], n)->desc, &p) ||
+	    p.imm_flag || (p.length != p.seg.len && !vip_choices()->any_length) ||
+	    p.seg.len > vi->attr.max_transfer || p.seg.len > VERBS_FRAME ||
+	    (p.seg.len && source_check(e, &p.seg, 0) != 0) ||
+	    !send_plain(e, (const void *)(uintptr_t)p.seg.addr, p.seg.len)) /* NOLINT */
 		return false;
-	f.head = (struct verbs_frame){.type = VERBS_SEND,
-				      .flags = VERBS_F_FIRST | VERBS_F_LAST | (p.imm_flag ? VERBS_F_IMM : 0),
-				      .seq = e->next_seq,
-				      .imm = p.imm,
-				      .total = p.seg.len};
-	memcpy(f.room + sizeof(f.head), (const void *)(uintptr_t)p.seg.addr, p.seg.len); /* NOLINT */
-	ka_store_release(&e->next_seq, e->next_seq + 1);
-	if (verbs_inline_send(e, &f, (uint32_t)sizeof(f.head) + p.seg.len, false)) {
-		ka_store_release(&e->next_seq, e->next_seq - 1);
-		return false;
-	}
 	e->next_desc = n + 1;
 	wc.length = p.seg.len;
 	vip_complete_seen(vi, VIP_SQ, &wc);
@@ -458,7 +488,10 @@ bool verbs_post_send(struct vip_vi *vi, uint64_t n, bool plain)
 {
 	struct verbs_end *e = vi->link;
 
-	if (plain && start_small(e, n))
+	verbs_called(e->vn);
+	if (!verbs_room(e, VERBS_SENDS) || !ka_load_relaxed(&e->vn->nfree))
+		verbs_poll_try(e->vn, NULL); /* who only posts is told of no completion by a poll */
+	if (plain && start_plain(e, n))
 		return false;
 	verbs_pump(e);
 	if (ka_load_relaxed(&e->unfinished))

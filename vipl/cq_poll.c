@@ -225,8 +225,10 @@ void vip_cq_poll(struct vip_cq *cq)
 
 	if (sleeps)
 		cool_all(cq);
-	else
+	else if (cq->nhot)
 		poll_hot(cq);
+	else if (cq->nic->ops->look)
+		cq->nic->ops->look(cq->nic);
 	for (i = 0; i < KA_WAKE_GROUPS && poll_news(cq); i++)
 		; /* a sleeper must leave none; and so all take turns when the CQ is too small */
 	if (ka_load_relaxed(&cq->list[VIP_CHORES].n))

@@ -188,7 +188,7 @@ static int map_tables(struct vip_nic *nic, const int fds[KA_MAX_FDS])
 	if (nic->tpt == MAP_FAILED)
 		err = -errno;
 	else
-		err = vip_words_open(&nic->words, fds[1]);
+		err = vip_words_open(&nic->words, fds[1], nic->ops->light);
 	if (err && nic->tpt != MAP_FAILED)
 		munmap(nic->tpt, KA_TPT_BYTES);
 	for (i = 0; i < KA_MAX_FDS; i++) {

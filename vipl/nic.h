@@ -123,11 +123,19 @@ struct nic_ops {
 	 * leave some for the next time, but for a careful queue; when it completes none, there is none.
 	 */
 	void (*poll)(struct vip_vi *vi, int queue);
+	/* Make news of what has come; who polls a completion queue none of whose queues he polls.  NULL:
+	 * peers do. */
+	void (*look)(struct vip_nic *nic);
 	/* Is the connection still up?  Cheap; vi->lock or a queue lock held. */
 	enum nic_down (*down)(struct vip_vi *vi);
 
 	/* A thread is about to sleep on a wake word (words.h): it leaves what is under way to the NIC. */
 	void (*asleep)(struct vip_nic *nic);
+	/*
+	 * The NIC looks at wake words without a barrier before it: whoever goes to sleep makes one for all
+	 * processes, which interrupts every processor that runs one of them.
+	 */
+	bool light;
 
 	/*
 	 * Names; NULL: the NIC reaches this host only, which has one address.  ns_name: address number

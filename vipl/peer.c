@@ -117,6 +117,9 @@ static VIP_RETURN failure(const char *call, const struct vip_vi *vi)
 	case -ECONNRESET:
 		return vip_fail_at(VIP_LOG_WARN, call, r,
 				   "the kernel agent is gone: close the NIC handle and open it again");
+	case -ESHUTDOWN:
+		return vip_fail_at(VIP_LOG_WARN, call, r,
+				   "the device has failed or was removed: close the NIC handle");
 	default:
 		return vip_fail_at(VIP_LOG_WARN, call, r,
 				   "the connection was made and could not be set up here (error %d): memory "

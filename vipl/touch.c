@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -170,6 +171,43 @@ bool vip_touch_read(void *to, uintptr_t user, size_t n)
 	return true;
 }
 
+/*
+ * An aligned word of 4 bytes, by one store; false: it was not written.  The kernel tells how much of the
+ * file is behind its position as an int, and a position says any of these, modulo 2^32.
+ */
+static bool store_word(uintptr_t to, const void *from)
+{
+	uint32_t word;
+
+	memcpy(&word, from, sizeof(word));
+	if (syscall(SYS_lseek, file, (long)(uint32_t)(ROOM - word), SEEK_SET) < 0)
+		return false;
+	__atomic_thread_fence(__ATOMIC_RELEASE);
+	return syscall(SYS_ioctl, file, FIONREAD, to) == 0;
+}
+
+/*
+ * The first @n bytes of the room to where they belong.  The kernel copies words of 8 bytes, and what is less
+ * byte by byte: who watches a smaller word would see half of it.
+ */
+static bool put_room(uintptr_t to, size_t n)
+{
+	size_t at = 0, part;
+
+	if (n >= 8)
+		return syscall(SYS_pread64, file, to, n, 0L) == (long)n;
+	for (; at < n; at += part) {
+		part = 4 - (to + at) % 4;
+		if (part > n - at)
+			part = n - at;
+		if (part == 4 && store_word(to + at, room + at))
+			continue;
+		if (syscall(SYS_pread64, file, to + at, part, (long)at) != (long)part)
+			return false;
+	}
+	return true;
+}
+
 bool vip_touch_window(uintptr_t to, const void *from, size_t n, bool *gone)
 {
 	*gone = false;
@@ -180,7 +218,7 @@ bool vip_touch_window(uintptr_t to, const void *from, size_t n, bool *gone)
 			*gone = true;
 			return false;
 		}
-		if (syscall(SYS_pread64, file, to, part, 0L) != (long)part)
+		if (!put_room(to, part))
 			return false;
 		from = (const uint8_t *)from + part;
 		to += part;
@@ -195,7 +233,7 @@ bool vip_touch_write(uintptr_t user, const void *from, size_t n)
 		size_t part = n < ROOM ? n : ROOM;
 
 		memcpy(room, from, part);
-		if (syscall(SYS_pread64, file, user, part, 0L) != (long)part)
+		if (!put_room(user, part))
 			return false;
 		from = (const uint8_t *)from + part;
 		user += part;

@@ -46,7 +46,7 @@ static void barrier_for_all(const struct vip_words *w)
 		__atomic_thread_fence(__ATOMIC_SEQ_CST);
 }
 
-int vip_words_open(struct vip_words *w, int fd)
+int vip_words_open(struct vip_words *w, int fd, bool light)
 {
 	int err;
 
@@ -56,7 +56,7 @@ int vip_words_open(struct vip_words *w, int fd)
 		w->wake = NULL;
 		return err;
 	}
-	w->barrier = syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED, 0, 0) == 0;
+	w->barrier = light && syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED, 0, 0) == 0;
 	pthread_mutex_init(&w->lock, NULL);
 	memset(w->used, 0, sizeof(w->used));
 	w->hint = 0;

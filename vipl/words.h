@@ -25,8 +25,8 @@ struct vip_words {
 	uint32_t hint;
 };
 
-/* For a new NIC handle; its memory is mapped by @fd.  0 or negative errno. */
-int vip_words_open(struct vip_words *w, int fd);
+/* For a new NIC handle; its memory is mapped by @fd; @light: nic.h.  0 or negative errno. */
+int vip_words_open(struct vip_words *w, int fd, bool light);
 void vip_words_close(struct vip_words *w);
 
 /* 0, or -ENOSPC. */

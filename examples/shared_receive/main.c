@@ -27,19 +27,24 @@
 
 static void usage(FILE *to)
 {
-	fprintf(to, "usage: " DEMO " [options] FILE\n"
-		    "\n"
-		    "C sends FILE once over one VI; A and B, who share a segment, both receive it.\n"
-		    "\n"
-		    "  -d, --device NAME    NIC (default " TOOL_DEVICE ")\n"
-		    "  -s, --segment BYTES  size of the shared segment, k and m allowed (default 4m)\n"
-		    "  -l, --level LEVEL    unreliable, delivery (default) or reception\n"
-		    "  -j, --json           the results as one JSON object\n"
-		    "  -h, --help           this text\n"
-		    "  -V, --version        version\n"
-		    "\n"
-		    "The first step prints the process ids: kill one to see how the others take it.\n"
-		    "exit status: 0 all hashes and byte counts are right, 1 failure, 2 usage\n");
+	fprintf(to,
+		"usage: " DEMO " [options] FILE\n"
+		"       " DEMO " [options] --receive\n"
+		"       " DEMO " [--device NAME] --to HOST FILE\n"
+		"\n"
+		"C sends FILE once over one VI; A and B, who share a segment, both receive it.\n"
+		"\n"
+		"  -r, --receive        A and B here; C comes from another host (TCP port " DEMO_PORT ")\n"
+		"  -t, --to HOST        C here; A and B are on HOST\n"
+		"  -d, --device NAME    NIC (default " TOOL_DEVICE ")\n"
+		"  -s, --segment BYTES  size of the shared segment, k and m allowed (default 4m)\n"
+		"  -l, --level LEVEL    unreliable, delivery (default) or reception\n"
+		"  -j, --json           the results as one JSON object\n"
+		"  -h, --help           this text\n"
+		"  -V, --version        version\n"
+		"\n"
+		"The first step prints the process ids: kill one to see how the others take it.\n"
+		"exit status: 0 all hashes and byte counts are right, 1 failure, 2 usage\n");
 }
 
 /* The file and its hash.  The roles inherit the descriptor. */
@@ -121,12 +126,14 @@ static void unblock_signals(void)
 }
 
 /* Returns 0 to go on, or the exit status + 1 to leave with. */
-static int parse_options(int argc, char **argv, struct demo *d, bool *json)
+static int parse_options(int argc, char **argv, struct demo *d, bool *json, const char **to)
 {
 	static const struct option longs[] = {
 		{"device", required_argument, NULL, 'd'},
 		{"segment", required_argument, NULL, 's'},
 		{"level", required_argument, NULL, 'l'},
+		{"receive", no_argument, NULL, 'r'},
+		{"to", required_argument, NULL, 't'},
 		{"json", no_argument, NULL, 'j'},
 		{"help", no_argument, NULL, 'h'},
 		{"version", no_argument, NULL, 'V'},
@@ -136,7 +143,7 @@ static int parse_options(int argc, char **argv, struct demo *d, bool *json)
 	int opt;
 
 	opterr = 0;
-	while ((opt = getopt_long(argc, argv, ":d:s:l:jhV", longs, NULL)) != -1) {
+	while ((opt = getopt_long(argc, argv, ":d:s:l:rt:jhV", longs, NULL)) != -1) {
 		switch (opt) {
 		case 'd':
 			if (strlen(optarg) >= sizeof(d->plan.device))
@@ -151,6 +158,12 @@ static int parse_options(int argc, char **argv, struct demo *d, bool *json)
 			if (!tool_parse_level(optarg, &level))
 				return 1 + tool_bad_usage(DEMO, "not a reliability level", optarg);
 			d->plan.level = level;
+			break;
+		case 'r':
+			d->apart = true;
+			break;
+		case 't':
+			*to = optarg;
 			break;
 		case 'j':
 			*json = true;
@@ -171,41 +184,28 @@ static bool is_role(int argc, char **argv)
 	       S_ISSOCK(st.st_mode);
 }
 
-static int run(int argc, char **argv)
+static int coordinate(struct demo *d, bool json)
 {
-	static struct demo d = {
-		.plan = {.segment = 4 << 20, .level = VIP_SERVICE_RELIABLE_DELIVERY, .device = TOOL_DEVICE},
-	};
 	const char *fault = NULL;
-	bool json = false;
-	int err;
 
-	tool_quiet_library();
-	if (is_role(argc, argv))
-		return role_main(argv[2][0]);
-	err = parse_options(argc, argv, &d, &json);
-	if (err)
-		return err - 1;
-	if (optind + 1 != argc)
-		return tool_bad_usage(DEMO, "give one FILE", NULL);
-	d.path = argv[optind];
-
-	if (open_file(&d) || vnic_open(&d.n, d.plan.device) || check_sizes(&d)) {
-		fprintf(stderr, DEMO ": %s\n", d.n.fault);
-		vnic_close(&d.n);
+	d->team.file = -1;
+	take_signals();
+	if ((d->path && open_file(d)) || vnic_open(&d->n, d->plan.device) || check_sizes(d) ||
+	    (d->apart && apart_listen(d))) {
+		fprintf(stderr, DEMO ": %s\n", d->n.fault);
+		vnic_close(&d->n);
 		return EXIT_FAILURE;
 	}
-	take_signals();
-	name_run(&d.plan);
-	d.show = show_begin(json);
-	if (demo_run(&d)) {
+	name_run(&d->plan);
+	d->show = show_begin(json);
+	if (demo_run(d)) {
 		/* What the team says comes first: we look at the tables of living roles only. */
-		fault = d.team.fault[0] ? d.team.fault : d.n.fault;
+		fault = d->team.fault[0] ? d->team.fault : d->n.fault;
 		fprintf(stderr, DEMO ": %s\n", fault);
 	}
-	team_kill(&d.team);
-	show_end(d.show, fault);
-	vnic_close(&d.n);
+	team_kill(&d->team);
+	show_end(d->show, fault);
+	vnic_close(&d->n);
 	if (team_interrupted) {
 		/* End as the signal would have ended us. */
 		signal(team_interrupted, SIG_DFL);
@@ -213,6 +213,39 @@ static int run(int argc, char **argv)
 		unblock_signals();
 	}
 	return fault ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+/* C, for receivers on another host. */
+static int send_afar(struct demo *d, const char *host)
+{
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	if (!open_file(d) && !apart_send(d, host))
+		return EXIT_SUCCESS;
+	fprintf(stderr, DEMO ": %s\n", d->n.fault);
+	return EXIT_FAILURE;
+}
+
+static int run(int argc, char **argv)
+{
+	static struct demo d = {
+		.plan = {.segment = 4 << 20, .level = VIP_SERVICE_RELIABLE_DELIVERY, .device = TOOL_DEVICE},
+	};
+	const char *to = NULL;
+	bool json = false;
+	int err;
+
+	tool_quiet_library();
+	if (is_role(argc, argv))
+		return role_main(argv[2][0]);
+	err = parse_options(argc, argv, &d, &json, &to);
+	if (err)
+		return err - 1;
+	if (d.apart ? to || optind != argc : optind + 1 != argc)
+		return tool_bad_usage(DEMO, d.apart ? "--receive takes no FILE and no --to" : "give one FILE",
+				      NULL);
+	d.path = argv[optind]; /* NULL: of C, who is on another host */
+	d.rdma = strcmp(d.plan.device, TOOL_DEVICE) != 0;
+	return to ? send_afar(&d, to) : coordinate(&d, json);
 }
 
 int main(int argc, char **argv)

@@ -7,6 +7,7 @@
  * coordinator's end of the socket is closed.
  */
 #include <errno.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -25,7 +26,24 @@ static struct {
 	struct sink sink;
 	struct source source[2]; /* C's connections, each to the receiver source_peer[i] */
 	char source_peer[2];
+	const char *coordinator; /* its host; NULL: this one */
+	const char *device;	 /* then: our own NIC */
 } self;
+
+/* Here a coordinator tells; one who is on another host tells himself. */
+static void tell(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+static void tell(const char *fmt, ...)
+{
+	va_list args;
+
+	if (!self.coordinator)
+		return;
+	va_start(args, fmt);
+	vprintf(fmt, args);
+	va_end(args);
+	putchar('\n');
+}
 
 void role_alive(void)
 {
@@ -119,14 +137,22 @@ static int connect_to(char peer)
 	discriminator(name, peer);
 	if (source_open(&self.source[i], &self.n, &self.plan))
 		return -1;
-	return vnic_connect(&self.n, self.source[i].vi, "localhost", name);
+	tell("C makes a VI on %s and connects it to %c, on %s", self.plan.device, peer, self.coordinator);
+	return vnic_connect(&self.n, self.source[i].vi, self.coordinator ? self.coordinator : "localhost",
+			    name);
 }
 
 static int send_to(char peer, struct report *r)
 {
 	int i = source_of(peer);
 
-	return i < 0 ? -1 : source_send(&self.source[i], FD_FILE, r);
+	if (i < 0)
+		return -1;
+	tell("C sends the file to %c", peer);
+	if (source_send(&self.source[i], FD_FILE, r))
+		return -1;
+	tell("C has sent %llu bytes to %c, in %u messages", (unsigned long long)r->bytes, peer, r->pieces);
+	return 0;
 }
 
 static int hang_up(char peer)
@@ -135,6 +161,7 @@ static int hang_up(char peer)
 
 	if (i < 0)
 		return -1;
+	tell("C disconnects from %c", peer);
 	source_close(&self.source[i]);
 	self.source_peer[i] = '\0';
 	return 0;
@@ -155,6 +182,8 @@ static int obey(const struct order *o, struct report *r)
 	switch ((enum order_kind)o->kind) {
 	case ORDER_PLAN:
 		self.plan = o->plan;
+		if (self.device)
+			snprintf(self.plan.device, sizeof(self.plan.device), "%s", self.device);
 		return 0;
 	case ORDER_ATTACH:
 		return attach();
@@ -183,12 +212,13 @@ int role_main(char role)
 	struct order order;
 
 	self.name = role;
-	while (recv(FD_ORDERS, &order, sizeof(order), 0) == (ssize_t)sizeof(order)) {
+	while (recv(FD_ORDERS, &order, sizeof(order), MSG_WAITALL) == (ssize_t)sizeof(order)) {
 		struct report report = {.kind = REPORT_DONE};
 
 		if (obey(&order, &report)) {
 			report.kind = REPORT_FAILED;
 			memcpy(report.fault, self.n.fault, sizeof(report.fault));
+			tell("C: %s", self.n.fault);
 		}
 		if (send(FD_ORDERS, &report, sizeof(report), MSG_NOSIGNAL) < 0)
 			return EXIT_FAILURE;
@@ -196,4 +226,11 @@ int role_main(char role)
 			return EXIT_SUCCESS;
 	}
 	return EXIT_FAILURE;
+}
+
+int role_afar(char role, const char *device, const char *host)
+{
+	self.device = device;
+	self.coordinator = host;
+	return role_main(role);
 }

@@ -12,6 +12,8 @@
  *   B  watches the segment; later it receives into it with a VI of its own
  *   C  sends the file
  *   P, Q  receive into private memory, for comparison
+ *
+ * C may be on another host (apart.c).
  */
 #ifndef SHARED_RECEIVE_H
 #define SHARED_RECEIVE_H
@@ -30,6 +32,8 @@
 #define DEMO_ALIVE_MS 1000
 #define DEMO_STEP_MS  30000 /* of silence of a role, then it is given up */
 #define DEMO_SHA      32
+#define DEMO_HOST     64      /* bytes of a host's name, with NUL */
+#define DEMO_PORT     "18471" /* of TCP: orders for a C on another host */
 
 /* A role's file descriptors, put there by the coordinator. */
 enum { FD_ORDERS = 3, FD_FILE, FD_PARTNER };
@@ -77,6 +81,8 @@ struct report {
 /* ---- role.c ---- */
 
 int role_main(char role);
+/* The same for one whose coordinator is on @host: its own NIC is @device, and it tells what it does. */
+int role_afar(char role, const char *device, const char *host);
 void role_alive(void); /* called for each piece; reports once a second */
 
 /* ---- transfer.c ---- */
@@ -121,7 +127,8 @@ int file_sha(struct vnic *n, int file, uint64_t bytes, uint8_t sha[DEMO_SHA]);
 
 struct member {
 	char role;
-	pid_t pid; /* 0 when it has left */
+	pid_t pid;	      /* 0 when it has left */
+	char host[DEMO_HOST]; /* "": this one; else the pid is that host's */
 	int orders;
 	struct report report; /* of its last order */
 };
@@ -137,6 +144,8 @@ struct team {
 extern volatile sig_atomic_t team_interrupted; /* the signal, or 0 */
 
 int team_start(struct team *t, char role);
+/* One who is on another host, and hears at @orders. */
+void team_join(struct team *t, char role, int orders, pid_t pid, const char *host);
 struct member *team_find(struct team *t, char role);
 int team_order(struct team *t, char role, const struct order *o);
 /* Wait for the report of each role of the string @roles. */
@@ -156,8 +165,11 @@ void show_processes(struct show *s, const struct team *t);
 /* A numbered line that says what happens, and a line of detail under one. */
 void show_step(struct show *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void show_note(struct show *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-/* The agent's tables, as far as they are about the team, and VmLck of the roles. */
-int show_tables(struct show *s, struct vnic *n, const struct team *t);
+/*
+ * The agent's tables, as far as they are about the team, VmLck and VmPin of the roles; on an RDMA
+ * device (@rdma) also what of theirs is registered with it.
+ */
+int show_tables(struct show *s, struct vnic *n, const struct team *t, bool rdma);
 /* VmLck of a process in KiB, from /proc. */
 uint64_t show_vmlck(pid_t pid);
 /* Bytes that the NIC has moved for the connected VIs of @pid. */
@@ -167,7 +179,7 @@ void show_bytes(struct show *s, uint64_t file, uint64_t shared, uint64_t again, 
 /* The end: @fault NULL when all went well. */
 void show_end(struct show *s, const char *fault);
 
-/* ---- acts.c ---- */
+/* ---- all of it ---- */
 
 struct demo {
 	const char *path;
@@ -180,7 +192,21 @@ struct demo {
 	uint64_t moved_shared;
 	uint64_t moved_again;
 	uint64_t moved_private;
+	bool rdma;  /* the device is not the software NIC, whose connections the agent sees */
+	bool apart; /* C is on another host: */
+	char sender[DEMO_HOST];
+	pid_t sender_pid;
+	int sender_fd;
 };
+
+/* ---- apart.c; -1 with the cause in n.fault ---- */
+
+/* Wait for C to come from another host; what is to be known of its file. */
+int apart_listen(struct demo *d);
+/* Be C, for the receivers on @host. */
+int apart_send(struct demo *d, const char *host);
+
+/* ---- acts.c ---- */
 
 /* All the steps; -1 with the cause in team.fault or n.fault. */
 int demo_run(struct demo *d);

@@ -24,8 +24,9 @@ struct show *show_begin(bool json)
 	/* Whoever reads a pipe or a file must see each step as it happens, too. */
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (json)
-		show.root = json_pack("{s:{}, s:[], s:[], s:[], s:[], s:[], s:{}, s:{}}", "processes",
-				      "steps", "lmas", "segments", "tpt", "vmlck", "sha256", "bytes_moved");
+		show.root = json_pack("{s:{}, s:[], s:[], s:[], s:[], s:[], s:[], s:[], s:{}, s:{}}",
+				      "processes", "steps", "lmas", "segments", "tpt", "vmlck", "vmpin",
+				      "regions", "sha256", "bytes_moved");
 	return &show;
 }
 
@@ -46,7 +47,8 @@ void show_processes(struct show *s, const struct team *t)
 			json_object_set_new(json_object_get(s->root, "processes"), name,
 					    json_integer(m->pid));
 		else
-			printf("     %c  pid %d\n", m->role, (int)m->pid);
+			printf("     %c  pid %d%s%s\n", m->role, (int)m->pid, m->host[0] ? " on " : "",
+			       m->host);
 	}
 }
 
@@ -90,7 +92,7 @@ struct walk {
 static const struct member *member_of(const struct team *t, uint32_t pid)
 {
 	for (unsigned int i = 0; i < t->size; i++) {
-		if (t->member[i].pid && (uint32_t)t->member[i].pid == pid)
+		if (t->member[i].pid && !t->member[i].host[0] && (uint32_t)t->member[i].pid == pid)
 			return &t->member[i];
 	}
 	return NULL;
@@ -199,7 +201,8 @@ static void table_row(void *context, const struct vipx_rec *rec)
 		tpt_row(w, m, rec);
 }
 
-uint64_t show_vmlck(pid_t pid)
+/* A line of /proc/PID/status, such as "VmLck:", in KiB. */
+static uint64_t status_of(pid_t pid, const char *name)
 {
 	char path[64], line[256];
 	uint64_t kib = 0;
@@ -210,14 +213,84 @@ uint64_t show_vmlck(pid_t pid)
 	if (!f)
 		return 0;
 	while (fgets(line, sizeof(line), f)) {
-		if (sscanf(line, "VmLck: %" SCNu64, &kib) == 1)
+		if (strncmp(line, name, strlen(name)) == 0) {
+			kib = strtoull(line + strlen(name), NULL, 10);
 			break;
+		}
 	}
 	fclose(f);
 	return kib;
 }
 
-int show_tables(struct show *s, struct vnic *n, const struct team *t)
+uint64_t show_vmlck(pid_t pid)
+{
+	return status_of(pid, "VmLck:");
+}
+
+/* VmLck, what mlock holds; VmPin, what io_uring and, by ibv_reg_mr, an RDMA device's driver hold besides. */
+static void show_status(struct show *s, const struct team *t)
+{
+	static const struct {
+		const char *line, *name, *list;
+	} lines[] = {{"VmLck:", "VmLck", "vmlck"}, {"VmPin:", "VmPin", "vmpin"}};
+
+	for (unsigned int i = 0; i < 2 * t->size; i++) {
+		const struct member *m = &t->member[i / 2];
+		struct walk w = {.s = s};
+		uint64_t kib;
+
+		if (!m->pid || m->host[0])
+			continue;
+		kib = status_of(m->pid, lines[i % 2].line);
+		if (s->root) {
+			json_t *row = row_of(&w, m);
+
+			json_object_set_new(row, "kib", json_integer((json_int_t)kib));
+			append(s, lines[i % 2].list, row);
+		} else {
+			printf("     %-8s %-8c %" PRIu64 " KiB in /proc/%d/status\n", lines[i % 2].name,
+			       m->role, kib, (int)m->pid);
+		}
+	}
+}
+
+/* What the team has registered with RDMA devices, as the kernel lists it: nothing without the tool for that.
+ */
+static void show_regions(struct show *s, const struct team *t)
+{
+	FILE *f = popen("rdma resource show mr 2>/dev/null", "re");
+	struct walk w = {.s = s, .team = t};
+	char line[256], *at;
+
+	while (f && fgets(line, sizeof(line), f)) {
+		const struct member *m;
+		unsigned long long bytes;
+
+		at = strstr(line, " pid ");
+		m = at ? member_of(t, (uint32_t)strtoul(at + 5, NULL, 10)) : NULL;
+		at = strstr(line, " mrlen ");
+		if (!m || !at)
+			continue;
+		bytes = strtoull(at + 7, NULL, 10);
+		if (s->root) {
+			json_t *row = row_of(&w, m);
+
+			json_object_set_new(row, "bytes", json_integer((json_int_t)bytes));
+			append(s, "regions", row);
+			continue;
+		}
+		if (!w.rows++)
+			printf("     %-8s %-8s %-18s %12s\n", "region", "process", "of device", "bytes");
+		line[strcspn(line, "\n")] = 0;
+		at = strstr(line, "dev ");
+		printf("     %-8s %-8c %-18.*s %12llu\n", "", m->role, at ? (int)strcspn(at + 4, " ") : 0,
+		       at ? at + 4 : "", bytes);
+	}
+	if (f)
+		pclose(f);
+}
+
+int show_tables(struct show *s, struct vnic *n, const struct team *t, bool rdma)
 {
 	static const int kinds[] = {VIPX_LMA, VIPX_SEG, VIPX_TPT};
 
@@ -228,24 +301,9 @@ int show_tables(struct show *s, struct vnic *n, const struct team *t)
 		if (rc != VIP_SUCCESS)
 			return vnic_failed(n, "VipxInspect", rc);
 	}
-	for (unsigned int i = 0; i < t->size; i++) {
-		const struct member *m = &t->member[i];
-		struct walk w = {.s = s};
-		uint64_t kib;
-
-		if (!m->pid)
-			continue;
-		kib = show_vmlck(m->pid);
-		if (s->root) {
-			json_t *row = row_of(&w, m);
-
-			json_object_set_new(row, "kib", json_integer((json_int_t)kib));
-			append(s, "vmlck", row);
-		} else {
-			printf("     %-8s %-8c %" PRIu64 " KiB in /proc/%d/status\n", "VmLck", m->role, kib,
-			       (int)m->pid);
-		}
-	}
+	show_status(s, t);
+	if (rdma)
+		show_regions(s, t);
 	return 0;
 }
 

@@ -91,6 +91,14 @@ int team_start(struct team *t, char role)
 	return 0;
 }
 
+void team_join(struct team *t, char role, int orders, pid_t pid, const char *host)
+{
+	struct member *m = &t->member[t->size++];
+
+	*m = (struct member){.role = role, .pid = pid, .orders = orders};
+	memcpy(m->host, host, sizeof(m->host));
+}
+
 struct member *team_find(struct team *t, char role)
 {
 	for (unsigned int i = 0; i < t->size; i++) {
@@ -100,10 +108,23 @@ struct member *team_find(struct team *t, char role)
 	return NULL;
 }
 
+static bool has_ended(const struct member *m, int *status)
+{
+	ssize_t got;
+	char byte;
+
+	if (!m->host[0])
+		return waitpid(m->pid, status, WNOHANG) != 0;
+	*status = 0;
+	/* it may have said something before */
+	got = recv(m->orders, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+	return got == 0 || (got < 0 && errno != EAGAIN);
+}
+
 /* Wait up to @wait_ms for the role to end; false when it lives on. */
 static bool reap(struct member *m, int wait_ms, int *status)
 {
-	for (int waited = 0; waitpid(m->pid, status, WNOHANG) == 0; waited += 10) {
+	for (int waited = 0; !has_ended(m, status); waited += 10) {
 		if (waited >= wait_ms)
 			return false;
 		poll(NULL, 0, 10);
@@ -120,7 +141,9 @@ static bool ended(struct team *t, struct member *m, int wait_ms)
 
 	if (!reap(m, wait_ms, &status))
 		return false;
-	if (WIFSIGNALED(status))
+	if (m->host[0])
+		team_fault(t, "process %c on %s has gone; its output there may say why", m->role, m->host);
+	else if (WIFSIGNALED(status))
 		team_fault(t, "process %c (pid %d) was killed by signal %d (%s)", m->role, pid,
 			   WTERMSIG(status), strsignal(WTERMSIG(status)));
 	else
@@ -161,7 +184,7 @@ static int hear(struct team *t, struct member *m)
 {
 	struct report report;
 
-	if (recv(m->orders, &report, sizeof(report), MSG_DONTWAIT) != (ssize_t)sizeof(report)) {
+	if (recv(m->orders, &report, sizeof(report), MSG_WAITALL) != (ssize_t)sizeof(report)) {
 		if (ended(t, m, GRACE_MS))
 			return -1;
 		return team_fault(t, "process %c (pid %d) has closed its socket", m->role, (int)m->pid);
@@ -240,8 +263,10 @@ void team_kill(struct team *t)
 	for (unsigned int i = 0; i < t->size; i++) {
 		if (!t->member[i].pid)
 			continue;
-		kill(t->member[i].pid, SIGKILL);
-		waitpid(t->member[i].pid, NULL, 0);
+		if (!t->member[i].host[0]) {
+			kill(t->member[i].pid, SIGKILL);
+			waitpid(t->member[i].pid, NULL, 0);
+		}
 		close(t->member[i].orders);
 		t->member[i].pid = 0;
 	}

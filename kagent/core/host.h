@@ -55,8 +55,14 @@ int ka_host_resolve(void *proc, uint64_t start, uint64_t end, struct lmm_run *ru
 int ka_host_nic_create(struct ka_nicmem *mem);
 void ka_host_nic_destroy(struct ka_nicmem *mem);
 
-/* The region of a connection, KA_CONN_BYTES, zeroed.  create: 0, -ENOMEM, -EMFILE. */
-int ka_host_region_create(struct ka_region *region);
+/* One of the two VIs that a connection joins. */
+struct ka_end {
+	const struct ka_nicmem *nic;
+	const struct ka_vi_attr *attr;
+};
+
+/* The region of a connection, KA_CONN_BYTES, zeroed; @end: by sides.  create: 0, -ENOMEM, -EMFILE. */
+int ka_host_region_create(struct ka_region *region, const struct ka_end end[2]);
 void ka_host_region_destroy(struct ka_region *region);
 
 /* ka_host_wake - wake all who sleep on @word, as futex does. */

@@ -43,12 +43,13 @@ static void attach(struct ka_link *l, struct ka_vi *vi, uint32_t side)
 int link_make(struct ka_vi *server, struct ka_vi *client)
 {
 	struct ka_link *l = ka_host_alloc(sizeof(*l));
+	const struct ka_end end[2] = {{&server->nic->mem, &server->attr}, {&client->nic->mem, &client->attr}};
 	struct ka_conn_ctl *ctl;
 	int err;
 
 	if (l == NULL)
 		return -ENOMEM;
-	err = ka_host_region_create(&l->region);
+	err = ka_host_region_create(&l->region, end);
 	if (err != 0) {
 		ka_host_free(l);
 		return err;

@@ -85,6 +85,8 @@ struct emu_cell {
 _Static_assert(sizeof(struct emu_cell) == EMU_CELL, "a message and its payload");
 _Static_assert(EMU_HELD_SEGS * sizeof(struct ka_seg) == EMU_CELL_DATA, "as many segments as fit");
 
+#define EMU_LINES 4096u /* bytes, with the lines below: a page */
+
 struct emu_dir {
 	struct {		    /* tx line */
 		uint64_t land_head; /* bytes put into the landing ring */
@@ -106,6 +108,7 @@ struct emu_dir {
 		uint64_t taken; /* ... the sender has not read since, when it looks how far away that is */
 		uint8_t pad[56];
 	} far;
+	uint8_t lines_end[EMU_LINES - 192]; /* what follows can be kept from the peer */
 	struct emu_post post[KA_DEPTH];
 	struct emu_cell cell[KA_DEPTH];
 	struct ka_seg more[KA_DEPTH][256]; /* segments from EMU_POST_SEGS on */

@@ -79,6 +79,8 @@ static int open_socket(const struct options *o, const char *host,
 		}
 	}
 	freeaddrinfo(all);
+	if (fd >= 0)
+		reason[0] = '\0'; /* of an address that was tried before */
 	return quick(fd);
 }
 

@@ -22,7 +22,7 @@ const struct check consumer_checks[] = {
 	{1011, EARLY, 0, "L-11", "a device is opened twice in one process", check_two_opens},
 	{1012, EARLY, 0, "L-12", "a region is registered twice, with and without RDMA write",
 	 check_twice_registered},
-	{1013, EARLY, 0, "L-13", "no memory handle is 0 or 0xFFFFFFFF, in 20000 registrations",
+	{1013, EARLY, LONG, "L-13", "no memory handle is 0 or 0xFFFFFFFF, in 20000 registrations",
 	 check_handle_values},
 	{1014, EARLY, 0, "L-14, K-6", "VIs without a tag use memory that has one", check_null_tag},
 	{1015, EARLY, SLOW, "L-15", "a word behind the data of one RDMA write is polled, 5000 times",

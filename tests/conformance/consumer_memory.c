@@ -61,11 +61,11 @@ void check_handle_values(struct run *r)
 {
 	VIP_MEM_ATTRIBUTES a = {0};
 	VIP_MEM_HANDLE mem;
-	int i;
+	unsigned int i;
 
 	run_nic(r);
 	a.Ptag = r->tag;
-	for (i = 0; i < 20000; i++) {
+	for (i = 0; i < share(r, 20000); i++) {
 		EXPECT(VipRegisterMem(r->nic, data(r), 64, &a, &mem), VIP_SUCCESS);
 		assert_int_not_equal(mem, 0);
 		assert_int_not_equal(mem, 0xffffffff);

@@ -16,7 +16,8 @@ VIP_MEM_HANDLE register_at(struct run *r, void *at, size_t bytes, VIP_PROTECTION
 struct held {
 	uint64_t locked, pinned;
 };
-struct held held_now(void);
+struct held held_at_rest(void);
+/* They become it, as long as patience_ms() lasts. */
 void expect_held(struct held want);
 
 void check_read_only(struct run *r);

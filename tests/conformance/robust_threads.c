@@ -226,7 +226,7 @@ void check_threads_one(struct run *r)
 	for (i = 0; i < 2 * TEAM; i++)
 		assert_int_equal(pthread_create(&thread[i], NULL, i % 2 ? run_sender : run_receiver, NULL),
 				 0);
-	end = now_ms() + (uint64_t)(r->seconds + 30) * 1000;
+	end = now_ms() + (uint64_t)r->seconds * 1000 + patience_ms();
 	while (now_ms() < end && (__atomic_load_n(&team.received, __ATOMIC_SEQ_CST) < MESSAGES ||
 				  __atomic_load_n(&team.sent, __ATOMIC_SEQ_CST) < MESSAGES))
 		pause_ms(1);

@@ -141,8 +141,9 @@ void ka_host_nic_destroy(struct ka_nicmem *mem)
 	tables[ntables++] = at;
 }
 
-int ka_host_region_create(struct ka_region *region)
+int ka_host_region_create(struct ka_region *region, const struct ka_end end[2])
 {
+	(void)end;
 	if (faults.no_files)
 		return -EMFILE;
 	if (no_memory())

@@ -163,8 +163,9 @@ void ka_host_nic_destroy(struct ka_nicmem *mem)
 	ka_host_free(mem->wake);
 }
 
-int ka_host_region_create(struct ka_region *region)
+int ka_host_region_create(struct ka_region *region, const struct ka_end end[2])
 {
+	(void)end;
 	region->ctl = ka_host_alloc(KA_CONN_CTL_BYTES);
 	return region->ctl == NULL ? -ENOMEM : 0;
 }

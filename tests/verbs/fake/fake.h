@@ -60,21 +60,30 @@ unsigned int fake_left(char *text, size_t n);
 /* The device opened last reports this, of its newest queue pair if it is about one. */
 void fake_report(enum ibv_event_type type);
 
+/* The next @n connection requests are lost on their way. */
+void fake_cm_lose(unsigned int n);
+/* Who listens dies, with the requests that it has and has not answered. */
+void fake_cm_die(void);
+/* The device is removed: all ids are told. */
+void fake_cm_remove(void);
+
 /* Messages for the queue pair, and for those that share its completion queue, that nobody has taken yet. */
 unsigned int fake_untaken(uint32_t qp_num);
 /* Receives that are posted to the queue pair's shared queue. */
 unsigned int fake_receives(uint32_t qp_num);
 
 /*
- * The other end of the newest connection is the test's from now on: it hears what the queue pair sends,
- * @heard called under the fake's lock, and nothing gets there but what the test says.  Returns the queue
- * pair's number.
+ * The other end of the newest connection is the test's from now on: it hears what the queue pair sends
+ * (what has no header, verbs_frame.h, with the one that it stands for), @heard called under the fake's lock,
+ * and nothing gets there but what the test says.  Returns the queue pair's number.
  */
 uint32_t fake_peer(void (*heard)(const void *frame, uint32_t bytes));
 /* No connection's. */
 void fake_peer_end(void);
 /* A message for it; false: there is no receive, or no such queue pair any more. */
 bool fake_say(const void *frame, uint32_t bytes);
+/* The same without a header, @word in the immediate data. */
+bool fake_say_bare(const void *data, uint32_t bytes, uint32_t word);
 /* A window of the test's: what @rkey means to the queue pair. */
 void fake_window(uint32_t rkey, const void *at, uint32_t length);
 
@@ -128,9 +137,9 @@ void fake_go_on(const struct ibv_srq *srq);
 void fake_taken(uint32_t qp_num, uint32_t ended);
 /* Into the queue's next receive: false if there is none. */
 bool fake_receive(struct ibv_srq *srq, struct ibv_cq *cq, uint32_t qp_num, const struct ibv_sge *sge, int n,
-		  enum ibv_wc_status *status);
+		  const __be32 *imm, enum ibv_wc_status *status);
 bool fake_is_peers(uint32_t qp_num);
-void fake_hear(const struct ibv_sge *sge, int n);
+void fake_hear(const struct ibv_sge *sge, int n, const __be32 *imm);
 const void *fake_window_at(uint32_t rkey, uint64_t addr, uint32_t length);
 unsigned int fake_bound(const struct ibv_mr *mr);
 bool fake_pair(uint32_t qp_num, struct ibv_srq **srq, struct ibv_cq **cq);

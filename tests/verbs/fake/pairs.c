@@ -211,13 +211,15 @@ static struct qp *other_end(const struct qp *q)
 static bool deliver(const struct qp *q, struct qp *o, const struct ibv_send_wr *wr,
 		    enum ibv_wc_status *status)
 {
+	const __be32 *imm = wr->opcode == IBV_WR_SEND_WITH_IMM ? &wr->imm_data : NULL;
+
 	if (fake_is_peers(q->qp.qp_num)) {
-		fake_hear(wr->sg_list, wr->num_sge);
+		fake_hear(wr->sg_list, wr->num_sge, imm);
 		return true;
 	}
 	if (fake_is_peers(o->qp.qp_num))
 		return true; /* the test speaks for this end */
-	if (!fake_receive(o->qp.srq, o->qp.recv_cq, o->qp.qp_num, wr->sg_list, wr->num_sge, status))
+	if (!fake_receive(o->qp.srq, o->qp.recv_cq, o->qp.qp_num, wr->sg_list, wr->num_sge, imm, status))
 		return false;
 	if (*status != IBV_WC_SUCCESS)
 		o->qp.state = IBV_QPS_ERR;
@@ -240,6 +242,7 @@ static bool execute(struct qp *q, const struct ibv_send_wr *wr, enum ibv_wc_stat
 		}
 		return deliver(q, o, wr, status);
 	case IBV_WR_SEND:
+	case IBV_WR_SEND_WITH_IMM:
 		return deliver(q, o, wr, status);
 	case IBV_WR_RDMA_WRITE:
 		*status = wr->num_sge ? IBV_WC_REM_ACCESS_ERR : IBV_WC_SUCCESS;
@@ -262,11 +265,9 @@ static bool execute(struct qp *q, const struct ibv_send_wr *wr, enum ibv_wc_stat
 static void end_wr(struct qp *q, enum ibv_wc_status status)
 {
 	static const enum ibv_wc_opcode codes[] = {
-		[IBV_WR_SEND] = IBV_WC_SEND,
-		[IBV_WR_SEND_WITH_INV] = IBV_WC_SEND,
-		[IBV_WR_RDMA_WRITE] = IBV_WC_RDMA_WRITE,
-		[IBV_WR_RDMA_READ] = IBV_WC_RDMA_READ,
-		[IBV_WR_BIND_MW] = IBV_WC_BIND_MW,
+		[IBV_WR_SEND] = IBV_WC_SEND,	       [IBV_WR_SEND_WITH_IMM] = IBV_WC_SEND,
+		[IBV_WR_SEND_WITH_INV] = IBV_WC_SEND,  [IBV_WR_RDMA_WRITE] = IBV_WC_RDMA_WRITE,
+		[IBV_WR_RDMA_READ] = IBV_WC_RDMA_READ, [IBV_WR_BIND_MW] = IBV_WC_BIND_MW,
 		[IBV_WR_LOCAL_INV] = IBV_WC_LOCAL_INV,
 	};
 	const struct ibv_send_wr *wr = &q->w[q->head % DEPTH].wr;
@@ -369,9 +370,9 @@ int ibv_destroy_qp(struct ibv_qp *qp)
 	for (at = &qps; *at != (struct qp *)qp; at = &(*at)->next)
 		;
 	*at = (*at)->next;
-	for (m = mws; m; m = m->next) {
-		if (m->qp_num == qp->qp_num)
-			m->mr = NULL;
+	for (m = mws; m; m = m->next) { /* soft-RoCE waits for such a window, in vain */
+		if (m->mr && m->qp_num == qp->qp_num)
+			fake_bug("a queue pair is destroyed, and a window is bound to it");
 	}
 	fake_unlock();
 	free(qp);

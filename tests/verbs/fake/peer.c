@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* peer.c - the end of a connection that the test plays (fake.h). */
+#include <arpa/inet.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "fake.h"
+#include "nic-verbs/verbs_frame.h"
 
 #define MOST	4096u /* windows */
 #define MESSAGE 65536u
@@ -40,12 +42,26 @@ bool fake_is_peers(uint32_t qp_num)
 	return peers && qp_num == peers;
 }
 
-void fake_hear(const struct ibv_sge *sge, int n)
+/* What has no header gets the one that it stands for. */
+static uint32_t header(uint8_t *at, uint32_t total, uint32_t imm)
+{
+	const struct verbs_frame f = {.type = VERBS_SEND,
+				      .flags = VERBS_F_LAST | (imm & VERBS_BARE_PART ? 0 : VERBS_F_FIRST),
+				      .seq = imm & VERBS_BARE_SEQ,
+				      .total = total};
+
+	memcpy(at, &f, sizeof(f));
+	return sizeof(f);
+}
+
+void fake_hear(const struct ibv_sge *sge, int n, const __be32 *imm)
 {
 	static uint8_t message[MESSAGE];
 	uint32_t used = 0;
 	int i;
 
+	if (imm)
+		used = header(message, n ? sge[0].length : 0, ntohl(*imm));
 	for (i = 0; i < n; i++) {
 		if (sge[i].length > sizeof(message) - used)
 			fake_bug("a message that no receive of a peer's would take");
@@ -56,7 +72,7 @@ void fake_hear(const struct ibv_sge *sge, int n)
 		tell(message, used);
 }
 
-bool fake_say(const void *frame, uint32_t bytes)
+static bool say(const void *frame, uint32_t bytes, const __be32 *imm)
 {
 	struct ibv_sge sge = {(uintptr_t)frame, bytes, 0};
 	enum ibv_wc_status status;
@@ -65,9 +81,21 @@ bool fake_say(const void *frame, uint32_t bytes)
 	bool said;
 
 	fake_lock();
-	said = peers && fake_pair(peers, &srq, &cq) && fake_receive(srq, cq, peers, &sge, 1, &status);
+	said = peers && fake_pair(peers, &srq, &cq) && fake_receive(srq, cq, peers, &sge, 1, imm, &status);
 	fake_unlock();
 	return said;
+}
+
+bool fake_say(const void *frame, uint32_t bytes)
+{
+	return say(frame, bytes, NULL);
+}
+
+bool fake_say_bare(const void *data, uint32_t bytes, uint32_t word)
+{
+	const __be32 imm = htonl(word);
+
+	return say(data, bytes, &imm);
 }
 
 void fake_window(uint32_t rkey, const void *at, uint32_t length)

@@ -217,7 +217,7 @@ unsigned int fake_receives(uint32_t qp_num)
 }
 
 bool fake_receive(struct ibv_srq *srq, struct ibv_cq *cq, uint32_t qp_num, const struct ibv_sge *sge, int n,
-		  enum ibv_wc_status *status)
+		  const __be32 *imm, enum ibv_wc_status *status)
 {
 	struct srq *s = (struct srq *)srq;
 	const struct recv *r = &s->r[s->head % s->most];
@@ -229,6 +229,10 @@ bool fake_receive(struct ibv_srq *srq, struct ibv_cq *cq, uint32_t qp_num, const
 	s->head++;
 	wc.wr_id = r->id;
 	wc.status = fake_recv_status();
+	if (imm) {
+		wc.wc_flags = IBV_WC_WITH_IMM;
+		wc.imm_data = *imm;
+	}
 	for (i = 0; i < n && wc.status == IBV_WC_SUCCESS; i++) {
 		if (sge[i].length > r->bytes - wc.byte_len) {
 			wc.status = IBV_WC_LOC_LEN_ERR;

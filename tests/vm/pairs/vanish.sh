@@ -1,19 +1,20 @@
 # shellcheck shell=bash disable=SC2154 # peer is pair.sh's
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #
-# The other machine is gone in the middle, as with its power.  What is sent to it fails.
+# The other machine is gone in the middle, as with its power: all VIs that lead there are told.
+# limit: 500
 
-# shellcheck source=tests/vm/traffic.sh
-. tests/vm/traffic.sh
+# shellcheck source=tests/vm/lost.sh
+. tests/vm/lost.sh
 
 vm1() {
-	traffic_to_peer vanish
+	hold "$peer"
 	host kill
-	traffic_fails "the peer is gone"
+	parted kill
+	ends "the NIC handle is closed"
 	check "nobody answers" sh -c "! busybox ping -c 1 -W 2 $peer"
-	traffic_end
 }
 vm2() {
-	traffic_sink vanish
-	sleep 200 # does not come to its end
+	hold
+	sleep 400 # does not come to its end
 }
