@@ -132,6 +132,23 @@ static void ib_port_down(void)
 	fake.link_layer = IBV_LINK_LAYER_INFINIBAND;
 }
 
+static void no_gids(void)
+{
+	fake.no_gids = true;
+}
+
+static void no_answer(void)
+{
+	fake.address_error = EIO;
+}
+
+static void both_ports_down(void)
+{
+	fake.ports = 2;
+	fake.port = 2;
+	fake.state = IBV_PORT_DOWN;
+}
+
 static void link_local(void)
 {
 	memset(fake.gid, 0, sizeof(fake.gid));
@@ -193,6 +210,10 @@ static void test_refused(void **state)
 		 NULL},
 		{ib_port_down, VIP_ERROR_RESOURCE,
 		 "port 1 is not active (down): is its cable in, and does a subnet", NULL},
+		{both_ports_down, VIP_ERROR_RESOURCE, "port 1 is not active (down)", NULL},
+		{no_gids, VIP_ERROR_RESOURCE, "port 1 has no IP address: ip address add", NULL},
+		{no_answer, VIP_ERROR_RESOURCE, "port 1 does not tell its addresses: Input/output error",
+		 NULL},
 		{link_local, VIP_ERROR_RESOURCE, "port 1 has no IP address: ip address add ADDRESS/BITS dev",
 		 NULL},
 		{old_roce, VIP_ERROR_RESOURCE, "port 1 has only GIDs of RoCE version 1", NULL},
@@ -228,6 +249,24 @@ static void test_other_name(void **state)
 	assert_int_equal(VipOpenNic("fake1", &nic), VIP_INVALID_PARAMETER);
 	assert_string_equal(VipxErrorText(), "there is no device 'fake1', but emu0, ka0, fake0");
 	nothing_left("a wrong name");
+}
+
+/* Of several ports it is the first that will do. */
+static void test_second_port(void **state)
+{
+	VIP_NIC_ATTRIBUTES a;
+	VIP_NIC_HANDLE nic;
+
+	(void)state;
+	fake.ports = 2;
+	fake.port = 2;
+	list();
+	assert_true(seen.usable);
+	OK(VipOpenNic(FAKE_NAME, &nic));
+	OK(VipQueryNic(nic, &a));
+	assert_memory_equal(a.LocalNicAddress, fake.gid, sizeof(fake.gid));
+	OK(VipCloseNic(nic));
+	nothing_left("a device with two ports");
 }
 
 static void test_v6(void **state)
@@ -355,6 +394,7 @@ int main(void)
 		cmocka_unit_test_setup(test_usable, setup),
 		cmocka_unit_test_setup(test_refused, setup),
 		cmocka_unit_test_setup(test_other_name, setup),
+		cmocka_unit_test_setup(test_second_port, setup),
 		cmocka_unit_test_setup(test_v6, setup),
 		cmocka_unit_test_setup(test_each_call_fails, setup),
 		cmocka_unit_test_setup(test_fork_init, setup),
