@@ -14,6 +14,7 @@
 #define RECVS	  8u	  /* receives that are posted */
 #define RECV	  4096u	  /* bytes of each; behind it as many that are registered, but no receive's */
 #define MOST	  262144u /* MaxTransferSize */
+#define DATA	  (VERBS_FRAME - (uint32_t)sizeof(struct verbs_frame)) /* bytes behind a header */
 #define CANARY	  0xa5
 #define OPEN_BYTE 0x11 /* what memory holds that the peer may read */
 
@@ -38,7 +39,8 @@ struct victim {
 	bool rdma;
 };
 
-/* What the victim said last, of each type, and how often it said that. */
+/* What the victim said last, of each type, and how many frames of it; what has no header is of the type of
+ * its message. */
 struct heard {
 	unsigned int n[8];
 	struct verbs_frame last[8];
@@ -63,7 +65,7 @@ struct heard victim_heard(void);
 /* A frame with @n bytes behind the header. */
 struct said {
 	struct verbs_frame f;
-	uint8_t data[VERBS_DATA];
+	uint8_t data[DATA];
 };
 bool say(const struct said *s, uint32_t n);
 

@@ -291,7 +291,7 @@ static void windows_unreliable(void)
 
 static void too_large(void)
 {
-	send(VERBS_F_FIRST, 0, variant ? UINT32_MAX : MOST + 1, 0, VERBS_DATA);
+	send(VERBS_F_FIRST, 0, variant ? UINT32_MAX : MOST + 1, 0, DATA);
 }
 
 static void write_too_large(void)
@@ -299,7 +299,7 @@ static void write_too_large(void)
 	struct verbs_frame f = rdma(VERBS_WRITE, at_of(WRITABLE), victim.handle[WRITABLE], MOST + 1);
 
 	f.flags = VERBS_F_FIRST;
-	head(f, VERBS_DATA);
+	head(f, DATA);
 }
 
 static void receive_small(void)
@@ -346,9 +346,9 @@ static void write_bad(void)
 {
 	struct verbs_frame f = forbidden(VERBS_WRITE, WRITABLE);
 
-	if (f.total > VERBS_DATA)
+	if (f.total > DATA)
 		f.flags &= ~VERBS_F_LAST;
-	head(f, f.total > VERBS_DATA ? VERBS_DATA : f.total);
+	head(f, f.total > DATA ? DATA : f.total);
 }
 
 static void write_imm_bad(void)
@@ -356,9 +356,9 @@ static void write_imm_bad(void)
 	struct verbs_frame f = forbidden(VERBS_WRITE, WRITABLE);
 
 	f.flags |= VERBS_F_IMM;
-	if (f.total > VERBS_DATA)
+	if (f.total > DATA)
 		f.flags &= ~VERBS_F_LAST;
-	head(f, f.total > VERBS_DATA ? VERBS_DATA : f.total);
+	head(f, f.total > DATA ? DATA : f.total);
 }
 
 static void write_windows_bad(void)

@@ -50,12 +50,12 @@ static uint32_t any(uint32_t below)
 
 static uint32_t part(struct said *s)
 {
-	uint32_t left = peer.open.total - peer.at, n = any(4) ? 1 + any(1000) : VERBS_DATA;
+	uint32_t left = peer.open.total - peer.at, n = any(4) ? 1 + any(1000) : DATA;
 
 	s->f = peer.open;
 	s->f.at = peer.at;
-	if (n >= left || n > VERBS_DATA)
-		n = left < VERBS_DATA ? left : VERBS_DATA;
+	if (n >= left || n > DATA)
+		n = left < DATA ? left : DATA;
 	if (peer.at == 0)
 		s->f.flags |= VERBS_F_FIRST;
 	peer.at += n;
@@ -221,7 +221,7 @@ static uint32_t change(struct said *s, uint32_t n)
 				(uint8_t)(1u << any(8));
 		return n;
 	case 1: /* another length, which may be that of half a header: all but its first bytes */
-		return any(2) ? any(VERBS_DATA + 1) : (uint32_t)-any(sizeof(s->f) + 1);
+		return any(2) ? any(DATA + 1) : (uint32_t)-any(sizeof(s->f) + 1);
 	default:
 		strange_field(s);
 		return n;
@@ -312,7 +312,7 @@ static unsigned int converse(VIP_RELIABILITY_LEVEL level)
 /* All buffers are back: of those that arrive, and of those that leave, which answers to reads show. */
 static void nothing_lost(void)
 {
-	const unsigned int answers = 64 * ((AREA + VERBS_DATA - 1) / VERBS_DATA); /* each is so many frames */
+	const unsigned int answers = 64 * ((AREA + DATA - 1) / DATA); /* each is so many frames */
 	uint64_t since = now_ms();
 	struct said s;
 	int i;
