@@ -38,6 +38,8 @@ extern const struct hostile frames_nonsense[], frames_bare[], frames_rules[];
 
 extern struct victim victim;
 extern unsigned int variant; /* of the case that runs */
+extern bool eager; /* the consumer takes each frame, if he is faster than the progress thread; and ... */
+extern VIP_DESCRIPTOR *came; /* ... the first receive that came back, or NULL */
 extern uint8_t source[2 * AREA];
 
 uint64_t at_of(enum area a);

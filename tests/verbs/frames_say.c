@@ -4,28 +4,39 @@
 
 struct victim victim;
 unsigned int variant;
+bool eager;
+VIP_DESCRIPTOR *came;
 uint8_t source[2 * AREA];
+
+static void tell(const struct said *s, uint32_t n)
+{
+	VIP_DESCRIPTOR *d;
+
+	say(s, n);
+	if (eager && VipRecvDone(victim.server.vi, &d) != VIP_NOT_DONE && !came)
+		came = d;
+}
 
 void say_send(uint32_t flags, uint64_t seq, uint32_t total, uint32_t at, uint32_t n)
 {
 	struct said s = {
 		.f = {.type = VERBS_SEND, .flags = (uint8_t)flags, .seq = seq, .total = total, .at = at}};
 
-	say(&s, n);
+	tell(&s, n);
 }
 
 void say_head(struct verbs_frame f, uint32_t n)
 {
 	struct said s = {.f = f};
 
-	say(&s, n);
+	tell(&s, n);
 }
 
 void say_bare(uint32_t word, uint32_t n)
 {
 	const struct said s = {.bare = true, .word = word};
 
-	say(&s, n);
+	tell(&s, n);
 }
 
 uint64_t at_of(enum area a)
@@ -45,7 +56,7 @@ void say_windows(struct verbs_frame f, uint32_t bytes, const struct verbs_window
 
 	s.f.flags |= VERBS_F_PULL;
 	memcpy(s.data, w, bytes);
-	say(&s, bytes);
+	tell(&s, bytes);
 }
 
 void victim_sends(void)
