@@ -485,7 +485,11 @@ int verbs_inline_send(struct verbs_end *e, const void *frame, uint32_t bytes, bo
 		      const uint32_t *bare);
 /* Send a header alone, if there is room. */
 bool verbs_tell(struct verbs_end *e, const struct verbs_frame *head, uint32_t most, bool signal);
-/* Post @n work requests, one after the other, the last one signalled: its number.  0 or negative errno. */
+/*
+ * Post @n work requests, one after the other, the last one signalled: its number.  0 or negative errno.  If
+ * the device takes the first of them, but not all, that is the end of the connection, and 0; the number is
+ * then that of the last it took.  A queue's lock held.
+ */
 int verbs_chain(struct verbs_end *e, struct ibv_send_wr *wr, uint32_t n, uint32_t *last);
 /* Are all work requests up to this number complete? */
 static inline bool verbs_ended(const struct verbs_end *e, uint32_t n)

@@ -197,10 +197,11 @@ static void lost(struct verbs_end *e, const struct ibv_wc *wc)
 {
 	uint32_t up = NIC_UP;
 
-	/* then it is the peer's memory that has gone: the receive that was to have it tells */
-	if (wc->status == IBV_WC_REM_ACCESS_ERR && ka_load_relaxed(&e->pull.busy)) {
-		ka_store_release(&e->pull.failed, 1);
-		return;
+	if (ka_load_relaxed(&e->pull.busy)) {
+		ka_store_release(&e->pull.failed, 1); /* not all of it was read */
+		/* then it is the peer's memory that has gone: the receive that was to have it tells */
+		if (wc->status == IBV_WC_REM_ACCESS_ERR)
+			return;
 	}
 	if (ka_load_acquire(&e->down))
 		return;
@@ -222,9 +223,10 @@ static void sent(struct verbs_nic *vn, const struct ibv_wc *wc)
 		__atomic_fetch_sub(&vn->signalled, 1, __ATOMIC_RELAXED);
 	if (!e || e->round != wc->wr_id >> 32 || n - e->ended >= VERBS_WRS)
 		return;
-	end_until(e, n + 1);
+	/* who sees that it has ended sees how */
 	if (wc->status != IBV_WC_SUCCESS)
 		lost(e, wc);
+	end_until(e, n + 1);
 	if (ka_load_relaxed(&e->pull.busy) && verbs_ended(e, ka_load_relaxed(&e->pull.last))) {
 		verbs_todo(e);
 		__atomic_thread_fence(__ATOMIC_SEQ_CST);
@@ -359,11 +361,27 @@ static int post(struct verbs_end *e, struct ibv_send_wr *wr, struct verbs_slot *
 	return -err;
 }
 
+/*
+ * Of a chain the device took only a part: it may be at that for some time, and what that leads to is not
+ * known before the queue pair is gone.
+ */
+static void break_off(struct verbs_end *e)
+{
+	struct ibv_qp_attr attr = {.qp_state = IBV_QPS_ERR};
+
+	vip_log(VIP_LOG_WARN, "%s: the device takes no work requests: a connection ends", e->vn->nic->device);
+	ibv_modify_qp(e->qp, &attr, IBV_QP_STATE);
+	ka_store_release(&e->pull.failed, 1);
+	if (!ka_load_acquire(&e->down))
+		ka_store_release(&e->transport, 1);
+	verbs_peer_down(e, NIC_LOST);
+}
+
 int verbs_chain(struct verbs_end *e, struct ibv_send_wr *wr, uint32_t n, uint32_t *last)
 {
 	struct verbs_nic *vn = e->vn;
 	struct ibv_send_wr *bad;
-	uint32_t i, first;
+	uint32_t i, first, took = n;
 	int err;
 
 	vip_lock(&e->wire);
@@ -378,10 +396,18 @@ int verbs_chain(struct verbs_end *e, struct ibv_send_wr *wr, uint32_t n, uint32_
 	ka_store_relaxed(last, first + n - 1);
 	ka_store_release(&e->posted, first + n);
 	err = ibv_post_send(e->qp, wr, &bad);
-	if (err)
-		ka_store_release(&e->posted, first + (uint32_t)(bad - wr));
+	if (err) {
+		took = (uint32_t)(bad - wr);
+		__atomic_fetch_sub(&vn->signalled, 1, __ATOMIC_RELAXED);
+		ka_store_relaxed(last, first + took - 1);
+		ka_store_release(&e->posted, first + took);
+	}
 	vip_unlock(&e->wire);
-	return -err;
+	if (took == 0)
+		return -err;
+	if (err)
+		break_off(e);
+	return 0;
 }
 
 static void make_send(struct ibv_send_wr *wr, struct ibv_sge *sge, const uint32_t *bare)

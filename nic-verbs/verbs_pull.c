@@ -279,21 +279,19 @@ static void free_slots(struct verbs_end *e)
 static uint32_t have_read(struct verbs_end *e)
 {
 	struct verbs_pull *p = &e->pull;
+	bool failed = ka_load_acquire(&p->failed), ok = true;
 	uint32_t i, n = 0;
-	bool ok = true;
 
-	if (ka_load_acquire(&p->failed))
-		return VIP_STATUS_PARTIAL_ERROR;
 	for (i = 0; i < p->nslots; i++)
 		n += p->bytes[i];
 	e->in.got = p->at - n;
-	for (i = 0; i < p->nslots && ok; i++) {
+	for (i = 0; i < p->nslots && ok && !failed; i++) {
 		ok = verbs_put(e, (const uint8_t *)p->slot[i]->frame, p->bytes[i]);
 		e->in.got += p->bytes[i];
 	}
 	if (!ok || !verbs_place_ok(e))
 		return e->in.type == VERBS_WRITE ? VIP_STATUS_RDMA_PROT_ERROR : VIP_STATUS_PROTECTION_ERROR;
-	return 0;
+	return failed ? VIP_STATUS_PARTIAL_ERROR : 0;
 }
 
 void verbs_pull_go_on(struct verbs_end *e)

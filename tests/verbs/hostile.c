@@ -76,7 +76,7 @@ struct heard victim_heard(void)
 
 bool say(const struct said *s, uint32_t n)
 {
-	return fake_say(s, (uint32_t)sizeof(s->f) + n);
+	return s->bare ? fake_say_bare(s->data, n, s->word) : fake_say(&s->f, (uint32_t)sizeof(s->f) + n);
 }
 
 /* ---- its memory ---- */

@@ -62,10 +62,12 @@ void victim_settle(struct victim *v);
 /* Since it was connected. */
 struct heard victim_heard(void);
 
-/* A frame with @n bytes behind the header. */
+/* A frame with @n bytes behind the header, or of @n bytes without one. */
 struct said {
+	bool bare;
+	uint32_t word; /* then; in the immediate data */
 	struct verbs_frame f;
-	uint8_t data[DATA];
+	uint8_t data[VERBS_FRAME + 1];
 };
 bool say(const struct said *s, uint32_t n);
 

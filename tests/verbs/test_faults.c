@@ -211,6 +211,7 @@ static bool message(VIP_RELIABILITY_LEVEL level, uint32_t bytes, const char *wha
 	VIP_RETURN r;
 
 	meet(&server, &client, level);
+	memset(side_data(&client), nth % 255 + 1, bytes);
 	post_recv(&server, 0, bytes);
 	post_send(&client, 0, bytes);
 	r = VipSendWait(client.vi, SCENE_LONG / 2, &d);
@@ -220,6 +221,8 @@ static bool message(VIP_RELIABILITY_LEVEL level, uint32_t bytes, const char *wha
 		OK(VipDisconnect(client.vi));
 	r = VipRecvWait(server.vi, SCENE_LONG / 2, &d);
 	told("receiver", r, d, lost | VIP_STATUS_PARTIAL_ERROR, what, nth);
+	if (r == VIP_SUCCESS && memcmp(side_data(&server), side_data(&client), bytes) != 0)
+		fail_msg("%s %u: what was received is not what was sent", what, nth);
 	part(&server, &client, SOON);
 	return fake_failed();
 }
@@ -336,6 +339,58 @@ static void test_for_ever(void **state)
 	fails_for_ever("ibv_req_notify_cq", 1);
 }
 
+/* Both have sent something: no end asks soon whether the other is there. */
+static void talk(struct side *from, struct side *to)
+{
+	VIP_DESCRIPTOR *d;
+
+	post_recv(to, 2, SMALL);
+	post_send(from, 2, SMALL);
+	OK(VipSendWait(from->vi, SCENE_MS, &d));
+	OK(VipRecvWait(to->vi, SCENE_MS, &d));
+}
+
+/*
+ * A message of two segments, read through two windows; the device does not take the nth work request of those
+ * that are posted together.  What it took may still be done: the connection is over.
+ */
+static void cut_chain(unsigned int nth, bool sender)
+{
+	struct side server, client, *who = sender ? &client : &server;
+	VIP_DESCRIPTOR *d;
+
+	fake_reset();
+	meet(&server, &client, VIP_SERVICE_RELIABLE_RECEPTION);
+	talk(&server, &client);
+	talk(&client, &server);
+	post_recv(&server, 0, BYTES);
+	d = side_descriptor(&client, 0, VIP_CONTROL_OP_SENDRECV, side_data(&client), BYTES);
+	d->CS.SegCount = 2;
+	d->DS[0].Local.Length = BYTES / 2;
+	d->DS[1] = d->DS[0];
+	d->DS[1].Local.Data.Address = side_data(&client) + BYTES / 2;
+	fake_hold(sender); /* it is still at the first */
+	fake_fail("ibv_post_send", nth, ENOMEM);
+	OK(VipPostSend(client.vi, d, client.mem));
+	has_come(who, VIP_ERROR_CONN_LOST);
+	assert_true(becomes(who, VIP_STATE_ERROR));
+	assert_true(fake_failed());
+	if (sender)
+		comes_back(VipSendDone, &client, VIP_STATUS_TRANSPORT_ERROR);
+	else
+		comes_back(VipRecvDone, &server, VIP_STATUS_DESC_FLUSHED_ERROR);
+	fake_hold(false);
+	part(&server, &client, SOON);
+}
+
+static void test_chains(void **state)
+{
+	(void)state;
+	cut_chain(2, true); /* two windows are bound, and one frame names them */
+	cut_chain(3, true);
+	cut_chain(5, false); /* two reads */
+}
+
 /* Receives that the device did not take once are posted again. */
 static void test_receives(void **state)
 {
@@ -364,7 +419,7 @@ int main(void)
 		cmocka_unit_test(test_ports),	    cmocka_unit_test(test_send_status),
 		cmocka_unit_test(test_recv_status), cmocka_unit_test(test_recv_lost),
 		cmocka_unit_test(test_silent),	    cmocka_unit_test(test_for_ever),
-		cmocka_unit_test(test_receives),
+		cmocka_unit_test(test_receives),    cmocka_unit_test(test_chains),
 	};
 
 	if (EACH > 1)

@@ -50,14 +50,23 @@ static uint32_t any(uint32_t below)
 
 static uint32_t part(struct said *s)
 {
-	uint32_t left = peer.open.total - peer.at, n = any(4) ? 1 + any(1000) : DATA;
+	uint32_t left = peer.open.total - peer.at, most = DATA, n = any(4) ? 1 + any(1000) : VERBS_FRAME;
 
 	s->f = peer.open;
 	s->f.at = peer.at;
-	if (n >= left || n > DATA)
-		n = left < DATA ? left : DATA;
-	if (peer.at == 0)
+	s->bare = peer.at;
+	if (peer.at == 0) {
 		s->f.flags |= VERBS_F_FIRST;
+		if (peer.open.type == VERBS_SEND && !peer.open.flags && n >= left)
+			s->bare = true;
+	}
+	s->word = (peer.at ? VERBS_BARE_PART : 0) | (peer.open.seq & VERBS_BARE_SEQ);
+	if (s->bare)
+		most = VERBS_FRAME;
+	if (n > most)
+		n = most;
+	if (n > left)
+		n = left;
 	peer.at += n;
 	if (peer.at == peer.open.total) {
 		s->f.flags |= VERBS_F_LAST;
@@ -210,14 +219,37 @@ static void strange_field(struct said *s)
 	}
 }
 
+static uint32_t change_bare(struct said *s, uint32_t n)
+{
+	switch (any(4)) {
+	case 0:
+		s->word ^= 1u << any(32);
+		return n;
+	case 1:
+		s->word = any(2) ? (uint32_t)strange() : s->word + any(3) - 1;
+		return n;
+	case 2:
+		return any(2) ? any(VERBS_FRAME + 2) : n + any(3) - (n != 0);
+	default: /* what belongs to another message now, or is none's */
+		s->word ^= VERBS_BARE_PART;
+		return n;
+	}
+}
+
 static uint32_t change(struct said *s, uint32_t n)
 {
 	uint32_t i;
 
+	if (any(8) == 0) { /* it has no header, or has one */
+		s->bare = !s->bare;
+		return n > DATA ? DATA : n;
+	}
+	if (s->bare)
+		return change_bare(s, n);
 	switch (any(4)) {
 	case 0: /* some bits */
 		for (i = 0; i <= any(3); i++)
-			((uint8_t *)s)[any(any(2) ? sizeof(s->f) : sizeof(s->f) + 64)] ^=
+			((uint8_t *)&s->f)[any(any(2) ? sizeof(s->f) : sizeof(s->f) + 64)] ^=
 				(uint8_t)(1u << any(8));
 		return n;
 	case 1: /* another length, which may be that of half a header: all but its first bytes */
@@ -290,12 +322,12 @@ static unsigned int converse(VIP_RELIABILITY_LEVEL level)
 	victim_connect(&victim, level, true);
 	fake_window(RKEY, source, sizeof(source));
 	for (n = 0; n < MOST_OF; n++) {
-		memset(&s.f, 0, sizeof(s.f));
+		memset(&s, 0, offsetof(struct said, data));
 		memset(s.data, CANARY, 64);
 		bytes = good(&s);
 		if (any(ONE_IN) == 0)
 			bytes = change(&s, bytes);
-		if (!fake_say(&s, (uint32_t)sizeof(s.f) + bytes))
+		if (!say(&s, bytes))
 			victim_settle(&victim); /* no receive is left, or no connection */
 		if (n % 4 == 0)
 			victim_works();
@@ -314,7 +346,7 @@ static void nothing_lost(void)
 {
 	const unsigned int answers = 64 * ((AREA + DATA - 1) / DATA); /* each is so many frames */
 	uint64_t since = now_ms();
-	struct said s;
+	struct said s = {0};
 	int i;
 
 	victim_connect(&victim, VIP_SERVICE_RELIABLE_DELIVERY, true);
