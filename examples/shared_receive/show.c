@@ -235,7 +235,8 @@ uint64_t show_held(const struct show *s, pid_t pid)
 	return status_of(pid, s->held);
 }
 
-/* VmLck, what mlock holds; VmPin, what io_uring, the kernel module and, by ibv_reg_mr, an RDMA device's driver hold. */
+/* VmLck, what mlock holds; VmPin, what io_uring, the kernel module and, by ibv_reg_mr, an RDMA device's
+ * driver hold. */
 static void show_status(struct show *s, const struct team *t)
 {
 	static const struct {
