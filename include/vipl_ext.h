@@ -202,7 +202,7 @@ VIP_RETURN VipxHold(VIP_NIC_HANDLE NicHandle, struct vipx_hold *Hold);
  *
  * @MaxRegions, @MaxBytes: the bounds; either 0: off, and the cache is emptied.
  * VIPL_REG_CACHE in the environment sets them for each handle when it is opened.
- * Returns VIP_SUCCESS, VIP_INVALID_PARAMETER.
+ * Returns VIP_SUCCESS, VIP_INVALID_PARAMETER; VIP_ERROR_NOT_SUPPORTED on ka0, which has none.
  */
 VIP_RETURN VipxRegCache(VIP_NIC_HANDLE NicHandle, VIP_ULONG MaxRegions, VIP_ULONG MaxBytes);
 
@@ -228,7 +228,7 @@ struct vipx_variable {
 VIP_RETURN VipxEnvironment(void (*Row)(void *Context, const struct vipx_variable *Variable), void *Context);
 
 /*
- * VipxDevices - list the devices that VipOpenNic knows: emu0, and the RDMA
+ * VipxDevices - list the devices that VipOpenNic knows: emu0, ka0, and the RDMA
  * devices of this machine.  It needs no NIC handle and starts no agent; it loads
  * what the RDMA devices need, and tries each: opens it, looks for an active
  * port with an address, and registers as much memory as a NIC handle does.

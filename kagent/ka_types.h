@@ -8,7 +8,15 @@
 
 #ifdef __KERNEL__
 #include <linux/errno.h>
+#include <linux/limits.h>
+#include <linux/stddef.h>
 #include <linux/types.h>
+#ifndef UINT64_MAX
+#define INT32_MAX  S32_MAX
+#define UINT16_MAX U16_MAX
+#define UINT32_MAX U32_MAX
+#define UINT64_MAX U64_MAX
+#endif
 #else
 #include <asm/errno.h>
 #include <stdbool.h>

@@ -5,6 +5,7 @@
  *   emu_nic.c   the NIC handle: tables, attributes
  *   emu_wake.c  waking progress threads
  *   emu_progress.c  the thread that works while the consumer does not
+ *   emu_kernel.c  what differs where the sender's half is in the kernel: ka0
  *   emu_peer.c  the tables of the NIC handles at the other end
  *   emu_conn.c  connections, by way of the agent
  *   emu_window.c  how the engine gets at memory, the consumer's and the peer's
@@ -85,6 +86,7 @@ struct emu_nic {
 	uint32_t unreaped;	       /* a send waits for the peer to reap it */
 	uint32_t takeover;	       /* and its owner sleeps: do not leave it to the owner's polling */
 	enum emu_window window;
+	bool kernel;   /* ka0: the sender's half of each connection is in the kernel */
 	bool modelled; /* there is a model of the link: */
 	struct emu_link_model model;
 	struct emu_engine *engine; /* NULL: inline */
@@ -95,6 +97,7 @@ struct emu_vi {
 	struct vip_vi *vi;
 	struct emu_peer *peer;
 	struct ka_wake *peer_wake; /* the peer's */
+	int doorbell;		   /* ka0: where to ring for the sender's half; -1: it is here */
 	uint32_t peer_send_word, peer_recv_word;
 	/* under the receive queue's lock */
 	struct emu_posted *posted; /* by descriptor, KA_DEPTH */
@@ -183,7 +186,8 @@ void emu_kick(struct ka_wake *wake);
 void emu_kick_for(struct ka_wake *wake, uint32_t word);
 /* emu_peer.c: NULL: it cannot be mapped. */
 void *emu_map_shared(int fd, size_t bytes, int prot);
-/* The TPT and wake words of a NIC handle, by the descriptors that the agent gave; 0 or negative errno. */
+/* The TPT (ka0: none) and wake words of a NIC handle, by the descriptors that the agent gave; 0 or negative
+ * errno. */
 int emu_peer_get(struct emu_nic *en, int tpt_fd, int wake_fd, struct emu_peer **peer);
 void emu_peer_put(struct emu_nic *en, struct emu_peer *peer);
 const struct ka_tpt_entry *emu_peer_tpt(const struct emu_peer *peer);
@@ -217,7 +221,7 @@ void emu_engine_touched(void);
 void emu_engine_quiet(struct emu_nic *en);
 
 /* emu_conn.c */
-void emu_event(const struct ka_event *ev, const int fds[KA_MAX_FDS]);
+void emu_event(struct ka_agent *agent, const struct ka_event *ev, const int fds[KA_MAX_FDS]);
 void emu_agent_dead(struct ka_agent *agent);
 void emu_forked(void);
 int emu_vi_new(struct vip_vi *vi);
@@ -295,6 +299,12 @@ void emu_rdma_error(struct emu_vi *e, int queue, VIP_ERROR_CODE code);
 enum nic_down emu_vi_down(struct vip_vi *vi);
 /* The other end has something to see at once: a broken connection, a dropped message. */
 void emu_alarm_peer(struct emu_vi *e);
+
+/* emu_kernel.c: the part of a connection that an end of ka0 may see; NULL with errno. */
+struct emu_region *emu_kernel_map(int fd, uint32_t side);
+/* As emu_send_start(), and as emu_read_check() with emu_read_here(): EMU_BAD_TARGET: it may not be read. */
+enum emu_sent emu_kernel_send(struct emu_vi *e, const struct emu_send *s);
+enum emu_sent emu_kernel_read(struct emu_vi *e, const struct vip_request *r);
 
 /* emu_window.c */
 extern const struct emu_host emu_process_host;

@@ -98,6 +98,7 @@ int emu_vi_new(struct vip_vi *vi)
 		return -ENOMEM;
 	}
 	e->vi = vi;
+	e->doorbell = -1;
 	e->sent = rings->sent;
 	e->posted = rings->posted;
 	vi->priv = e;
@@ -114,36 +115,76 @@ void emu_vi_free(struct vip_vi *vi)
 	vi->priv = NULL;
 }
 
-/* Map what the agent gave and set up the link; closes the descriptors. */
+/* What the agent gave of a connection. */
+struct given {
+	struct emu_region *region;
+	struct emu_peer *peer;
+	int doorbell; /* -1: there is none */
+};
+
+static void give_back(struct emu_nic *en, struct given *g)
+{
+	if (g->region)
+		munmap(g->region, sizeof(*g->region));
+	if (g->peer)
+		emu_peer_put(en, g->peer);
+	if (g->doorbell >= 0)
+		close(g->doorbell);
+}
+
+/* Map it; closes the descriptors that are not kept. */
+static int take_given(struct emu_nic *en, uint32_t side, const int fds[KA_MAX_FDS], struct given *g)
+{
+	int err = 0, rest[KA_MAX_FDS];
+	const struct ka_conn_ctl *ctl;
+
+	memcpy(rest, fds, sizeof(rest));
+	*g = (struct given){.doorbell = -1};
+	if (side <= 1)
+		g->region = en->kernel ? emu_kernel_map(fds[0], side)
+				       : emu_map_shared(fds[0], sizeof(*g->region), PROT_READ | PROT_WRITE);
+	if (!g->region)
+		err = side > 1 ? -EPROTO : -errno;
+	else
+		err = emu_peer_get(en, fds[1], fds[2], &g->peer);
+	if (en->kernel) {
+		g->doorbell = fds[0];
+		rest[0] = -1;
+	}
+	close_all(rest);
+	if (err) {
+		vip_why("cannot map the connection: %s", strerror(-err));
+		give_back(en, g);
+		return err;
+	}
+	ctl = &g->region->ctl;
+	if (ka_load_acquire(&ctl->magic) == KA_CONN_MAGIC && ctl->version == KA_VERSION &&
+	    ctl->size == KA_CONN_BYTES)
+		return 0;
+	vip_why("the agent made a connection of another layout");
+	give_back(en, g);
+	return -EPROTO;
+}
+
+/* Set up the link by what the agent gave; closes the descriptors. */
 static int attach(struct vip_vi *vi, const struct ka_conn_info *info, const int fds[KA_MAX_FDS])
 {
 	struct emu_vi *e = vi->priv;
 	struct emu_nic *en = emu_nic(vi->nic);
-	struct emu_region *region;
-	struct emu_peer *peer = NULL;
-	int err;
+	struct given g;
+	int err = take_given(en, info->side, fds, &g);
 
-	region = emu_map_shared(fds[0], sizeof(*region), PROT_READ | PROT_WRITE);
-	err = region ? emu_peer_get(en, fds[1], fds[2], &peer) : -errno;
-	close_all(fds);
-	if (!region || err) {
-		vip_why("cannot map the connection: %s", strerror(-err));
-		goto unmap;
-	}
-	if (ka_load_acquire(&region->ctl.magic) != KA_CONN_MAGIC || region->ctl.version != KA_VERSION ||
-	    region->ctl.size != KA_CONN_BYTES || info->side > 1) {
-		vip_why("the agent made a connection of another layout");
-		err = -EPROTO;
-		goto unmap;
-	}
+	if (err)
+		return err;
 	vip_lock(&vi->q[VIP_SQ].lock);
 	vip_lock(&vi->q[VIP_RQ].lock);
 	memset(&e->l, 0, sizeof(e->l));
-	e->l.region = region;
+	e->l.region = g.region;
 	e->l.own_tpt = vi->nic->tpt;
-	e->peer = peer;
-	e->peer_wake = emu_peer_wake(peer);
-	e->l.peer_tpt = emu_peer_tpt(peer);
+	e->doorbell = g.doorbell;
+	e->peer = g.peer;
+	e->peer_wake = emu_peer_wake(g.peer);
+	e->l.peer_tpt = emu_peer_tpt(g.peer);
 	e->l.host = &emu_process_host;
 	e->l.revoking = &vip_revoking;
 	e->l.peer_revoking = &e->peer_wake[KA_WAKE_REVOKING].word;
@@ -171,22 +212,29 @@ static int attach(struct vip_vi *vi, const struct ka_conn_info *info, const int 
 	emu_engine_begin(e);
 	if (!err)
 		vi->link = e;
+	else
+		e->doorbell = -1;
 	vip_unlock(&vi->q[VIP_RQ].lock);
 	vip_unlock(&vi->q[VIP_SQ].lock);
-	if (!err)
-		return 0;
-
-unmap:
-	if (region)
-		munmap(region, sizeof(*region));
-	if (peer)
-		emu_peer_put(en, peer);
+	if (err)
+		give_back(en, &g);
 	return err;
+}
+
+static void hang_up(struct emu_vi *e)
+{
+	int fd = e->doorbell;
+
+	/* a child that is forked between the two has one descriptor too many, not one too few */
+	e->doorbell = -1;
+	if (fd >= 0)
+		close(fd);
 }
 
 /* ---- events ---- */
 
 struct vi_search {
+	const struct ka_agent *agent;
 	const struct ka_event *ev;
 	struct vip_vi *vi;
 };
@@ -199,8 +247,24 @@ static void match_vi(void *obj, void *arg)
 	struct vi_search *s = arg;
 
 	if (ka_load_relaxed(&nic->id) == s->ev->nic && ka_load_relaxed(&vi->id) == s->ev->info.vi &&
-	    !ka_load_relaxed(&nic->dead))
+	    ka_load_relaxed(&nic->agent) == s->agent && !ka_load_relaxed(&nic->dead))
 		s->vi = vi;
+}
+
+/* The kernel changes wake words and wakes nobody. */
+static void wake_sleepers(struct vip_vi *vi)
+{
+	struct ka_wake *wake = vi->nic->words.wake;
+	int i;
+
+	pthread_mutex_lock(&vi->lock);
+	for (i = 0; vi->state == VIP_STATE_CONNECTED && i < 2; i++) {
+		uint32_t word = vi->q[i].word, leads = ka_load_relaxed(&wake[word].leads) % KA_WAKE_WORDS;
+
+		vip_futex_wake(&wake[word].word);
+		vip_futex_wake(&wake[leads].word); /* none leads to 0, the progress thread's */
+	}
+	pthread_mutex_unlock(&vi->lock);
 }
 
 /* @vi is locked. */
@@ -220,15 +284,17 @@ static void peer_ended(struct vip_vi *vi, const struct ka_event *ev, const int f
 	vip_peer_end(vi, err, &ev->info.peer);
 }
 
-void emu_event(const struct ka_event *ev, const int fds[KA_MAX_FDS])
+void emu_event(struct ka_agent *agent, const struct ka_event *ev, const int fds[KA_MAX_FDS])
 {
-	struct vi_search s = {ev, NULL};
+	struct vi_search s = {agent, ev, NULL};
 	struct pending *p;
 	struct vip_vi *vi;
 
 	if (ev->type == KA_EV_LOST) {
 		close_all(fds);
 		vip_obj_each(VIP_T_VI, match_vi, &s);
+		if (s.vi && ka_agent_pins(agent))
+			wake_sleepers(s.vi);
 		if (s.vi)
 			vip_vi_check(s.vi);
 		return;
@@ -259,11 +325,22 @@ void emu_agent_dead(struct ka_agent *agent)
 	(void)agent;
 }
 
+/* The parent's: it is of no use to a child. */
+static void close_doorbell(void *obj, void *arg)
+{
+	const struct vip_vi *vi = obj;
+
+	(void)arg;
+	if (vi->nic->ops == &nic_emu_ops && vi->priv)
+		hang_up(vi->priv);
+}
+
 void emu_forked(void)
 {
 	pthread_mutex_init(&pending_lock, NULL);
 	pthread_cond_init(&pending_cond, NULL);
 	pending_list = NULL;
+	vip_obj_each(VIP_T_VI, close_doorbell, NULL);
 }
 
 /* As the agent has it.  What is longer than its addresses is refused by vip_get_addr() before. */
@@ -420,6 +497,7 @@ void emu_detach(struct vip_vi *vi)
 
 	emu_link_end(e);
 	emu_unmap_all(e);
+	hang_up(e);
 	munmap(e->l.region, sizeof(*e->l.region));
 	emu_peer_put(emu_nic(vi->nic), e->peer);
 	e->l.region = NULL;

@@ -24,7 +24,7 @@ static int start_threads(struct vip_nic *nic)
 
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
-	err = emu_engine_open(nic);
+	err = en->kernel ? 0 : emu_engine_open(nic);
 	if (!err) {
 		err = -pthread_create(&en->thread, NULL, emu_progress, nic);
 		if (err) {
@@ -36,30 +36,56 @@ static int start_threads(struct vip_nic *nic)
 	return err;
 }
 
-static int emu_open(struct vip_nic *nic)
+/* How messages are to be carried: VIPL_EMU_LINK, VIPL_EMU_WINDOW. */
+static int choose_ways(struct emu_nic *en)
 {
-	struct emu_nic *en = calloc(1, sizeof(*en));
 	char why[320];
-	int err, how;
+	int how = emu_link_parse(vip_env_text(VIP_ENV_EMU_LINK), &en->model, why, sizeof(why));
 
-	if (!en) {
-		vip_why("no memory for a NIC handle");
-		return -ENOMEM;
-	}
-	how = emu_link_parse(vip_env_text(VIP_ENV_EMU_LINK), &en->model, why, sizeof(why));
 	if (how < 0) {
 		vip_why("%s", why);
-		err = how;
-		goto free_en;
+		return how;
 	}
 	en->modelled = how;
 	how = vip_env_choice(VIP_ENV_EMU_WINDOW);
 	if (how < 0) {
 		vip_why("%s", vip_env_why(VIP_ENV_EMU_WINDOW, why, sizeof(why)));
-		err = -EINVAL;
-		goto free_en;
+		return -EINVAL;
 	}
 	en->window = (enum emu_window)how;
+	return 0;
+}
+
+/* On ka0 the kernel carries them in its one way. */
+static void tell_of_ignored(const struct vip_nic *nic)
+{
+	static const enum vip_env ways[] = {VIP_ENV_EMU_LINK, VIP_ENV_EMU_WINDOW, VIP_ENV_EMU_ENGINE};
+	size_t i;
+
+	for (i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
+		const char *name = vip_env_given(ways[i]);
+
+		if (name)
+			vip_log(VIP_LOG_WARN, "%s is for emu0 and does nothing on %s", name, nic->device);
+	}
+}
+
+static int emu_open(struct vip_nic *nic)
+{
+	struct emu_nic *en = calloc(1, sizeof(*en));
+	int err = 0;
+
+	if (!en) {
+		vip_why("no memory for a NIC handle");
+		return -ENOMEM;
+	}
+	en->kernel = nic->pinned;
+	if (en->kernel)
+		tell_of_ignored(nic);
+	else
+		err = choose_ways(en);
+	if (err)
+		goto free_en;
 	pthread_mutex_init(&en->peers_lock, NULL);
 	en->wake = nic->words.wake;
 	nic->priv = en;
@@ -89,8 +115,7 @@ static void emu_query(struct vip_nic *nic, VIP_NIC_ATTRIBUTES *a)
 {
 	static const VIP_UINT8 address[KA_NIC_ADDR_LEN] = {KA_NIC_ADDR};
 
-	(void)nic;
-	strcpy(a->Name, "emu0");
+	strcpy(a->Name, nic->device);
 	a->HardwareVersion = 1;
 	a->ProviderVersion = KA_VERSION;
 	a->NicAddressLen = KA_NIC_ADDR_LEN;

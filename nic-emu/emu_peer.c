@@ -5,6 +5,9 @@
  *
  * The agent passes the memfds anew with each connection.  Which tables they
  * are, their inodes tell: those of what is mapped are not given to others.
+ *
+ * The kernel module gives wake words alone, of which nothing tells whose they
+ * are: they are mapped for each connection.
  */
 #include "nic-emu/emu.h"
 
@@ -24,6 +27,7 @@ struct emu_peer {
 	uint32_t refs;
 	struct file_id tpt_id, wake_id;
 	void *tpt, *wake;
+	size_t wake_bytes;
 };
 
 static bool same(struct file_id a, struct file_id b)
@@ -56,7 +60,7 @@ static void unmap(struct emu_peer *p)
 	if (p->tpt)
 		munmap(p->tpt, KA_TPT_BYTES);
 	if (p->wake)
-		munmap(p->wake, KA_WAKE_BYTES);
+		munmap(p->wake, p->wake_bytes);
 	free(p);
 }
 
@@ -75,14 +79,14 @@ static struct emu_peer *find(struct emu_nic *en, const struct emu_peer *wanted)
 int emu_peer_get(struct emu_nic *en, int tpt_fd, int wake_fd, struct emu_peer **out)
 {
 	struct emu_peer id = {0}, *p;
-	int err = identify(tpt_fd, &id.tpt_id);
+	int err = en->kernel ? 0 : identify(tpt_fd, &id.tpt_id);
 
-	if (!err)
+	if (!err && !en->kernel)
 		err = identify(wake_fd, &id.wake_id);
 	if (err)
 		return err;
 	pthread_mutex_lock(&en->peers_lock);
-	*out = find(en, &id);
+	*out = en->kernel ? NULL : find(en, &id);
 	if (*out)
 		goto unlock;
 	p = calloc(1, sizeof(*p));
@@ -92,9 +96,11 @@ int emu_peer_get(struct emu_nic *en, int tpt_fd, int wake_fd, struct emu_peer **
 	p->refs = 1;
 	p->tpt_id = id.tpt_id;
 	p->wake_id = id.wake_id;
-	p->tpt = emu_map_shared(tpt_fd, KA_TPT_BYTES, PROT_READ);
-	p->wake = emu_map_shared(wake_fd, KA_WAKE_BYTES, PROT_READ | PROT_WRITE);
-	if (!p->tpt || !p->wake) {
+	p->wake_bytes = en->kernel ? KA_WAKE_WORDS * KA_WAKE_STRIDE : KA_WAKE_BYTES;
+	p->wake = emu_map_shared(wake_fd, p->wake_bytes, PROT_READ | PROT_WRITE);
+	if (!en->kernel)
+		p->tpt = emu_map_shared(tpt_fd, KA_TPT_BYTES, PROT_READ);
+	if (!p->wake || (!en->kernel && !p->tpt)) {
 		err = -errno;
 		unmap(p);
 		goto unlock;

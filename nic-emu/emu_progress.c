@@ -110,13 +110,14 @@ static void turn_send(struct vip_vi *vi, struct turn *t, bool reads)
 			t->polled = true;
 			emu_leave(e);
 		} else {
-			if (!emu_is_engines(e))
+			/* what the kernel sends says by itself whether it wants room */
+			if (!emu_is_engines(e) && e->doorbell < 0)
 				ka_store_relaxed(want, 0);
 			left = emu_pump(e);
-			if (left && t->last) {
+			if (left && t->last && e->doorbell < 0)
 				__atomic_store_n(want, 1, __ATOMIC_SEQ_CST);
+			if (left && t->last)
 				emu_kick_peer(e);
-			}
 			t->busy |= left;
 			if (left && e->wire_next < t->due)
 				t->due = e->wire_next;

@@ -70,7 +70,10 @@ static void remote_error(struct emu_vi *e, struct emu_sent_desc *d, uint32_t cau
 		end_connection(e, cause, good);
 	} else if (cause == KA_DOWN_RECVQ_EMPTY) {
 		/* dropped; the receiver is told once until it has looked */
-		if (!__atomic_exchange_n(&e->l.region->to[1 - e->l.side].tx.dropped, 1, __ATOMIC_SEQ_CST))
+		if (e->doorbell >= 0) /* the kernel says so in its memory */
+			emu_kick_peer(e);
+		else if (!__atomic_exchange_n(&e->l.region->to[1 - e->l.side].tx.dropped, 1,
+					      __ATOMIC_SEQ_CST))
 			emu_kick_peer(e);
 	} else {
 		emu_notice(e, e->peer_recv_word);
@@ -106,12 +109,17 @@ static bool for_engine(struct emu_vi *e, uint64_t bytes)
 	return true;
 }
 
+static enum emu_sent engine_start(struct emu_vi *e, const struct emu_send *s)
+{
+	return e->doorbell >= 0 ? emu_kernel_send(e, s) : emu_send_start(&e->l, s);
+}
+
 static enum emu_sent send_start(struct emu_vi *e, const struct emu_send *s)
 {
 	enum emu_sent sent;
 
 	if (s->total <= e->inline_max)
-		return emu_send_start(&e->l, s);
+		return engine_start(e, s);
 	emu_engine_copies(e);
 	sent = emu_send_start(&e->l, s);
 	emu_engine_copied(e, sent != EMU_NOT_READY);
@@ -150,10 +158,36 @@ static bool ask(struct emu_vi *e, struct emu_sent_desc *d, const struct vip_requ
 
 	if (e->wire)
 		return emu_link_send(e, d, &s) == EMU_SENT_UNREAPED;
-	if (emu_send_start(&e->l, &s) != EMU_SENT_UNREAPED)
+	if (engine_start(e, &s) != EMU_SENT_UNREAPED)
 		return false;
 	emu_tell_peer(e, false);
 	return true;
+}
+
+/* The peer does not let it be read, and shall know; false: try again later. */
+static bool read_refused(struct emu_vi *e, struct emu_sent_desc *d, const struct vip_request *r)
+{
+	if (!ask(e, d, r, VIP_STATUS_RDMA_PROT_ERROR))
+		return false;
+	remote_error(e, d, KA_DOWN_ERROR, VIP_STATUS_RDMA_PROT_ERROR, e->l.tx_next - 1);
+	return true;
+}
+
+/* The kernel reads at once, or not yet. */
+static bool read_by_kernel(struct emu_vi *e, struct emu_sent_desc *d, const struct vip_request *r)
+{
+	switch (emu_kernel_read(e, r)) {
+	case EMU_SENT:
+		d->status = VIP_STATUS_DONE | VIP_STATUS_OP_RDMA_READ;
+		return true;
+	case EMU_BAD_SOURCE:
+		emu_local_error(e, d, VIP_STATUS_PROTECTION_ERROR);
+		return true;
+	case EMU_BAD_TARGET:
+		return read_refused(e, d, r);
+	default:
+		return false;
+	}
 }
 
 /* Where is what is to be read?  As emu_read_check(); by way of the model of a link it is the peer who
@@ -189,6 +223,8 @@ static bool start_read(struct emu_vi *e, uint64_t n, const struct vip_request *r
 	struct emu_read *read;
 	int how;
 
+	if (e->doorbell >= 0)
+		return read_by_kernel(e, d, r);
 	if (emu_down(&e->l) || !ka_load_acquire(&e->l.region->ctl.side[1 - e->l.side].ready) || !may_ask(e))
 		return false;
 	if (!scatter_ok(e, r)) {
@@ -198,12 +234,8 @@ static bool start_read(struct emu_vi *e, uint64_t n, const struct vip_request *r
 	if (!ka_load_acquire(&e->probed))
 		emu_probe(e);
 	how = read_check(e, &r->target, &place);
-	if (how < 0) {
-		if (!ask(e, d, r, VIP_STATUS_RDMA_PROT_ERROR))
-			return false;
-		remote_error(e, d, KA_DOWN_ERROR, VIP_STATUS_RDMA_PROT_ERROR, e->l.tx_next - 1);
-		return true;
-	}
+	if (how < 0)
+		return read_refused(e, d, r);
 	if (how > 0) {
 		enum emu_sent done;
 

@@ -164,8 +164,12 @@ static void link_event(struct verbs_cm *cm, struct verbs_call *call, const struc
 	default:
 		return;
 	}
-	if (call->role == CALL_CAME && call->peering)
+	if (call->role == CALL_CAME && call->peering) {
 		cm_peer_changed(cm, call->peering);
+	} else if (call->role == CALL_CAME && call->lost && !call->given) {
+		cm_came_drop(cm, call); /* nobody has heard of it */
+		cm_bury(cm, call);
+	}
 }
 
 /* cm->lock held. */

@@ -94,8 +94,6 @@ struct verbs_preface {
 	uint8_t disc[KA_MAX_DISC];
 };
 
-#define VERBS_MORE 4u
-
 /* A request of ours, until it is answered. */
 struct verbs_try {
 	struct verbs_try *next; /* in cm->tries */
@@ -111,10 +109,6 @@ struct verbs_try {
 	bool stored;		  /* it was, at this candidate */
 	uint32_t orphaned;	  /* refusals of this candidate that nobody signed */
 	struct verbs_call *call;
-	struct verbs_call *more[VERBS_MORE]; /* while it is not answered, it may be lost: these ask, too */
-	uint32_t nmore;
-	uint64_t repeat;	       /* when to do that, ms, or CM_NEVER; ... */
-	uint32_t patience;	       /* ... then so many later, ms */
 	struct verbs_peering *peering; /* whose it is; NULL: a client's */
 
 	bool done;

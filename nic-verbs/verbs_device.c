@@ -334,14 +334,14 @@ int verbs_device_find(const char *name)
 
 	list = get_list(&n, why);
 	if (!list) {
-		vip_why("there is no device '%.64s' but emu0: %s", name, why);
+		vip_why("there is no device '%.64s' but emu0 and ka0: %s", name, why);
 		return -ENODEV;
 	}
 	if (find(list, n, name) == n) {
 		for (i = 0; i < n && used < sizeof(names); i++)
 			used += (size_t)snprintf(names + used, sizeof(names) - used, ", %s",
 						 ibv_get_device_name(list[i]));
-		vip_why("there is no device '%.64s', but emu0%s", name, names);
+		vip_why("there is no device '%.64s', but emu0, ka0%s", name, names);
 		err = -ENODEV;
 	}
 	ibv_free_device_list(list);

@@ -16,6 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "kagent/linux/vipka_ioctl.h"
 #include "tools/common.h"
 #include "vipl_ext.h"
 
@@ -80,6 +81,11 @@ const char *tool_level_name(VIP_RELIABILITY_LEVEL level)
 			return levels[i].name;
 	}
 	return "unknown";
+}
+
+const char *tool_module_of(const char *device)
+{
+	return strcmp(device, "ka0") == 0 ? VIPKA_PATH : NULL;
 }
 
 const char *tool_bytes_text(uint64_t bytes, char text[TOOL_BYTES_TEXT])

@@ -44,6 +44,9 @@ const char *tool_level_name(VIP_RELIABILITY_LEVEL level);
 #define TOOL_BYTES_TEXT 24
 const char *tool_bytes_text(uint64_t bytes, char text[TOOL_BYTES_TEXT]);
 
+/* The kernel module's device, if it is the agent of NIC @device; NULL: that is a process. */
+const char *tool_module_of(const char *device);
+
 /* Nanoseconds of a clock that only goes forward. */
 uint64_t tool_now_ns(void);
 

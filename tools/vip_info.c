@@ -26,7 +26,8 @@ struct info {
 	struct vnic n;
 	struct vipx_hold hold;
 	struct rlimit memlock;
-	char dir[256];	  /* of the agent */
+	char dir[256];	  /* of the agent; or its device */
+	bool module;	  /* that is the agent */
 	bool was_running; /* the agent, before us */
 };
 
@@ -108,9 +109,14 @@ static const char *lock_level(const struct vipx_hold *h)
 	return h->level < sizeof(names) / sizeof(names[0]) ? names[h->level] : "unknown";
 }
 
-static const char *revocation(const struct vipx_hold *h)
+static const char *revocation(const struct info *info)
 {
-	return h->watched ? "userfaultfd" : h->level == VIPX_MAPPED ? "none" : "look at each use";
+	const struct vipx_hold *h = &info->hold;
+
+	return info->module		 ? "kernel"
+	       : h->watched		 ? "userfaultfd"
+	       : h->level == VIPX_MAPPED ? "none"
+					 : "look at each use";
 }
 
 /* ---- text ---- */
@@ -172,9 +178,11 @@ static void print_text(const struct info *info, bool verbose)
 			print_attribute(&attributes[i], value_of(&info->n.attr, &attributes[i]));
 	}
 	print_line("lock_level", lock_level(&info->hold));
-	print_line("lock_level_chosen_by", info->hold.chosen ? "VIPL_LOCK_LEVEL" : "what works here");
+	print_line("lock_level_chosen_by", info->module	       ? "the kernel module"
+					   : info->hold.chosen ? "VIPL_LOCK_LEVEL"
+							       : "what works here");
 	print_line("lock_level_why", info->hold.level_why);
-	print_line("revocation", revocation(&info->hold));
+	print_line("revocation", revocation(info));
 	print_line("revocation_why", info->hold.watched_why);
 	print_limit("memlock_soft", info->memlock.rlim_cur);
 	print_limit("memlock_hard", info->memlock.rlim_max);
@@ -218,7 +226,7 @@ static void print_json(const struct info *info)
 	json_object_set_new(all, "lock_level", json_string(lock_level(&info->hold)));
 	json_object_set_new(all, "lock_level_chosen", json_boolean(info->hold.chosen));
 	json_object_set_new(all, "lock_level_why", json_string(info->hold.level_why));
-	json_object_set_new(all, "revocation", json_string(revocation(&info->hold)));
+	json_object_set_new(all, "revocation", json_string(revocation(info)));
 	json_object_set_new(all, "revocation_why", json_string(info->hold.watched_why));
 	json_object_set_new(all, "memlock_soft", limit_json(info->memlock.rlim_cur));
 	json_object_set_new(all, "memlock_hard", limit_json(info->memlock.rlim_max));
@@ -236,7 +244,12 @@ static int ask(struct info *info, const char *device)
 {
 	VIP_RETURN rc;
 
-	info->was_running = VipxAgentRuns(info->dir, sizeof(info->dir));
+	const char *module = tool_module_of(device);
+
+	info->module = module;
+	if (module)
+		snprintf(info->dir, sizeof(info->dir), "%s", module);
+	info->was_running = module || VipxAgentRuns(info->dir, sizeof(info->dir));
 	if (getrlimit(RLIMIT_MEMLOCK, &info->memlock))
 		return vnic_fault(&info->n, "getrlimit: %s", strerror(errno));
 	if (vnic_open(&info->n, device))

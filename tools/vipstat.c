@@ -29,6 +29,7 @@
 
 struct options {
 	unsigned int kinds; /* bits */
+	const char *device; /* the agent is its */
 	uint32_t pid;	    /* 0: all */
 	double seconds;	    /* 0: once */
 	bool json;
@@ -48,6 +49,8 @@ static void usage(FILE *to)
 		    "  -c, --connections    VIs and their peers\n"
 		    "  -C, --counters       what the agent has counted\n"
 		    "\n"
+		    "  -d, --device NAME    the agent of this NIC: ka0 for the kernel module\n"
+		    "                       (default emu0: this user's process)\n"
 		    "  -P, --pid N          only this process (counters are the agent's)\n"
 		    "  -j, --json           one JSON object\n"
 		    "  -w, --watch[=SECONDS]  again every 1 s or SECONDS, at least 0.5, until Ctrl-C;\n"
@@ -84,20 +87,28 @@ static bool parse_seconds(const char *text, double *seconds)
 static int parse_options(int argc, char **argv, struct options *o)
 {
 	static const struct option longs[] = {
-		{"all", no_argument, NULL, 'a'},	 {"processes", no_argument, NULL, 'p'},
-		{"nics", no_argument, NULL, 'n'},	 {"segments", no_argument, NULL, 's'},
-		{"lmas", no_argument, NULL, 'l'},	 {"tpt", no_argument, NULL, 't'},
-		{"connections", no_argument, NULL, 'c'}, {"counters", no_argument, NULL, 'C'},
-		{"pid", required_argument, NULL, 'P'},	 {"json", no_argument, NULL, 'j'},
-		{"watch", optional_argument, NULL, 'w'}, {"help", no_argument, NULL, 'h'},
-		{"version", no_argument, NULL, 'V'},	 {0},
+		{"all", no_argument, NULL, 'a'},
+		{"processes", no_argument, NULL, 'p'},
+		{"nics", no_argument, NULL, 'n'},
+		{"segments", no_argument, NULL, 's'},
+		{"lmas", no_argument, NULL, 'l'},
+		{"tpt", no_argument, NULL, 't'},
+		{"connections", no_argument, NULL, 'c'},
+		{"counters", no_argument, NULL, 'C'},
+		{"device", required_argument, NULL, 'd'},
+		{"pid", required_argument, NULL, 'P'},
+		{"json", no_argument, NULL, 'j'},
+		{"watch", optional_argument, NULL, 'w'},
+		{"help", no_argument, NULL, 'h'},
+		{"version", no_argument, NULL, 'V'},
+		{0},
 	};
 	const char *text;
 	uint64_t number;
 	int opt;
 
 	opterr = 0;
-	while ((opt = getopt_long(argc, argv, ":apnsltcCP:jw::hV", longs, NULL)) != -1) {
+	while ((opt = getopt_long(argc, argv, ":apnsltcCd:P:jw::hV", longs, NULL)) != -1) {
 		switch (opt) {
 		case 'a':
 			o->kinds |= ALL;
@@ -122,6 +133,9 @@ static int parse_options(int argc, char **argv, struct options *o)
 			break;
 		case 'C':
 			o->kinds |= BIT(VIPX_STAT);
+			break;
+		case 'd':
+			o->device = optarg;
 			break;
 		case 'P':
 			if (!tool_parse_size(optarg, &number) || number < 1 || number > INT_MAX)
@@ -163,7 +177,7 @@ static int show(const struct options *o, struct look *l)
 	sigset_t ending;
 	int err;
 
-	if (look_take(l, o->kinds, o->pid)) {
+	if (look_take(l, o->device, o->kinds, o->pid)) {
 		fprintf(stderr, PROGRAM ": %s\n", l->fault);
 		return EXIT_FAILURE;
 	}
@@ -202,7 +216,7 @@ static int watch(const struct options *o, struct look *l)
 static int run(int argc, char **argv)
 {
 	static struct look look;
-	struct options o = {0};
+	struct options o = {.device = TOOL_DEVICE};
 	int rc = parse_options(argc, argv, &o);
 
 	if (rc)

@@ -26,7 +26,7 @@ struct rows {
 
 struct look {
 	bool running;	 /* false: no agent, and all tables are empty */
-	char dir[256];	 /* of the agent */
+	char dir[256];	 /* of the agent; or its device */
 	char fault[512]; /* the last failure, one line */
 	struct rows table[KINDS];
 };
@@ -34,10 +34,10 @@ struct look {
 /*
  * look_take - fill the tables of @kinds (bits, 1 << enum vipx_kind) anew; without
  * the caller's own rows.  Starts no agent.
- * @pid: not 0: only this process's rows, and all counters.
+ * @device: the NIC whose agent it is.  @pid: not 0: only this process's rows, and all counters.
  * Returns 0, or -1 with l->fault.
  */
-int look_take(struct look *l, unsigned int kinds, uint32_t pid);
+int look_take(struct look *l, const char *device, unsigned int kinds, uint32_t pid);
 void look_free(struct look *l);
 
 /* ---- vipstat_cell.c ---- */

@@ -78,7 +78,17 @@ static void empty(struct look *l)
 		l->table[kind].n = 0;
 }
 
-int look_take(struct look *l, unsigned int kinds, uint32_t pid)
+/* The kernel module is there or not: whatever the device says of that is told when it is opened. */
+static bool running(struct look *l, const char *device)
+{
+	const char *module = tool_module_of(device);
+
+	if (module)
+		snprintf(l->dir, sizeof(l->dir), "%s", module);
+	return module || VipxAgentRuns(l->dir, sizeof(l->dir));
+}
+
+int look_take(struct look *l, const char *device, unsigned int kinds, uint32_t pid)
 {
 	struct rows *segments = &l->table[VIPX_SEG];
 	struct vnic n = {0};
@@ -86,7 +96,7 @@ int look_take(struct look *l, unsigned int kinds, uint32_t pid)
 	int err;
 
 	empty(l);
-	l->running = VipxAgentRuns(l->dir, sizeof(l->dir));
+	l->running = running(l, device);
 	if (!l->running)
 		return 0;
 	/*
@@ -95,7 +105,7 @@ int look_take(struct look *l, unsigned int kinds, uint32_t pid)
 	 */
 	setenv("VIPL_AGENT", "/dev/null", 1);
 	unsetenv("VIPL_LOCK_LEVEL"); /* nothing is registered here: a level that cannot be had is no matter */
-	rc = VipOpenNic(TOOL_DEVICE, &n.nic);
+	rc = VipOpenNic(device, &n.nic);
 	if (rc == VIP_SUCCESS) {
 		err = inspect(l, &n, kinds, pid);
 		vnic_close(&n);
@@ -108,7 +118,7 @@ int look_take(struct look *l, unsigned int kinds, uint32_t pid)
 		return 0;
 	}
 	empty(l);
-	l->running = VipxAgentRuns(l->dir, sizeof(l->dir));
+	l->running = running(l, device);
 	if (!l->running)
 		return 0; /* it has left meanwhile: no failure */
 	snprintf(l->fault, sizeof(l->fault), "%s", n.fault);

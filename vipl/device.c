@@ -8,10 +8,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "kagent/linux/vipka_ioctl.h"
 #include "vipl/plugin.h"
 
 #define WHY	280 /* bytes of a cause */
 #define OWN	"emu0"
+#define KERNEL	"ka0"
 #define PLUGIN	"libvipl-verbs.so"
 #define STR_(x) #x
 #define STR(x)	STR_(x)
@@ -115,16 +117,17 @@ static const struct nic_ops *plugged(const char *name)
 	const struct vip_plugin *p = load_locked(why, sizeof(why));
 
 	if (!p)
-		vip_why("there is no device '%.64s' but " OWN ": %s", name, why);
+		vip_why("there is no device '%.64s' but " OWN " and " KERNEL ": %s", name, why);
 	else if (!p->find(name))
 		return p->ops;
 	return NULL;
 }
 
-const struct nic_ops *vip_device(const char *name, char device[VIP_DEVICE_NAME])
+const struct nic_ops *vip_device(const char *name, char device[VIP_DEVICE_NAME], const char **agent)
 {
 	size_t i;
 
+	*agent = NULL;
 	for (i = 0; i < sizeof(aliases) / sizeof(aliases[0]); i++) {
 		if (strcmp(aliases[i], name) == 0) {
 			snprintf(device, VIP_DEVICE_NAME, OWN);
@@ -132,6 +135,10 @@ const struct nic_ops *vip_device(const char *name, char device[VIP_DEVICE_NAME])
 		}
 	}
 	snprintf(device, VIP_DEVICE_NAME, "%s", name);
+	if (strcmp(name, KERNEL) == 0) {
+		*agent = VIPKA_PATH;
+		return &nic_emu_ops;
+	}
 	return plugged(name);
 }
 
@@ -160,6 +167,7 @@ VIP_EXPORT VIP_RETURN VipxDevices(void (*row)(void *context, const char *name, c
 	if (!row)
 		return vip_bad("nobody to tell");
 	row(context, OWN, NULL);
+	row(context, KERNEL, ka_agent_usable(VIPKA_PATH, why, sizeof(why)) ? NULL : why);
 	p = load_locked(why, sizeof(why));
 	if (p)
 		p->list(row, context);

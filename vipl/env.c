@@ -126,6 +126,11 @@ const char *vip_env_text(enum vip_env v)
 	return text ? text : table[v].by_default;
 }
 
+const char *vip_env_given(enum vip_env v)
+{
+	return read_once(v) ? table[v].name : NULL;
+}
+
 /* -1: it is none. */
 static int choice_of(enum vip_env v, const char *text)
 {

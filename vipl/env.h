@@ -33,6 +33,9 @@ enum vip_env {
 /* The value as given, else the default; NULL: neither.  An empty value counts as not given. */
 const char *vip_env_text(enum vip_env v);
 
+/* Its name, if there is a value that is given; else NULL. */
+const char *vip_env_given(enum vip_env v);
+
 /*
  * Of a variable with allowed values: the index of the one that holds.  A wrong
  * value is warned of once, and the default holds; where the table says that

@@ -212,6 +212,18 @@ static bool sealed(const struct ka_tpt_entry *e)
 	return is;
 }
 
+static bool steady(const struct ka_tpt_entry *e)
+{
+	return e->kind == LMM_SYSV || (e->kind == LMM_SHMEM && !(e->rights & KA_R_DIRECT) && sealed(e));
+}
+
+void vip_gone_see_pinned(const struct ka_tpt_entry *e, struct vip_region *r)
+{
+	r->seen.look = VIP_LOOK_NOT;
+	/* the pages of private memory that may be written are the process's own: no file takes them away */
+	r->seen.steady = steady(e) || (e->kind == LMM_PRIVATE && (e->rights & KA_R_WRITE));
+}
+
 /*
  * What must be looked at before the region is touched with care.  Huge pages
  * are of a file, too, and show no lock.
@@ -222,7 +234,7 @@ void vip_gone_see(const struct ka_tpt_entry *e, bool watched, struct vip_region 
 	bool mapped = vip_hold_level() == LMM_MAPPED;
 
 	r->seen.look = VIP_LOOK_NOT;
-	r->seen.steady = kind == LMM_SYSV || (kind == LMM_SHMEM && !(e->rights & KA_R_DIRECT) && sealed(e));
+	r->seen.steady = steady(e);
 	if (!watched || (kind == LMM_MIXED && !mapped))
 		r->seen.look = VIP_LOOK_ALL;
 	else if (kind == LMM_SYSV)

@@ -274,6 +274,7 @@ struct vip_nic {
 	uint32_t ns_ready;
 	uint32_t dead;	   /* its agent died: 1; and all was flushed: VIP_DEAD_FLUSHED */
 	uint32_t sleepers; /* threads that use the wake words */
+	bool pinned;	   /* its agent holds what is registered, and sees it go: nothing of that is ours */
 	bool beside;	   /* a thread of the NIC reads registered memory without a queue's lock */
 	void *priv;	   /* the NIC's */
 

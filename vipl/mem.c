@@ -3,7 +3,7 @@
  * mem.c - registration by the protocol of the paper (Seifert, Rehm: Reliably
  * Locking System V Shared Memory, section 4.1.2): the library locks the area
  * first, then asks the agent, and does what the answer says to the whole
- * segment.
+ * segment.  An agent that holds memory by itself (nic->pinned) is only asked.
  */
 #include "vipl/mem.h"
 
@@ -33,7 +33,7 @@ void vip_mem_forked(void)
 
 int vip_mem_open(struct vip_nic *nic)
 {
-	int err = vip_hold_open();
+	int err = nic->pinned ? 0 : vip_hold_open();
 
 	if (err)
 		return err;
@@ -110,7 +110,9 @@ static void cover(void *obj, void *arg)
 	const struct vip_region *r;
 	struct cover *c = arg;
 
-	for (r = nic->region; nic != c->without && r < nic->region + KA_TPT_ENTRIES; r++) {
+	if (nic == c->without || nic->pinned)
+		return;
+	for (r = nic->region; r < nic->region + KA_TPT_ENTRIES; r++) {
 		cover_by(c, r->start, r->length);
 		cover_by(c, r->seg.start, r->seg.length);
 	}
@@ -161,7 +163,7 @@ void vip_mem_close(struct vip_nic *nic)
 
 	pthread_mutex_lock(&vip_mem_lock);
 	vip_cache_close(nic);
-	if (call_locked(nic, &req, &rep)) {
+	if (call_locked(nic, &req, &rep) && !nic->pinned) {
 		for (r = nic->region; r < nic->region + KA_TPT_ENTRIES; r++) {
 			unlock_alone(nic, r->start, r->length);
 			unlock_alone(nic, r->seg.start, r->seg.length);
@@ -179,10 +181,10 @@ void vip_mem_close(struct vip_nic *nic)
 /* Said by VipRegisterMem, when it is not tried again. */
 #define fail(code, ...) (vip_why(__VA_ARGS__), (code))
 
-/* The agent said no, and why. */
+/* The agent said no, and why.  Memory that cannot be pinned (-EOPNOTSUPP) lacks what it takes. */
 static VIP_RETURN refused(int err)
 {
-	return err == -EFBIG || err == -E2BIG ? VIP_ERROR_RESOURCE : vip_return(err);
+	return err == -EFBIG || err == -E2BIG || err == -EOPNOTSUPP ? VIP_ERROR_RESOURCE : vip_return(err);
 }
 
 /* Why could proper memory not be locked?  Its lock is undone. */
@@ -244,6 +246,16 @@ static void lock_segment(struct vip_nic *nic, uint64_t start, uint32_t handle, c
 	call_locked(nic, &undo, &rep); /* what was locked before it failed */
 }
 
+/* From here on its handle can be used. */
+static void know_region(struct vip_nic *nic, VIP_MEM_HANDLE mem, const struct vip_region *r)
+{
+	struct vip_region *to = vip_region_of(nic, mem);
+
+	*to = *r;
+	ka_store_release(&to->handle, mem);
+	set_look(nic, to, r->seen.look != VIP_LOOK_NOT);
+}
+
 /* Lock, watch, pin [start, end) and ask the agent; what fails is undone. */
 static VIP_RETURN enter(struct vip_nic *nic, struct ka_req *req, uint64_t start, uint64_t end,
 			VIP_MEM_HANDLE *out)
@@ -300,9 +312,25 @@ static VIP_RETURN enter(struct vip_nic *nic, struct ka_req *req, uint64_t start,
 	}
 	r.watched = req->u.reg.watched;
 	vip_gone_see(&e, req->u.reg.watched, &r);
-	*vip_region_of(nic, *out) = r;
-	ka_store_release(&vip_region_of(nic, *out)->handle, *out);
-	set_look(nic, vip_region_of(nic, *out), r.seen.look != VIP_LOOK_NOT);
+	know_region(nic, *out, &r);
+	return VIP_SUCCESS;
+}
+
+/* The agent holds it, and takes it out of the TPT before the call that unmaps it returns. */
+static VIP_RETURN enter_pinned(struct vip_nic *nic, struct ka_req *req, uint64_t start, uint64_t end,
+			       VIP_MEM_HANDLE *out)
+{
+	struct vip_region r = {.start = start, .length = end - start};
+	struct ka_tpt_entry e = {0};
+	struct ka_rep rep;
+	int err = call_locked(nic, req, &rep);
+
+	if (err)
+		return refused(err);
+	*out = rep.u.mem.handle;
+	ka_tpt_get(nic->tpt, *out, &e);
+	vip_gone_see_pinned(&e, &r);
+	know_region(nic, *out, &r);
 	return VIP_SUCCESS;
 }
 
@@ -323,6 +351,8 @@ static VIP_RETURN register_locked(struct vip_nic *nic, struct ka_req *req, VIP_M
 		 end = (req->u.reg.start + req->u.reg.length + page - 1) & ~(page - 1);
 	VIP_RETURN r;
 
+	if (nic->pinned)
+		return enter_pinned(nic, req, start, end, out);
 	vip_gone_begin(start, end);
 	r = enter(nic, req, start, end, out);
 	if (vip_gone_end() && r == VIP_SUCCESS) {
@@ -410,11 +440,21 @@ VIP_EXPORT VIP_RETURN VipDeregisterMem(VIP_NIC_HANDLE h, VIP_PVOID addr, VIP_MEM
 
 VIP_EXPORT VIP_RETURN VipxHold(VIP_NIC_HANDLE h, struct vipx_hold *out)
 {
-	if (!vip_nic_find(h))
+	const struct vip_nic *nic = vip_nic_find(h);
+
+	if (!nic)
 		return vip_bad("not a NIC handle");
 	if (!out)
 		return vip_bad("no place for the answer");
 	memset(out, 0, sizeof(*out));
+	if (nic->pinned) {
+		out->level = LMM_PINNED;
+		out->watched = 1;
+		snprintf(out->level_why, sizeof(out->level_why), "pinned by the kernel module");
+		snprintf(out->watched_why, sizeof(out->watched_why),
+			 "the kernel module sees when registered memory goes away");
+		return VIP_SUCCESS;
+	}
 	vip_hold_tell(out);
 	vip_watch_tell(out);
 	return VIP_SUCCESS;

@@ -37,6 +37,8 @@ void vip_gone_begin(uint64_t start, uint64_t end);
 bool vip_gone_end(void);
 /* How @r, of memory of this enum lmm_kind, must be looked at from now on. */
 void vip_gone_see(const struct ka_tpt_entry *e, bool watched, struct vip_region *r);
+/* The same where the agent sees to that: it may only shrink. */
+void vip_gone_see_pinned(const struct ka_tpt_entry *e, struct vip_region *r);
 /*
  * What was registered where the new area lies may have gone without a word; the
  * new lock would make it look as if it were there.  Tell the agent before.

@@ -91,9 +91,9 @@ static void nic_of_agent_dead(void *obj, void *arg)
 }
 
 /* Of the NICs here the software NIC alone has its connections made by the agent. */
-static void agent_event(const struct ka_event *ev, const int fds[KA_MAX_FDS])
+static void agent_event(struct ka_agent *agent, const struct ka_event *ev, const int fds[KA_MAX_FDS])
 {
-	nic_emu_ops.event(ev, fds);
+	nic_emu_ops.event(agent, ev, fds);
 }
 
 static void agent_dead(struct ka_agent *agent)
@@ -109,10 +109,10 @@ static const struct ka_agent_ops agent_ops = {.event = agent_event, .dead = agen
 static void forked(void)
 {
 	vip_env_forked();
+	vip_devices_forked(); /* they may look at the objects */
 	vip_obj_forked();
 	vip_callers_forked();
 	vip_mem_forked();
-	vip_devices_forked();
 	ka_agent_forked();
 }
 
@@ -204,14 +204,41 @@ static void unmap_tables(struct vip_nic *nic)
 	vip_words_close(&nic->words);
 }
 
+/* The agent, and what this process needs to hold memory in its stead; VIP_SUCCESS, or a cause was told. */
+static VIP_RETURN meet_agent(struct vip_nic *nic, const struct ka_agent_at *at)
+{
+	char why[320];
+	int err = ka_agent_get(at, &agent_ops, &nic->agent, why, sizeof(why));
+
+	if (err)
+		return vip_fail_at(VIP_LOG_WARN, "VipOpenNic", VIP_ERROR_RESOURCE, "%s", why);
+	nic->pinned = ka_agent_pins(nic->agent);
+	err = vip_mem_open(nic);
+	if (err) {
+		ka_agent_put(nic->agent);
+		return vip_fail_at(VIP_LOG_WARN, "VipOpenNic",
+				   err == -EINVAL ? VIP_INVALID_PARAMETER : VIP_ERROR_RESOURCE, NULL);
+	}
+	if (!nic->pinned)
+		vip_watch_open();
+	return VIP_SUCCESS;
+}
+
+static void leave_agent(const struct vip_nic *nic)
+{
+	ka_agent_put(nic->agent);
+	if (!nic->pinned)
+		vip_watch_close();
+}
+
 VIP_EXPORT VIP_RETURN VipOpenNic(const VIP_CHAR *name, VIP_NIC_HANDLE *out)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
-	struct ka_agent_at at = {vip_env_text(VIP_ENV_AGENT_DIR), vip_env_text(VIP_ENV_AGENT)};
+	struct ka_agent_at at = {.dir = vip_env_text(VIP_ENV_AGENT_DIR),
+				 .program = vip_env_text(VIP_ENV_AGENT)};
 	struct ka_req req = {.op = KA_OP_OPEN};
 	struct vip_nic *nic;
 	struct ka_rep rep;
-	char why[320];
 	char device[VIP_DEVICE_NAME];
 	const struct nic_ops *ops;
 	VIP_RETURN r;
@@ -219,7 +246,7 @@ VIP_EXPORT VIP_RETURN VipOpenNic(const VIP_CHAR *name, VIP_NIC_HANDLE *out)
 
 	if (!name || !out)
 		return vip_bad("no device name, or no place for the handle");
-	ops = vip_device(name, device);
+	ops = vip_device(name, device, &at.device);
 	if (!ops)
 		return vip_quiet(VIP_INVALID_PARAMETER, NULL);
 	pthread_once(&once, at_fork);
@@ -231,21 +258,13 @@ VIP_EXPORT VIP_RETURN VipOpenNic(const VIP_CHAR *name, VIP_NIC_HANDLE *out)
 	memcpy(nic->device, device, sizeof(nic->device));
 	nic->ncq = nic->ns_ready = 0;
 	ka_store_relaxed(&nic->dead, 0);
-	err = vip_mem_open(nic);
-	if (err) {
-		r = vip_fail(err == -EINVAL ? VIP_INVALID_PARAMETER : VIP_ERROR_RESOURCE, NULL);
+	r = meet_agent(nic, &at);
+	if (r != VIP_SUCCESS)
 		goto free_nic;
-	}
-	vip_watch_open();
-	err = ka_agent_get(&at, &agent_ops, &nic->agent, why, sizeof(why));
-	if (err) {
-		r = vip_fail(VIP_ERROR_RESOURCE, "%s", why);
-		goto close_watch;
-	}
 	/* HELLO, OPEN: the agent's own number of the handle comes back */
 	if (ka_agent_call(nic->agent, &req, &rep, fds, NULL, 0)) {
 		r = vip_fail(VIP_ERROR_RESOURCE, "%s", rep.text);
-		goto put_agent;
+		goto leave;
 	}
 	ka_store_relaxed(&nic->id, rep.u.open.nic);
 	nic->default_tag = rep.u.open.tag;
@@ -263,7 +282,7 @@ VIP_EXPORT VIP_RETURN VipOpenNic(const VIP_CHAR *name, VIP_NIC_HANDLE *out)
 		r = vip_fail(VIP_ERROR_RESOURCE, NULL);
 		goto close_errors;
 	}
-	if (!vip_watch_nic_add(nic->agent, vip_nic_revoking(nic))) {
+	if (!nic->pinned && !vip_watch_nic_add(nic->agent, vip_nic_revoking(nic))) {
 		r = vip_fail(VIP_ERROR_RESOURCE, "too many NIC handles: close those whose agent has died");
 		nic->ops->close(nic);
 		goto close_errors;
@@ -281,10 +300,8 @@ unmap:
 close_nic:
 	req.op = KA_OP_CLOSE;
 	vip_call(nic, &req, &rep, NULL);
-put_agent:
-	ka_agent_put(nic->agent);
-close_watch:
-	vip_watch_close();
+leave:
+	leave_agent(nic);
 free_nic:
 	vip_obj_free(nic);
 	return r;
@@ -360,8 +377,7 @@ VIP_EXPORT VIP_RETURN VipCloseNic(VIP_NIC_HANDLE h)
 	vip_callers_end(c.callers);
 	vip_callers_end(vip_async_close(nic));
 	unmap_tables(nic);
-	ka_agent_put(nic->agent);
-	vip_watch_close();
+	leave_agent(nic);
 	vip_obj_free(nic);
 	return VIP_SUCCESS;
 }

@@ -49,7 +49,7 @@ struct nic_request {
 struct nic_ops {
 	/* The agent's events for the NIC's connections; the callee owns the descriptors.  NULL: there are
 	 * none. */
-	void (*event)(const struct ka_event *ev, const int fds[KA_MAX_FDS]);
+	void (*event)(struct ka_agent *agent, const struct ka_event *ev, const int fds[KA_MAX_FDS]);
 	/* The agent has died: whoever waits for an event of it waits no more. */
 	void (*agent_dead)(struct ka_agent *agent);
 	/* In the child after a fork: what the NIC keeps for the process starts anew. */

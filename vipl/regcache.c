@@ -327,6 +327,10 @@ int vip_cache_open(struct vip_nic *nic)
 
 	if (err)
 		return err;
+	if (bytes && nic->pinned) {
+		vip_log(VIP_LOG_INFO, "VIPL_REG_CACHE: %s has no registration cache", nic->device);
+		bytes = 0;
+	}
 	memset(c, 0, sizeof(*c)); /* empty buckets */
 	TAILQ_INIT(&c->ages);
 	memset(nic->idle, 0, sizeof(nic->idle));
@@ -359,6 +363,9 @@ VIP_EXPORT VIP_RETURN VipxRegCache(VIP_NIC_HANDLE h, VIP_ULONG max_regions, VIP_
 	pthread_mutex_lock(&nic->lock);
 	if (!vip_obj_is(nic, h)) {
 		r = vip_bad("not a NIC handle");
+	} else if (nic->pinned && max_bytes && max_regions) {
+		/* who copies is the kernel, which does not see what is kept */
+		r = vip_quiet(VIP_ERROR_NOT_SUPPORTED, "%s has no registration cache", nic->device);
 	} else {
 		pthread_mutex_lock(&vip_mem_lock);
 		nic->cache.max_regions = max_bytes ? max_regions : 0;

@@ -113,13 +113,13 @@ static int add_moved(struct demo *d, uint64_t *sum)
 
 static int segment_locked(struct demo *d, char role)
 {
-	uint64_t kib = show_vmlck(team_find(&d->team, role)->pid);
+	uint64_t kib = show_held(d->show, team_find(&d->team, role)->pid);
 
 	if (kib >= d->plan.segment >> 10)
 		return 0;
-	return vnic_fault(&d->n,
-			  "the segment is not locked in %c: VmLck is %llu KiB, the segment has %llu KiB",
-			  role, (unsigned long long)kib, (unsigned long long)(d->plan.segment >> 10));
+	return vnic_fault(&d->n, "the segment is not locked in %c: %s is %llu KiB, the segment has %llu KiB",
+			  role, show_held_line(d->show), (unsigned long long)kib,
+			  (unsigned long long)(d->plan.segment >> 10));
 }
 
 static int leave(struct team *t, char role)

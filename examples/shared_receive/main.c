@@ -197,7 +197,7 @@ static int coordinate(struct demo *d, bool json)
 		return EXIT_FAILURE;
 	}
 	name_run(&d->plan);
-	d->show = show_begin(json);
+	d->show = show_begin(json, d->plan.device);
 	if (demo_run(d)) {
 		/* What the team says comes first: we look at the tables of living roles only. */
 		fault = d->team.fault[0] ? d->team.fault : d->n.fault;
@@ -244,7 +244,7 @@ static int run(int argc, char **argv)
 		return tool_bad_usage(DEMO, d.apart ? "--receive takes no FILE and no --to" : "give one FILE",
 				      NULL);
 	d.path = argv[optind]; /* NULL: of C, who is on another host */
-	d.rdma = strcmp(d.plan.device, TOOL_DEVICE) != 0;
+	d.rdma = strcmp(d.plan.device, TOOL_DEVICE) != 0 && !tool_module_of(d.plan.device);
 	return to ? send_afar(&d, to) : coordinate(&d, json);
 }
 

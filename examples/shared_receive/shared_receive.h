@@ -160,7 +160,7 @@ void team_kill(struct team *t);
 
 struct show;
 
-struct show *show_begin(bool json);
+struct show *show_begin(bool json, const char *device);
 void show_processes(struct show *s, const struct team *t);
 /* A numbered line that says what happens, and a line of detail under one. */
 void show_step(struct show *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -170,8 +170,10 @@ void show_note(struct show *s, const char *fmt, ...) __attribute__((format(print
  * device (@rdma) also what of theirs is registered with it.
  */
 int show_tables(struct show *s, struct vnic *n, const struct team *t, bool rdma);
-/* VmLck of a process in KiB, from /proc. */
-uint64_t show_vmlck(pid_t pid);
+/* The line of /proc/PID/status that tells what is held: VmLck, or VmPin where the kernel module holds it. */
+const char *show_held_line(const struct show *s);
+/* What it tells of a process, KiB. */
+uint64_t show_held(const struct show *s, pid_t pid);
 /* Bytes that the NIC has moved for the connected VIs of @pid. */
 int show_moved(struct vnic *n, pid_t pid, uint64_t *bytes);
 void show_sha(struct show *s, const char *who, const uint8_t sha[DEMO_SHA], const uint8_t want[DEMO_SHA]);

@@ -14,15 +14,17 @@
 
 struct show {
 	json_t *root; /* NULL: text */
+	const char *held;
 	int step;
 };
 
-struct show *show_begin(bool json)
+struct show *show_begin(bool json, const char *device)
 {
 	static struct show show;
 
 	/* Whoever reads a pipe or a file must see each step as it happens, too. */
 	setvbuf(stdout, NULL, _IOLBF, 0);
+	show.held = tool_module_of(device) ? "VmPin" : "VmLck";
 	if (json)
 		show.root = json_pack("{s:{}, s:[], s:[], s:[], s:[], s:[], s:[], s:[], s:{}, s:{}}",
 				      "processes", "steps", "lmas", "segments", "tpt", "vmlck", "vmpin",
@@ -201,9 +203,10 @@ static void table_row(void *context, const struct vipx_rec *rec)
 		tpt_row(w, m, rec);
 }
 
-/* A line of /proc/PID/status, such as "VmLck:", in KiB. */
+/* A line of /proc/PID/status, such as "VmLck", in KiB. */
 static uint64_t status_of(pid_t pid, const char *name)
 {
+	size_t n = strlen(name);
 	char path[64], line[256];
 	uint64_t kib = 0;
 	FILE *f;
@@ -213,8 +216,8 @@ static uint64_t status_of(pid_t pid, const char *name)
 	if (!f)
 		return 0;
 	while (fgets(line, sizeof(line), f)) {
-		if (strncmp(line, name, strlen(name)) == 0) {
-			kib = strtoull(line + strlen(name), NULL, 10);
+		if (strncmp(line, name, n) == 0 && line[n] == ':') {
+			kib = strtoull(line + n + 1, NULL, 10);
 			break;
 		}
 	}
@@ -222,17 +225,22 @@ static uint64_t status_of(pid_t pid, const char *name)
 	return kib;
 }
 
-uint64_t show_vmlck(pid_t pid)
+const char *show_held_line(const struct show *s)
 {
-	return status_of(pid, "VmLck:");
+	return s->held;
 }
 
-/* VmLck, what mlock holds; VmPin, what io_uring and, by ibv_reg_mr, an RDMA device's driver hold besides. */
+uint64_t show_held(const struct show *s, pid_t pid)
+{
+	return status_of(pid, s->held);
+}
+
+/* VmLck, what mlock holds; VmPin, what io_uring, the kernel module and, by ibv_reg_mr, an RDMA device's driver hold. */
 static void show_status(struct show *s, const struct team *t)
 {
 	static const struct {
-		const char *line, *name, *list;
-	} lines[] = {{"VmLck:", "VmLck", "vmlck"}, {"VmPin:", "VmPin", "vmpin"}};
+		const char *name, *list;
+	} lines[] = {{"VmLck", "vmlck"}, {"VmPin", "vmpin"}};
 
 	for (unsigned int i = 0; i < 2 * t->size; i++) {
 		const struct member *m = &t->member[i / 2];
@@ -241,7 +249,7 @@ static void show_status(struct show *s, const struct team *t)
 
 		if (!m->pid || m->host[0])
 			continue;
-		kib = status_of(m->pid, lines[i % 2].line);
+		kib = status_of(m->pid, lines[i % 2].name);
 		if (s->root) {
 			json_t *row = row_of(&w, m);
 

@@ -3,8 +3,8 @@
  * agent.h - the agent seam as the library sees it: one connection of the
  * process to its kernel agent, requests answered at once, events later.
  *
- * The functions here know nothing of VIPL.  Another agent (a device) is
- * another implementation of them.
+ * The functions here know nothing of VIPL.  An agent is a process, or a kernel
+ * module; how requests travel to either is in transport.h.
  */
 #ifndef KA_CLIENT_AGENT_H
 #define KA_CLIENT_AGENT_H
@@ -20,7 +20,7 @@ struct ka_agent;
 
 struct ka_agent_ops {
 	/* An event; the callee owns the descriptors.  Runs in the event thread. */
-	void (*event)(const struct ka_event *ev, const int fds[KA_MAX_FDS]);
+	void (*event)(struct ka_agent *agent, const struct ka_event *ev, const int fds[KA_MAX_FDS]);
 	/* The agent died; runs in the event thread, once for each connection. */
 	void (*dead)(struct ka_agent *agent);
 };
@@ -29,6 +29,7 @@ struct ka_agent_ops {
 struct ka_agent_at {
 	const char *dir;     /* of its socket: VIPL_AGENT_DIR */
 	const char *program; /* VIPL_AGENT */
+	const char *device;  /* the kernel module's; NULL: a process, and the two above */
 };
 
 /*
@@ -36,14 +37,17 @@ struct ka_agent_at {
  * there is none.  Counted: each get wants a put.
  * @why: on failure the cause, one line; @n bytes of room.
  * Returns 0 or negative errno: -EPROTO the agent speaks another version,
- * -EPERM it belongs to another user, -ECHILD it could not be started, and what
- * the system said otherwise.
+ * -EPERM it belongs to another user, -ECHILD it could not be started, -ENOENT,
+ * -EACCES: there is no device, or not for this user; and what the system said otherwise.
  */
 int ka_agent_get(const struct ka_agent_at *at, const struct ka_agent_ops *ops, struct ka_agent **agent,
 		 char *why, size_t n);
 void ka_agent_put(struct ka_agent *agent);
 
 bool ka_agent_is_dead(const struct ka_agent *agent);
+
+/* Does the agent itself hold what is registered, and see it go? */
+bool ka_agent_pins(const struct ka_agent *agent);
 
 /* Do shmids mean the same segments here and in the agent? */
 bool ka_agent_same_ipc(const struct ka_agent *agent);
@@ -61,6 +65,9 @@ int ka_agent_call(struct ka_agent *agent, const struct ka_req *req, struct ka_re
 
 /* In the child after a fork: forget the parent's connection. */
 void ka_agent_forked(void);
+
+/* device.c: can an agent be met at this device?  @why: if not, the cause, one line. */
+bool ka_agent_usable(const char *device, char *why, size_t n);
 
 /* start.c: a connected socket to the user's agent, started on demand (*@started tells). */
 int ka_agent_connect(const struct ka_agent_at *at, bool *started, char *why, size_t n);

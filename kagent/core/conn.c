@@ -123,7 +123,8 @@ int conn_wait(struct ka_core *core, struct ka_nic *nic, const struct ka_req *req
 
 	if (!addr_ok(&w.local))
 		return bad_addr(rep, &w.local);
-	while (r != NULL && (r->to != NULL || !addr_here(&r->remote) || !addr_equal(&r->remote, &w.local)))
+	while (r != NULL && (r->to != NULL || !addr_here(&r->remote) || !addr_equal(&r->remote, &w.local) ||
+			     !ka_may_meet(core, r->vi->nic->proc, nic->proc)))
 		r = r->next;
 	if (r != NULL)
 		r->to = nic;
@@ -159,7 +160,8 @@ static bool deliver(struct ka_core *core, struct ka_request *r)
 
 	if (!addr_here(&r->remote))
 		return false;
-	while (w != NULL && !addr_equal(&r->remote, &w->local))
+	while (w != NULL &&
+	       (!addr_equal(&r->remote, &w->local) || !ka_may_meet(core, r->vi->nic->proc, w->nic->proc)))
 		w = w->next;
 	if (w == NULL)
 		return false;

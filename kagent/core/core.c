@@ -203,7 +203,7 @@ static int proc_request(struct ka_core *core, struct ka_proc *proc, const struct
 	case KA_OP_OPEN:
 		return nic_open(core, proc, ans);
 	case KA_OP_INSPECT:
-		return ka_inspect(core, req, ans);
+		return ka_inspect(core, proc, req, ans);
 	case KA_OP_MEM_UNCOVERED:
 		return ka_mem_uncovered(proc, req, &ans->rep);
 	case KA_OP_MEM_GONE:

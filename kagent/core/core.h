@@ -75,6 +75,7 @@ struct ka_core {
 	uint64_t page;				/* bytes of a page */
 	uint32_t agent_pid;
 	uint32_t openers; /* processes with a NIC handle */
+	bool users_apart; /* processes of different users do not meet */
 	uint32_t last_nic;
 	uint64_t last_conn;
 	uint64_t stat[KA_STAT_COUNT];
@@ -169,13 +170,21 @@ struct ka_proc {
 	uint32_t pid;
 	uint32_t nnics;
 	uint32_t npending; /* waits and requests, but for those of peers */
+	uint32_t user;	   /* whose it is; all are 0 where the agent has one user */
 	bool exiting;	   /* gets no more events */
+	bool sees_all;	   /* INSPECT shows it other users' rows, too */
 	char comm[16];
 	struct ka_nic *nics;
 	struct lmm *lmm;
 	struct itree_node *regions; /* those of all NIC handles whose memory is there */
 	struct ka_answer *answer; /* gets what is to be locked and unlocked; NULL: nobody is there to do it */
 };
+
+/* May these two be told of each other's requests? */
+static inline bool ka_may_meet(const struct ka_core *core, const struct ka_proc *a, const struct ka_proc *b)
+{
+	return !core->users_apart || a->user == b->user;
+}
 
 /* Lookups among what the process owns; NULL: no such object. */
 struct ka_nic *ka_find_nic(struct ka_proc *proc, uint32_t id);
@@ -204,6 +213,7 @@ extern const struct lmm_host ka_mem_host;
 void ka_mem_close(struct ka_nic *nic);
 
 /* inspect.c */
-int ka_inspect(struct ka_core *core, const struct ka_req *req, struct ka_answer *ans);
+int ka_inspect(struct ka_core *core, const struct ka_proc *proc, const struct ka_req *req,
+	       struct ka_answer *ans);
 
 #endif

@@ -30,7 +30,8 @@ static struct vipx_rec *row(struct rows *rows)
 		return NULL;
 	}
 	rec = &ans->recs[ans->rep.nrecs++];
-	*rec = (struct vipx_rec){.kind = rows->kind};
+	__builtin_memset(rec, 0, sizeof(*rec)); /* all of it goes out */
+	rec->kind = rows->kind;
 	if (rows->proc != NULL) {
 		rec->pid = rows->proc->pid;
 		__builtin_memcpy(rec->comm, rows->proc->comm, sizeof(rec->comm));
@@ -226,7 +227,8 @@ static void nic_rows(struct rows *rows, const struct ka_nic *nic)
 	}
 }
 
-int ka_inspect(struct ka_core *core, const struct ka_req *req, struct ka_answer *ans)
+int ka_inspect(struct ka_core *core, const struct ka_proc *proc, const struct ka_req *req,
+	       struct ka_answer *ans)
 {
 	struct rows rows = {
 		.ans = ans, .core = core, .skip = req->u.inspect.cursor, .kind = req->u.inspect.kind};
@@ -239,6 +241,8 @@ int ka_inspect(struct ka_core *core, const struct ka_req *req, struct ka_answer 
 	if (rows.kind == VIPX_STAT)
 		stat_rows(&rows);
 	for (p = core->procs; p != NULL && rows.kind != VIPX_STAT && !rows.more; p = p->next) {
+		if (p->user != proc->user && !proc->sees_all)
+			continue;
 		rows.proc = p;
 		if (rows.kind == VIPX_PROC)
 			proc_row(&rows);

@@ -183,14 +183,18 @@ int ka_mem_reg(struct ka_proc *proc, struct ka_nic *nic, const struct ka_req *re
 
 int ka_mem_uncovered(struct ka_proc *proc, const struct ka_req *req, struct ka_rep *rep)
 {
-	struct lmm_run runs[LMM_MAX_RUNS];
+	struct lmm_run *runs; /* too large for a kernel's stack */
 	uint64_t from, to;
 	int n;
 
 	if (pages(proc->core, req, rep, &from, &to) != 0)
 		return rep->err;
 	lmm_undo(proc->lmm, from, to - from);
+	runs = ka_host_alloc(LMM_MAX_RUNS * sizeof(*runs));
+	if (runs == NULL)
+		return ka_fail(rep, -ENOMEM, "the agent has no memory to look at the area");
 	n = ka_host_resolve(proc->host, from, to, runs, LMM_MAX_RUNS, rep->text);
+	ka_host_free(runs);
 	return rep->err = n < 0 ? n : 0;
 }
 

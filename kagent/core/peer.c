@@ -61,13 +61,15 @@ void peer_fail(struct ka_core *core, struct ka_peer *p, int err)
 }
 
 /* The oldest request that @req matches; NULL: none. */
-static struct ka_peer *find(struct ka_core *core, const struct ka_addr *local, const struct ka_addr *remote)
+static struct ka_peer *find(struct ka_core *core, const struct ka_proc *proc, const struct ka_addr *local,
+			    const struct ka_addr *remote)
 {
 	struct ka_peer *p = *bucket(core, local, remote);
 
 	if (!addr_here(local) || !addr_here(remote))
 		return NULL;
-	while (p != NULL && (!addr_equal(&p->local, remote) || !addr_equal(&p->remote, local)))
+	while (p != NULL && (!addr_equal(&p->local, remote) || !addr_equal(&p->remote, local) ||
+			     !ka_may_meet(core, p->vi->nic->proc, proc)))
 		p = p->next;
 	return p;
 }
@@ -128,7 +130,7 @@ int peer_request(struct ka_core *core, struct ka_nic *nic, const struct ka_req *
 
 	if (conn_check(req, vi, &ans->rep) != 0)
 		return ans->rep.err;
-	p = find(core, &req->u.request.local, &req->u.request.remote);
+	p = find(core, nic->proc, &req->u.request.local, &req->u.request.remote);
 	if (p == NULL)
 		return hold(core, vi, req, now, &ans->rep);
 	return meet(core, vi, req->u.request.cookie, p, ans);

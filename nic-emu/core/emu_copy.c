@@ -48,6 +48,13 @@ enum emu_sent emu_fill(struct emu_link *l, uint8_t *to, uint64_t n)
 	return EMU_SENT;
 }
 
+enum emu_sent emu_fill_last(struct emu_link *l, uint8_t *to, const uint8_t *word, uint64_t n)
+{
+	const struct emu_copy c = {.to = to, .from = (uintptr_t)word, .n = n, .way = EMU_TO_WINDOW};
+
+	return n == 0 || l->host->copy(l, &c) == EMU_COPIED ? EMU_SENT : EMU_BAD_TARGET;
+}
+
 /*
  * Is all of the source still registered, and the connection up?  Asked before
  * and after; @keeps: of each segment, how often its region was deregistered and

@@ -49,6 +49,14 @@ struct emu_host {
 	enum emu_copied (*copy)(struct emu_link *link, const struct emu_copy *c);
 	/* Return when *revoking is 0: the TPT says what has gone. */
 	void (*settle)(void);
+	/* The segments of the peer's receive in @slot from EMU_POST_SEGS on, or NULL: it has never written
+	 * there. Without the hook: they lie in the region. */
+	const struct ka_seg *(*more)(struct emu_link *link, uint32_t slot);
+	/*
+	 * map() tells a place for all that the peer has registered: what cannot be mapped is not there.
+	 * So the sender's half puts everything in place, and needs no landing ring.
+	 */
+	bool reaches_all;
 };
 
 /* What the receiver has read of a message's cell, once. */
@@ -58,6 +66,17 @@ struct emu_msg {
 	uint32_t length;
 	uint32_t imm;
 	struct ka_seg target; /* of an RDMA operation, in own memory */
+};
+
+/* Where a message goes, as the sender saw it: segments of the peer, copied once. */
+struct emu_target {
+	struct ka_seg seg[KA_MAX_SEGS];
+	void *place[KA_MAX_SEGS]; /* the host's view, when all are in place, ... */
+	bool direct[KA_MAX_SEGS]; /* ... which may be touched */
+	uint32_t used;		  /* segments that the message fills, wholly or partly */
+	uint32_t rights;
+	bool in_place;
+	bool last_word_last;
 };
 
 /* One end of a connection, in the end's private memory. */
@@ -102,6 +121,7 @@ struct emu_link {
 	uint64_t tx_off;		     /* ... byte in it */
 	bool tx_direct;			     /* all of it may be touched without care */
 	bool source_gone;		     /* it went away while the message was under way */
+	struct emu_target tx_to;	     /* too large for a stack in the kernel */
 	struct emu_far far;		     /* how far away the peer is: */
 	bool tx_past;			     /* store past the caches */
 	struct ka_tpt_entry tx_own, tx_peer; /* what was checked last (ka_tpt_check_kept) */
@@ -239,7 +259,8 @@ static inline uint64_t emu_failed(const struct emu_link *l, uint32_t *error)
 /* Did the peer not find the source of the message any more up to which it has reaped @reap? */
 static inline bool emu_lost(const struct emu_link *l, uint64_t reap)
 {
-	return reap && ka_load_relaxed(&l->region->to[1 - l->side].lost[(reap - 1) % KA_DEPTH]) == reap;
+	return reap && reap <= l->tx_held &&
+	       ka_load_relaxed(&l->region->to[1 - l->side].lost[(reap - 1) % KA_DEPTH]) == reap;
 }
 
 /* Does the peer still need the source of a message that was sent? */

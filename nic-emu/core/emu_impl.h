@@ -113,6 +113,8 @@ static inline void emu_taken(struct emu_link *l)
 }
 /* emu_copy.c: gather @n bytes to a window that may shrink: EMU_SENT, EMU_SOURCE_GONE or EMU_BAD_TARGET. */
 enum emu_sent emu_fill(struct emu_link *l, uint8_t *to, uint64_t n);
+/* The same for the last word of a message, which was gathered before: at once, if the host can do that. */
+enum emu_sent emu_fill_last(struct emu_link *l, uint8_t *to, const uint8_t *word, uint64_t n);
 
 /* emu_copy.c: bytes from the peer's memory to own segments. */
 struct emu_pull {

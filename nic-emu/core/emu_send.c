@@ -12,6 +12,8 @@
  *   source    large, and the owner can read this process: the cell says where
  *             they are.  They are in use until the owner has copied them.
  *
+ * Where the host reaches all of the peer's memory (reaches_all) everything goes in place.
+ *
  * What is put in place does not wait for messages before it that are still on
  * their way to their place; an RDMA write, whose data are seen at once, and a
  * send behind such a write therefore go the way of what is before them.
@@ -28,19 +30,8 @@
  */
 #include "nic-emu/core/emu_impl.h"
 
-/* Where the message goes, as the sender saw it: segments of the peer, copied once. */
-struct target {
-	struct ka_seg seg[KA_MAX_SEGS];
-	void *place[KA_MAX_SEGS]; /* this process's view, when all are in place, ... */
-	bool direct[KA_MAX_SEGS]; /* ... which may be touched */
-	uint32_t used;		  /* segments that the message fills, wholly or partly */
-	uint32_t rights;
-	bool in_place;
-	bool last_word_last;
-};
-
 /* Add a segment of the peer's to the target; false: it may not be written. */
-static bool add_target(struct emu_link *l, struct target *t, struct ka_seg s)
+static bool add_target(struct emu_link *l, struct emu_target *t, struct ka_seg s)
 {
 	const struct ka_tpt_entry *e = &l->tx_peer;
 	uint8_t *base;
@@ -51,9 +42,11 @@ static bool add_target(struct emu_link *l, struct target *t, struct ka_seg s)
 	if (s.len == 0)
 		return true;
 	if (t->in_place) {
-		base = e->object == 0 ? NULL : l->host->map(l, e, &t->direct[t->used]);
+		base = l->host->map(l, e, &t->direct[t->used]);
 		if (base)
 			t->place[t->used] = base + (s.addr - e->start);
+		else if (l->host->reaches_all)
+			return false;
 		else
 			t->in_place = false;
 	}
@@ -61,15 +54,25 @@ static bool add_target(struct emu_link *l, struct target *t, struct ka_seg s)
 	return true;
 }
 
+static const struct ka_seg *more_segs(struct emu_link *l, const struct emu_dir *d)
+{
+	uint32_t slot = l->tx_recv % KA_DEPTH;
+
+	return l->host->more ? l->host->more(l, slot) : d->more[slot];
+}
+
 /* Read the posted receive once and check it; returns 0 or the receive's error status. */
-static uint32_t receive_target(struct emu_link *l, const struct emu_dir *d, uint64_t total, struct target *t)
+static uint32_t receive_target(struct emu_link *l, const struct emu_dir *d, uint64_t total,
+			       struct emu_target *t)
 {
 	const struct emu_post *p = &d->post[l->tx_recv % KA_DEPTH];
-	const struct ka_seg *more = d->more[l->tx_recv % KA_DEPTH];
+	const struct ka_seg *more = NULL;
 	uint32_t i, nsegs = ka_load_relaxed(&p->nsegs), flags = ka_load_relaxed(&p->flags);
 	uint64_t room = 0;
 
-	if ((flags & EMU_POST_BAD) || nsegs > KA_MAX_SEGS)
+	if (nsegs > EMU_POST_SEGS)
+		more = more_segs(l, d);
+	if ((flags & EMU_POST_BAD) || nsegs > KA_MAX_SEGS || (nsegs > EMU_POST_SEGS && !more))
 		return VIP_STATUS_FORMAT_ERROR;
 	t->rights = KA_R_WRITE;
 	for (i = 0; i < nsegs && room < total; i++) {
@@ -87,7 +90,7 @@ static uint32_t receive_target(struct emu_link *l, const struct emu_dir *d, uint
 
 /* The same for an RDMA write. */
 static uint32_t write_target(struct emu_link *l, const struct emu_dir *d, const struct emu_send *s,
-			     struct target *t)
+			     struct emu_target *t)
 {
 	if (s->has_imm && (ka_load_relaxed(&d->post[l->tx_recv % KA_DEPTH].flags) & EMU_POST_BAD))
 		return VIP_STATUS_FORMAT_ERROR;
@@ -140,7 +143,7 @@ static bool source_ok(struct emu_link *l)
 }
 
 /* Has nothing of the target been taken out of the peer's TPT? */
-static bool target_ok(struct emu_link *l, const struct target *t)
+static bool target_ok(struct emu_link *l, const struct emu_target *t)
 {
 	uint32_t i;
 
@@ -188,7 +191,7 @@ static enum emu_sent put_piece(struct emu_link *l, uint8_t *to, uint64_t n, bool
 }
 
 /* Piece by piece: neither the peer nor this end waits longer than for one. */
-static enum emu_sent put_segment(struct emu_link *l, const struct target *t, uint32_t i, uint64_t n,
+static enum emu_sent put_segment(struct emu_link *l, const struct emu_target *t, uint32_t i, uint64_t n,
 				 uint64_t *piece)
 {
 	uint8_t *to = t->place[i], word[8];
@@ -208,15 +211,15 @@ static enum emu_sent put_segment(struct emu_link *l, const struct target *t, uin
 		if (r != EMU_SENT)
 			return r;
 	}
-	if (!t->direct[i])
-		return emu_fill(l, to, last);
 	if (!gather(l, word, last))
 		return EMU_SOURCE_GONE;
+	if (!t->direct[i])
+		return emu_fill_last(l, to, word, last);
 	ka_put_last(to, word, last);
 	return EMU_SENT;
 }
 
-static enum emu_sent put_in_place(struct emu_link *l, const struct target *t, uint64_t total)
+static enum emu_sent put_in_place(struct emu_link *l, const struct emu_target *t, uint64_t total)
 {
 	uint64_t left = total, piece = EMU_PIECE;
 	enum emu_sent r = EMU_SENT;
@@ -332,7 +335,7 @@ static bool may_overtake(const struct emu_link *l, bool write)
 {
 	uint64_t before = write ? l->tx_any : l->tx_write;
 
-	return before == 0 ||
+	return before == 0 || l->host->reaches_all ||
 	       (emu_reaped(l) >= before && !ka_load_relaxed(&l->region->to[1 - l->side].rx.failed));
 }
 
@@ -396,19 +399,19 @@ static enum emu_sent transfer(struct emu_link *l, struct emu_dir *d, const struc
 {
 	bool write = s->op == EMU_OP_WRITE, takes = !write || s->has_imm;
 	enum emu_sent r = EMU_SENT;
-	struct target t;
+	struct emu_target *t = &l->tx_to;
 	uint32_t bad;
 
 	if (takes && ka_load_acquire(&d->post[l->tx_recv % KA_DEPTH].seq) != emu_seq(l->tx_recv))
 		return EMU_NO_RECEIVE;
-	t.used = 0;
-	t.last_word_last = false;
-	t.in_place = !ka_load_acquire(l->peer_revoking) && may_overtake(l, write);
-	bad = write ? write_target(l, d, s, &t) : receive_target(l, d, s->total, &t);
-	if (!bad && !t.in_place && s->total)
+	t->used = 0;
+	t->last_word_last = false;
+	t->in_place = !ka_load_acquire(l->peer_revoking) && may_overtake(l, write);
+	bad = write ? write_target(l, d, s, t) : receive_target(l, d, s->total, t);
+	if (!bad && !t->in_place && s->total)
 		return hand_over(l, d, s);
 	if (!bad)
-		r = put_in_place(l, &t, s->total);
+		r = put_in_place(l, t, s->total);
 	if (r == EMU_IS_DOWN)
 		return r;
 	if (r == EMU_BAD_TARGET)
@@ -457,7 +460,7 @@ int emu_read_check(struct emu_link *l, const struct ka_seg *target, struct emu_p
 	    !ka_tpt_check(l->peer_tpt, l->peer_idle, target->handle, target->addr, target->len, l->peer_tag,
 			  KA_R_RDMA_READ, &e))
 		return -1;
-	if (e.object && target->len && !ka_load_acquire(l->peer_revoking) && may_overtake(l, true))
+	if (target->len && !ka_load_acquire(l->peer_revoking) && may_overtake(l, true))
 		base = l->host->map(l, &e, &place->direct);
 	place->at = NULL;
 	if (!base)

@@ -14,9 +14,6 @@
 #ifndef NIC_EMU_CORE_EMU_STREAM_H
 #define NIC_EMU_CORE_EMU_STREAM_H
 
-#include <stdbool.h>
-#include <stdint.h>
-
 #include "kagent/ka_types.h"
 
 #define EMU_STREAM_LEAST 8192u /* bytes; below that it makes no difference */

@@ -60,7 +60,7 @@ changed kagent/core/vi.c 's/ka_fail(rep, -ENOSPC, "the NIC handle has %u protect
 	'VipCreatePtag can return VIP_INVALID_STATE'
 changed kagent/core/conn.c 's/fail_request(core, r, -ETIMEDOUT)/fail_request(core, r, -EMSGSIZE)/' \
 	'VipConnectRequest can return VIP_INVALID_MTU'
-changed nic-emu/emu_conn.c 's/err = -EPROTO;/err = -ENOKEY;/' 'VipConnectAccept can return VIP_INVALID_PTAG'
+changed nic-emu/emu_conn.c 's/? -EPROTO : -errno/? -ENOKEY : -errno/' 'VipConnectAccept can return VIP_INVALID_PTAG'
 changed vipl/error.c '/-ECONNREFUSED, VIP_REJECT/d' 'VipConnectRequest cannot return VIP_REJECT'
 [ $rc = 0 ] && echo "codes.sh: $n changes were found"
 exit $rc

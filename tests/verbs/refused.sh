@@ -10,13 +10,13 @@ work=$(mktemp -d /tmp/vipl-refused.XXXXXX) || exit 1
 trap 'rm -rf "$work"' EXIT
 rc=0
 
-# case NAME PROGRAM TEXT - the program sees emu0 alone, and the text in its list and in what VipOpenNic says.
+# case NAME PROGRAM TEXT - the program sees emu0 and ka0 alone, and the text in its list and in what VipOpenNic says.
 case_is() {
 	local name=$1 program=$2 text=$3
 	LD_LIBRARY_PATH="$work" "$program" rxe0 >"$work/out" 2>&1
-	if [ $? = 0 ] && [ "$(wc -l <"$work/out")" = 3 ] && grep -qx 'device emu0: usable' "$work/out" &&
+	if [ $? = 0 ] && [ "$(wc -l <"$work/out")" = 4 ] && grep -q "^device ka0: " "$work/out" && grep -qx 'device emu0: usable' "$work/out" &&
 		grep -q "^device (none): .*$text" "$work/out" &&
-		grep -q "^open rxe0: VIP_INVALID_PARAMETER: there is no device 'rxe0' but emu0: .*$text" "$work/out"; then
+		grep -q "^open rxe0: VIP_INVALID_PARAMETER: there is no device 'rxe0' but emu0 and ka0: .*$text" "$work/out"; then
 		echo "ok: $name"
 		return
 	fi

@@ -19,7 +19,7 @@ vm_terminal=no
 # A stall is reported after a minute and more, and the timer's interrupts are taken to work: an emulated
 # processor may have to wait long for a real one.
 vm_cmdline="console=ttyS0 quiet panic=-1 oops=panic nokaslr mitigations=off tsc=reliable cryptomgr.notests
- no_timer_check printk.devkmsg=on log_buf_len=4M apparmor=0 audit=0 watchdog_thresh=60 rcupdate.rcu_cpu_stall_timeout=120"
+ no_timer_check printk.devkmsg=on log_buf_len=4M apparmor=0 audit=0 watchdog_thresh=60 rcupdate.rcu_cpu_stall_timeout=120 ${VIP_VM_CMDLINE:-}"
 
 vm_say() { printf 'vm: %s\n' "$*" >&2; }
 

@@ -9,7 +9,7 @@
 hold() {
 	rm -f /tmp/words && mkfifo /tmp/words
 	[ $# = 0 ] || meet serves
-	VIPL_LOG=info "$VM_BIN/verbs_lost" rxe0 "$@" </tmp/words >/tmp/said 2>&1 &
+	VIPL_LOG=info "${VM_BIN%/bin}/tests/verbs/verbs_lost" rxe0 "$@" </tmp/words >/tmp/said 2>&1 &
 	holder=$!
 	trap 'sed "/VIP_NO_MATCH/d; s/^/      /" /tmp/said' EXIT # who comes first is told so
 	exec 9>/tmp/words

@@ -91,6 +91,8 @@ job() {
 		cd ${vm_root@Q} || exit
 		VM_TEST=$2 VM_DEVICE=${device@Q} VM_BIN=${bin@Q} VM_CHECKS=${VM_CHECKS:-} VM_CYCLES=${VM_CYCLES:-}
 		export VM_DEVICE VM_BIN VM_CHECKS VM_CYCLES VIPL_AGENT_DIR=/tmp/agent
+		. tests/vm/load.sh
+		vm_load "\$VM_DEVICE" || exit
 		. tests/vm/check.sh
 		. tests/vm/pair.sh
 		. tests/vm/$1/$2.sh

@@ -16,7 +16,6 @@
 
 #define REQUEST_BYTES 56 /* of private data of a request; it comes filled up to that */
 #define NO_LISTENER   8
-#define STALE	      10
 #define CONSUMER      28
 
 struct event {
@@ -43,7 +42,6 @@ struct id {
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t acked = PTHREAD_COND_INITIALIZER;
 static struct id *ids;
-static unsigned int to_lose;
 static struct ibv_context context; /* librdmacm's own, of the one device */
 
 /* ---- events ---- */
@@ -315,16 +313,6 @@ int rdma_resolve_route(struct rdma_cm_id *id, int ms)
 	return 0;
 }
 
-/* There is a request of the queue pair already, or a connection; lock held. */
-static bool has_request(uint32_t qp_num)
-{
-	const struct id *id = ids;
-
-	while (id && !(id->came && id->other && id->other_qp_num == qp_num))
-		id = id->next;
-	return id;
-}
-
 int rdma_connect(struct rdma_cm_id *id, struct rdma_conn_param *param)
 {
 	struct id *i = (struct id *)id, *l, *came;
@@ -334,11 +322,7 @@ int rdma_connect(struct rdma_cm_id *id, struct rdma_conn_param *param)
 	pthread_mutex_lock(&lock);
 	i->qp_num = param->qp_num;
 	l = listener_at(port_of(&id->route.addr.dst_storage));
-	if (to_lose) {
-		to_lose--;
-	} else if (has_request(param->qp_num)) {
-		tell(i, NULL, RDMA_CM_EVENT_REJECTED, STALE, NULL, 0);
-	} else if (!l) {
+	if (!l) {
 		tell(i, NULL, RDMA_CM_EVENT_REJECTED, NO_LISTENER, NULL, 0);
 	} else {
 		came = new_id(l->id.channel, l->id.context);
@@ -354,13 +338,6 @@ int rdma_connect(struct rdma_cm_id *id, struct rdma_conn_param *param)
 	}
 	pthread_mutex_unlock(&lock);
 	return 0;
-}
-
-void fake_cm_lose(unsigned int n)
-{
-	pthread_mutex_lock(&lock);
-	to_lose = n;
-	pthread_mutex_unlock(&lock);
 }
 
 void fake_cm_die(void)

@@ -60,8 +60,6 @@ unsigned int fake_left(char *text, size_t n);
 /* The device opened last reports this, of its newest queue pair if it is about one. */
 void fake_report(enum ibv_event_type type);
 
-/* The next @n connection requests are lost on their way. */
-void fake_cm_lose(unsigned int n);
 /* Who listens dies, with the requests that it has and has not answered. */
 void fake_cm_die(void);
 /* The device is removed: all ids are told. */

@@ -12,8 +12,8 @@ netdev=$(rdma link show rxe0/1 | sed -n 's/.* netdev \([^ ]*\).*/\1/p')
 ended() { ! kill -0 "$1" 2>/dev/null; }
 "$tool" rxe0 100000 1e9 >/tmp/removed.out 2>&1 &
 talk=$!
-sleep 5
-must "two processes talk" kill -0 $talk
+talks() { rdma resource show qp | grep -q 'comm verbs_cycles'; }
+must "two processes talk" within 60 talks
 rdma link delete rxe0 &
 delete=$!
 check "both processes are told, and end" within 60 ended $talk

@@ -1,0 +1,643 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * test_memory.c - memory that the kernel module registers: of which kinds, what is pinned and charged for
+ * it, whole attachments, and what becomes of a region when the process changes its mappings.
+ */
+#include "tests/linux/vka.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/shm.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "include/vipl_ext.h"
+
+#define PAGE  4096ul
+#define NOTED 10000 /* ms within which a change must have been noticed */
+
+#ifndef MADV_PAGEOUT
+#define MADV_PAGEOUT 21
+#endif
+
+static struct vka v;
+static const struct ka_tpt_entry *tpt;
+
+static int set_up(void **state)
+{
+	(void)state;
+	v = vka_open();
+	tpt = mmap(NULL, KA_TPT_BYTES, PROT_READ, MAP_SHARED, v.tpt_fd, 0);
+	return tpt == MAP_FAILED ? -1 : 0;
+}
+
+/* Pages of this process that are pinned, by the kernel's word. */
+static long pinned(void)
+{
+	char line[128];
+	long kib = -1;
+	FILE *f = fopen("/proc/self/status", "re");
+
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "VmPin: %ld", &kib) == 1)
+			break;
+	if (f)
+		fclose(f);
+	return kib / 4;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	munmap((void *)tpt, KA_TPT_BYTES);
+	vka_close(&v);
+	assert_int_equal(pinned(), 0);
+	return 0;
+}
+
+/* Register; the answer's err and text. */
+static int reg(const void *at, uint64_t len, struct ka_rep *rep)
+{
+	struct ka_req req = {.op = KA_OP_MEM_REG,
+			     .nic = v.nic,
+			     .u.reg = {(uintptr_t)at, len, v.tag, KA_R_RDMA_WRITE, 0, 0}};
+
+	return vka_call(&v, &req, rep, NULL);
+}
+
+static uint32_t must_reg(const void *at, uint64_t len)
+{
+	struct ka_rep rep;
+
+	if (reg(at, len, &rep))
+		fail_msg("%d %s", rep.err, rep.text);
+	assert_int_equal(rep.u.mem.verdict, LMM_MLOCK_NOP);
+	assert_int_equal(rep.nranges, 0);
+	return rep.u.mem.handle;
+}
+
+static void refuses(const void *at, uint64_t len, int err, const char *text)
+{
+	struct ka_rep rep;
+	int got = reg(at, len, &rep);
+
+	if (got != err || !strstr(rep.text, text))
+		fail_msg("%d %s", got, rep.text);
+	assert_int_equal(pinned(), 0);
+}
+
+static void dereg(const void *at, uint32_t handle)
+{
+	assert_int_equal(vka_dereg(&v, at, handle), 0);
+}
+
+static struct ka_tpt_entry entry(uint32_t handle)
+{
+	struct ka_tpt_entry e;
+
+	while (!ka_tpt_get(tpt, handle, &e))
+		;
+	return e;
+}
+
+static void *anon(size_t len)
+{
+	void *at = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	assert_true(at != MAP_FAILED);
+	return at;
+}
+
+static int memfd(size_t len, unsigned int flags)
+{
+	int fd = memfd_create("test", MFD_CLOEXEC | flags);
+
+	if (fd >= 0)
+		assert_int_equal(ftruncate(fd, (off_t)len), 0);
+	return fd;
+}
+
+static uint8_t *shared(int fd, size_t len)
+{
+	void *at = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+	assert_true(at != MAP_FAILED);
+	return at;
+}
+
+/* ---- kinds ---- */
+
+static void private_memory(void **state)
+{
+	uint8_t *at = anon(16 * PAGE);
+	uint32_t h = must_reg(at + 100, 3 * PAGE), h2;
+	struct ka_tpt_entry e = entry(h);
+
+	(void)state;
+	assert_int_equal(pinned(), 4);
+	assert_int_equal(e.start, (uintptr_t)at + 100);
+	assert_int_equal(e.length, 3 * PAGE);
+	assert_int_equal(e.rights, KA_R_WRITE | KA_R_RDMA_WRITE);
+	assert_int_equal(e.kind, LMM_PRIVATE);
+	h2 = must_reg(at + 100, 3 * PAGE);
+	assert_int_not_equal(h, h2);
+	assert_int_equal(pinned(), 8);
+	dereg(at + 100, h);
+	assert_int_equal(pinned(), 4);
+	assert_int_equal(vka_dereg(&v, at + 100, h), -EINVAL);
+	dereg(at + 100, h2);
+	assert_int_equal(pinned(), 0);
+	munmap(at, 16 * PAGE);
+}
+
+static void read_only_memory(void **state)
+{
+	uint8_t *at = anon(4 * PAGE);
+	uint32_t h;
+
+	(void)state;
+	/* untouched, and half of it may be written: that half must not be a page of zeros */
+	mprotect(at, 2 * PAGE, PROT_READ);
+	h = must_reg(at, 4 * PAGE);
+	assert_int_equal(entry(h).rights, 0);
+	at[3 * PAGE] = 1;
+	usleep(300000);
+	assert_int_not_equal(entry(h).tag, 0);
+	dereg(at, h);
+	munmap(at, 4 * PAGE);
+}
+
+static void memory_objects(void **state)
+{
+	int fd = memfd(8 * PAGE, 0);
+	uint8_t *at = shared(fd, 8 * PAGE),
+		*shm = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	uint32_t h = must_reg(at + PAGE, PAGE), h2 = must_reg(shm, PAGE);
+	struct ka_tpt_entry e = entry(h);
+
+	(void)state;
+	assert_int_equal(e.kind, LMM_SHMEM);
+	assert_int_equal(e.offset, PAGE);
+	assert_int_equal(e.object_bytes, 8 * PAGE);
+	assert_int_equal(entry(h2).kind, LMM_SHMEM);
+	/* the attachments too */
+	assert_int_equal(pinned(), 1 + 8 + 1 + 1);
+	dereg(at + PAGE, h);
+	assert_int_equal(pinned(), 1 + 1);
+	dereg(shm, h2);
+	munmap(at, 8 * PAGE);
+	munmap(shm, PAGE);
+	close(fd);
+}
+
+static void huge_pages(void **state)
+{
+	size_t huge = 2 << 20;
+	FILE *f = fopen("/proc/sys/vm/nr_hugepages", "we");
+	uint8_t *at;
+	uint32_t h;
+	int fd;
+
+	(void)state;
+	if (f) {
+		fputs("4\n", f);
+		fclose(f);
+	}
+	fd = memfd(2 * huge, MFD_HUGETLB);
+	at = fd >= 0 ? mmap(NULL, 2 * huge, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) : MAP_FAILED;
+	if (at == MAP_FAILED) {
+		print_message("no huge pages to be had: %s\n", strerror(errno));
+		skip();
+	}
+	h = must_reg(at + PAGE, huge);
+	assert_int_equal(entry(h).kind, LMM_SHMEM);
+	madvise(at, 2 * huge, 25); /* MADV_COLLAPSE */
+	usleep(300000);
+	assert_int_not_equal(entry(h).tag, 0);
+	munmap(at + huge, huge);
+	while (pinned())
+		usleep(1000);
+	assert_int_equal(entry(h).tag, 0);
+	dereg(at + PAGE, h);
+	munmap(at, huge);
+	close(fd);
+	at = mmap(NULL, huge, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
+	assert_true(at != MAP_FAILED);
+	h = must_reg(at, huge);
+	assert_int_equal(entry(h).kind, LMM_PRIVATE);
+	assert_int_equal(pinned(), 512);
+	dereg(at, h);
+	munmap(at, huge);
+}
+
+static void files(void **state)
+{
+	int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+	uint8_t *own = mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE, fd, 0);
+	uint8_t *disk = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, fd, 0);
+	uint32_t h;
+
+	(void)state;
+	assert_true(own != MAP_FAILED && disk != MAP_FAILED);
+	h = must_reg(own, PAGE);
+	assert_int_equal(entry(h).kind, LMM_PRIVATE);
+	dereg(own, h);
+	refuses(disk, PAGE, -EOPNOTSUPP, "file on a disk");
+	munmap(own, PAGE);
+	munmap(disk, PAGE);
+	close(fd);
+}
+
+static uint64_t mapping_of(const char *name)
+{
+	FILE *f = fopen("/proc/self/maps", "re");
+	unsigned long start = 0;
+	char line[512];
+
+	while (f && fgets(line, sizeof(line), f)) {
+		if (strstr(line, name)) {
+			sscanf(line, "%lx-", &start);
+			break;
+		}
+	}
+	if (f)
+		fclose(f);
+	return start;
+}
+
+static void refused_memory(void **state)
+{
+	uint8_t *at = anon(4 * PAGE), *past;
+	int fd = memfd(PAGE, 0), secret;
+
+	(void)state;
+	mprotect(at, PAGE, PROT_NONE);
+	refuses(at, PAGE, -EINVAL, "may not be read");
+	munmap(at + 2 * PAGE, PAGE);
+	refuses(at + PAGE, 3 * PAGE, -EINVAL, "nothing is mapped");
+	refuses(at + PAGE, 0, -EINVAL, "length is 0");
+	refuses(at + PAGE, UINT64_MAX, -EINVAL, "wraps");
+	refuses(at + PAGE, 2ul << 30, -EFBIG, "one registration takes at most");
+	refuses((void *)0xffffffff81000000, PAGE, -EINVAL, "no address");
+	assert_true(mapping_of("[vvar]"));
+	refuses((void *)mapping_of("[vvar]"), PAGE, -EINVAL, "device or to the kernel");
+	refuses((void *)mapping_of("[vdso]"), PAGE, -EINVAL, "device or to the kernel");
+	past = shared(fd, 4 * PAGE);
+	refuses(past, 2 * PAGE, -EFAULT, "file ends before");
+	secret = (int)syscall(447, 0); /* memfd_secret */
+	if (secret >= 0) {
+		assert_int_equal(ftruncate(secret, PAGE), 0);
+		refuses(shared(secret, PAGE), PAGE, -EINVAL, "memfd_secret");
+		close(secret);
+	} else {
+		print_message("no memfd_secret here: %s\n", strerror(errno));
+	}
+	munmap(at, 4 * PAGE);
+	munmap(past, 4 * PAGE);
+	close(fd);
+}
+
+/* A hundred mappings of different objects. */
+static void many_mappings(void **state)
+{
+	uint8_t *at = anon(100 * PAGE);
+	uint32_t h;
+	int i, fd;
+
+	(void)state;
+	for (i = 0; i < 100; i++) {
+		fd = memfd(PAGE, 0);
+		assert_true(mmap(at + (size_t)i * PAGE, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
+				 fd, 0) != MAP_FAILED);
+		close(fd);
+	}
+	refuses(at, 100 * PAGE, -E2BIG, "more than 64 mappings");
+	h = must_reg(at, 64 * PAGE);
+	assert_int_equal(entry(h).kind, LMM_MIXED);
+	dereg(at, h);
+	munmap(at, 100 * PAGE);
+}
+
+/* ---- limits ---- */
+
+static void lock_cap(bool on)
+{
+	struct __user_cap_header_struct head = {_LINUX_CAPABILITY_VERSION_3, 0};
+	struct __user_cap_data_struct data[2];
+
+	assert_int_equal(syscall(SYS_capget, &head, data), 0);
+	data[0].effective &= ~(1u << CAP_IPC_LOCK);
+	data[0].effective |= on ? data[0].permitted & 1u << CAP_IPC_LOCK : 0;
+	assert_int_equal(syscall(SYS_capset, &head, data), 0);
+}
+
+static void limit(void **state)
+{
+	struct rlimit old, mib = {1 << 20, 1 << 20};
+	uint8_t *at = anon(2 << 20), *seg;
+	int id = shmget(IPC_PRIVATE, 512 << 10, 0600);
+	uint32_t h, hs;
+	struct ka_rep rep;
+
+	(void)state;
+	getrlimit(RLIMIT_MEMLOCK, &old);
+	mib.rlim_max = old.rlim_max;
+	setrlimit(RLIMIT_MEMLOCK, &mib);
+	lock_cap(false);
+	refuses(at, 2 << 20, -ENOMEM, "RLIMIT_MEMLOCK is 1024 KiB, and the process has 0 KiB pinned");
+	h = must_reg(at, 1 << 20);
+	assert_int_equal(pinned(), 256);
+	assert_int_equal(reg(at + (1 << 20), 1, &rep), -ENOMEM);
+	assert_non_null(strstr(rep.text, "has 1024 KiB pinned"));
+	dereg(at, h);
+
+	/* The attachment is pinned as a whole while there is room for that. */
+	seg = shmat(id, NULL, 0);
+	shmctl(id, IPC_RMID, NULL);
+	hs = must_reg(seg, 256 << 10);
+	assert_int_equal(pinned(), 64 + 128);
+	h = must_reg(at, 512 << 10);
+	assert_int_equal(pinned(), 64 + 128);
+	dereg(at, h);
+	dereg(seg, hs);
+	assert_int_equal(pinned(), 0);
+	/* Or not at all, when there is none. */
+	h = must_reg(at, 512 << 10);
+	hs = must_reg(seg, 256 << 10);
+	assert_int_equal(pinned(), 128 + 64);
+	lock_cap(true);
+	setrlimit(RLIMIT_MEMLOCK, &old);
+	dereg(at, h);
+	dereg(seg, hs);
+	shmdt(seg);
+	munmap(at, 2 << 20);
+}
+
+/* ---- whole attachments ---- */
+
+static bool whole(const void *start)
+{
+	static struct vipx_rec rec[KA_MAX_RECS];
+	struct ka_req req = {.op = KA_OP_INSPECT, .u.inspect = {.kind = VIPX_SEG}};
+	struct vipka_call call = {.req = (uintptr_t)&req, .tail = (uintptr_t)rec, .tail_bytes = sizeof(rec)};
+	struct ka_rep rep;
+	uint32_t i;
+
+	call.rep = (uintptr_t)&rep;
+	assert_int_equal(ioctl(v.dev, VIPKA_CALL, &call), 0);
+	for (i = 0; i < rep.nrecs; i++)
+		if (rec[i].u.seg.start == (uintptr_t)start)
+			return rec[i].u.seg.whole;
+	fail_msg("no segment");
+	return false;
+}
+
+static void attachment(void **state)
+{
+	int id = shmget(IPC_PRIVATE, 64 * PAGE, 0600);
+	uint8_t *at = shmat(id, NULL, 0);
+	uint32_t a, b, c;
+
+	(void)state;
+	shmctl(id, IPC_RMID, NULL);
+	a = must_reg(at + 10 * PAGE, PAGE);
+	assert_int_equal(entry(a).kind, LMM_SYSV);
+	assert_int_equal(entry(a).object, id);
+	assert_int_equal(entry(a).object_bytes, 64 * PAGE);
+	assert_int_equal(pinned(), 1 + 64);
+	assert_true(whole(at));
+	b = must_reg(at + 10 * PAGE, 3 * PAGE);
+	assert_int_equal(pinned(), 1 + 64 + 3);
+	dereg(at + 10 * PAGE, a);
+	assert_int_equal(pinned(), 64 + 3);
+	dereg(at + 10 * PAGE, b);
+	assert_int_equal(pinned(), 0);
+	/* it leaves with the process's mapping */
+	c = must_reg(at, PAGE);
+	assert_int_equal(pinned(), 1 + 64);
+	shmdt(at);
+	while (pinned())
+		usleep(1000);
+	assert_int_equal(entry(c).tag, 0);
+	dereg(at, c);
+}
+
+/* ---- memory that goes away ---- */
+
+static void goes(uint32_t handle)
+{
+	int i;
+
+	for (i = 0; entry(handle).tag && i < NOTED; i++)
+		usleep(1000);
+	assert_int_equal(entry(handle).tag, 0);
+	assert_int_equal(entry(handle).rights, 0);
+}
+
+/* The pins of what has gone are given back after the TPT was changed. */
+static void comes_to(long pages)
+{
+	int i;
+
+	for (i = 0; pinned() != pages && i < NOTED; i++)
+		usleep(1000);
+	assert_int_equal(pinned(), pages);
+}
+
+static void stays(uint32_t handle)
+{
+	usleep(300000);
+	assert_int_not_equal(entry(handle).tag, 0);
+}
+
+static void unmapped(void **state)
+{
+	uint8_t *at = anon(8 * PAGE), *moved;
+	uint32_t a = must_reg(at, 4 * PAGE), b = must_reg(at, PAGE), c = must_reg(at + 5 * PAGE, PAGE), d;
+	struct ka_req set = {.op = KA_OP_MEM_SET, .nic = v.nic};
+	struct ka_rep rep;
+
+	(void)state;
+	munmap(at + 3 * PAGE, PAGE);
+	goes(a);
+	stays(b);
+	stays(c);
+	comes_to(2);
+	set.u.mem.start = (uintptr_t)at;
+	set.u.mem.handle = a;
+	set.u.mem.tag = v.tag;
+	assert_int_equal(vka_call(&v, &set, &rep, NULL), -EFAULT);
+	/* something else in its place */
+	assert_true(mmap(at + 3 * PAGE, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
+			 -1, 0) == at + 3 * PAGE);
+	d = must_reg(at, 4 * PAGE);
+	stays(d);
+	assert_int_equal(entry(a).tag, 0);
+	dereg(at, a);
+	dereg(at, b);
+	moved = mremap(at + 5 * PAGE, PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, at + 20 * PAGE);
+	assert_true(moved == at + 20 * PAGE);
+	goes(c);
+	stays(d);
+	dereg(at + 5 * PAGE, c);
+	assert_true(mmap(at, PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == at);
+	goes(d);
+	comes_to(0);
+	dereg(at, d);
+	munmap(at, 8 * PAGE);
+	munmap(moved, PAGE);
+}
+
+/* What the worker would find later must not be taken for the new region's. */
+static void at_once_again(void **state)
+{
+	uint8_t *at = anon(4 * PAGE);
+	uint32_t a, b;
+	int i;
+
+	(void)state;
+	for (i = 0; i < 2000; i++) {
+		a = must_reg(at, 4 * PAGE);
+		if (i % 2) {
+			munmap(at, 4 * PAGE);
+			assert_true(mmap(at, 4 * PAGE, PROT_READ | PROT_WRITE,
+					 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) == at);
+		} else {
+			madvise(at + PAGE, PAGE, MADV_DONTNEED);
+		}
+		b = must_reg(at, 4 * PAGE);
+		assert_int_equal(entry(a).tag, 0);
+		assert_int_not_equal(entry(b).tag, 0);
+		dereg(at, a);
+		assert_int_not_equal(entry(b).tag, 0);
+		dereg(at, b);
+	}
+	munmap(at, 4 * PAGE);
+}
+
+static void other_pages(void **state)
+{
+	uint8_t *at = anon(4 * PAGE), *file;
+	int fd = memfd(4 * PAGE, 0);
+	uint32_t h = must_reg(at, 2 * PAGE), near = must_reg(at + 2 * PAGE, 2 * PAGE);
+
+	(void)state;
+	madvise(at, PAGE, MADV_DONTNEED);
+	goes(h);
+	stays(near);
+	dereg(at, h);
+	dereg(at + 2 * PAGE, near);
+	file = shared(fd, 4 * PAGE);
+	h = must_reg(file, 4 * PAGE);
+	madvise(file, 4 * PAGE, MADV_DONTNEED); /* the page tables' entries alone */
+	stays(h);
+	assert_int_equal(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, PAGE, PAGE), 0);
+	goes(h);
+	dereg(file, h);
+	h = must_reg(file, 4 * PAGE);
+	assert_int_equal(ftruncate(fd, 0), 0);
+	goes(h);
+	dereg(file, h);
+	munmap(at, 4 * PAGE);
+	munmap(file, 4 * PAGE);
+	close(fd);
+}
+
+static void write_to(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0 || write(fd, text, strlen(text)) < 0)
+		print_message("%s: %s\n", path, strerror(errno));
+	if (fd >= 0)
+		close(fd);
+}
+
+/* What changes page tables and no page. */
+static void same_pages(void **state)
+{
+	size_t len = 4 << 20;
+	uint8_t *at = anon(len), *file;
+	int fd = memfd(len, 0), status;
+	uint32_t h, hf;
+	pid_t pid;
+
+	(void)state;
+	madvise(at, len, MADV_HUGEPAGE);
+	memset(at, 5, len);
+	file = shared(fd, len);
+	memset(file, 6, len);
+	h = must_reg(at, len);
+	hf = must_reg(file, len);
+	mprotect(at, len, PROT_READ);
+	mprotect(at, PAGE, PROT_NONE);
+	mprotect(at, len, PROT_READ | PROT_WRITE);
+	pid = fork();
+	if (pid == 0) {
+		at[0] = file[0] = 9;
+		_exit(at[1] != 5);
+	}
+	at[PAGE] = 7; /* the parent keeps its page */
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	assert_int_equal(at[0], 5);
+	madvise(at, len, MADV_PAGEOUT);
+	madvise(file, len, MADV_PAGEOUT);
+	madvise(at, len, 25); /* MADV_COLLAPSE */
+	madvise(file, len, 25);
+	write_to("/proc/sys/vm/compact_memory", "1");
+	write_to("/proc/sys/vm/drop_caches", "3");
+	stays(h);
+	stays(hf);
+	assert_int_equal(file[0], 9);
+	dereg(at, h);
+	dereg(file, hf);
+	munmap(at, len);
+	munmap(file, len);
+	close(fd);
+}
+
+static void closed(void **state)
+{
+	struct ka_req req = {.op = KA_OP_CLOSE, .nic = v.nic};
+	uint8_t *at = anon(300 * PAGE);
+	struct ka_rep rep;
+	int i;
+
+	(void)state;
+	for (i = 0; i < 300; i++)
+		must_reg(at + (size_t)i * PAGE, PAGE);
+	assert_int_equal(pinned(), 300);
+	assert_int_equal(vka_call(&v, &req, &rep, NULL), 0);
+	assert_int_equal(pinned(), 0);
+	munmap(at, 300 * PAGE);
+}
+
+#define MEMORY_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		MEMORY_TEST(private_memory), MEMORY_TEST(read_only_memory),
+		MEMORY_TEST(memory_objects), MEMORY_TEST(huge_pages),
+		MEMORY_TEST(files),	     MEMORY_TEST(refused_memory),
+		MEMORY_TEST(many_mappings),  MEMORY_TEST(limit),
+		MEMORY_TEST(attachment),     MEMORY_TEST(unmapped),
+		MEMORY_TEST(at_once_again),  MEMORY_TEST(other_pages),
+		MEMORY_TEST(same_pages),     MEMORY_TEST(closed),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
