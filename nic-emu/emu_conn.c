@@ -136,15 +136,17 @@ static void give_back(struct emu_nic *en, struct given *g)
 static int take_given(struct emu_nic *en, uint32_t side, const int fds[KA_MAX_FDS], struct given *g)
 {
 	int err = 0, rest[KA_MAX_FDS];
+	struct emu_region *region = NULL;
 	const struct ka_conn_ctl *ctl;
 
 	memcpy(rest, fds, sizeof(rest));
 	*g = (struct given){.doorbell = -1};
 	if (side <= 1)
-		g->region = en->kernel ? emu_kernel_map(fds[0], side)
-				       : emu_map_shared(fds[0], sizeof(*g->region), PROT_READ | PROT_WRITE);
-	if (!g->region)
-		err = side > 1 ? -EPROTO : -errno;
+		region = en->kernel ? emu_kernel_map(fds[0], side)
+				    : emu_map_shared(fds[0], sizeof(*region), PROT_READ | PROT_WRITE);
+	g->region = region;
+	if (!region)
+		err = side <= 1 && errno ? -errno : -EPROTO;
 	else
 		err = emu_peer_get(en, fds[1], fds[2], &g->peer);
 	if (en->kernel) {
@@ -157,7 +159,7 @@ static int take_given(struct emu_nic *en, uint32_t side, const int fds[KA_MAX_FD
 		give_back(en, g);
 		return err;
 	}
-	ctl = &g->region->ctl;
+	ctl = &region->ctl;
 	if (ka_load_acquire(&ctl->magic) == KA_CONN_MAGIC && ctl->version == KA_VERSION &&
 	    ctl->size == KA_CONN_BYTES)
 		return 0;

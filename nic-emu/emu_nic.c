@@ -115,7 +115,7 @@ static void emu_query(struct vip_nic *nic, VIP_NIC_ATTRIBUTES *a)
 {
 	static const VIP_UINT8 address[KA_NIC_ADDR_LEN] = {KA_NIC_ADDR};
 
-	strcpy(a->Name, nic->device);
+	memcpy(a->Name, nic->device, sizeof(nic->device));
 	a->HardwareVersion = 1;
 	a->ProviderVersion = KA_VERSION;
 	a->NicAddressLen = KA_NIC_ADDR_LEN;

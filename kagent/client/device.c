@@ -145,10 +145,10 @@ static int hello(const struct ka_agent_at *at, struct ka_line *line, char *why, 
 bool ka_agent_usable(const char *device, char *why, size_t n)
 {
 	const struct ka_agent_at at = {.device = device};
-	struct ka_line line;
+	struct ka_line line = {.call_fd = -1};
 	int err = hello(&at, &line, why, n);
 
-	if (!err)
+	if (line.call_fd >= 0)
 		close(line.call_fd);
 	return !err;
 }
