@@ -146,7 +146,7 @@ static int take_given(struct emu_nic *en, uint32_t side, const int fds[KA_MAX_FD
 				    : emu_map_shared(fds[0], sizeof(*region), PROT_READ | PROT_WRITE);
 	g->region = region;
 	if (!region)
-		err = side <= 1 && errno ? -errno : -EPROTO;
+		err = side > 1 ? -EPROTO : -errno;
 	else
 		err = emu_peer_get(en, fds[1], fds[2], &g->peer);
 	if (en->kernel) {
@@ -154,7 +154,7 @@ static int take_given(struct emu_nic *en, uint32_t side, const int fds[KA_MAX_FD
 		rest[0] = -1;
 	}
 	close_all(rest);
-	if (err) {
+	if (err || !region) {
 		vip_why("cannot map the connection: %s", strerror(-err));
 		give_back(en, g);
 		return err;
