@@ -12,7 +12,7 @@
 
 #include "vipl/nic.h"
 
-#define VIP_PLUGIN_VERSION  1
+#define VIP_PLUGIN_VERSION  2
 #define VIP_PLUGIN_NAME_(n) vipl_nic_plugin_##n
 #define VIP_PLUGIN_NAME(n)  VIP_PLUGIN_NAME_(n)
 #define VIP_PLUGIN_ENTRY    VIP_PLUGIN_NAME(VIP_PLUGIN_VERSION)
