@@ -2,20 +2,11 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #
 # The kernel module as an agent: it loads and unloads, and what it does with processes and their memory.
-# It is the module that kagent/linux/build.sh has built for the guest's kernel.
 # limit: 600
 
-module=$VM_BIN/../kagent-linux/vipka.ko
-[ -e "$module" ] || skip "there is no $module: kagent/linux/build.sh makes it"
-[ "$(modinfo -F vermagic "$module" | cut -d ' ' -f 1)" = "$(uname -r)" ] ||
-	skip "$module is for another kernel than $(uname -r)"
-[ -e /dev/vipka ] && must "the module that another test has left goes" rmmod vipka
+# shellcheck source=tests/vm/module.sh
+. tests/vm/module.sh
 
-# pins - as many have been given back as were taken
-pins() {
-	cat /proc/sys/vm/stat_refresh # each processor counts for itself until it is asked
-	awk '/^nr_foll_pin_acquired/ { n = $2 } /^nr_foll_pin_released/ { m = $2 } END { exit n != m }' /proc/vmstat
-}
 # loads N - so often, with what little can be done in between
 loads() {
 	local i

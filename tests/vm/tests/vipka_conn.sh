@@ -4,17 +4,8 @@
 # Connections of the kernel module: messages from page to page, errors, peers that do not keep to the rules.
 # limit: 1200
 
-module=$VM_BIN/../kagent-linux/vipka.ko
-[ -e "$module" ] || skip "there is no $module: kagent/linux/build.sh makes it"
-[ "$(modinfo -F vermagic "$module" | cut -d ' ' -f 1)" = "$(uname -r)" ] ||
-	skip "$module is for another kernel than $(uname -r)"
-[ -e /dev/vipka ] && must "the module that another test has left goes" rmmod vipka
-
-# pins - as many have been given back as were taken
-pins() {
-	cat /proc/sys/vm/stat_refresh # each processor counts for itself until it is asked
-	awk '/^nr_foll_pin_acquired/ { n = $2 } /^nr_foll_pin_released/ { m = $2 } END { exit n != m }' /proc/vmstat
-}
+# shellcheck source=tests/vm/module.sh
+. tests/vm/module.sh
 
 must "the module loads" insmod "$module"
 for test in conn conn_remote conn_hostile; do
