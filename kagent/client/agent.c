@@ -16,6 +16,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,6 +48,16 @@ static const struct ka_transport *transport(const struct ka_agent_at *at, struct
 bool ka_agent_pins(const struct ka_agent *agent)
 {
 	return agent->by == &ka_device;
+}
+
+int ka_no_agent(char *why, size_t n, int err, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(why, n, fmt, ap);
+	va_end(ap);
+	return err;
 }
 
 void ka_close_fds(int fds[KA_MAX_FDS])

@@ -7,7 +7,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -21,16 +20,6 @@
 
 _Static_assert(VIPKA_FDS == KA_MAX_FDS, "as many as an answer has");
 _Static_assert(sizeof(((struct vipka_event *)NULL)->event) == sizeof(struct ka_event), "an event as it is");
-
-__attribute__((format(printf, 4, 5))) static int fail(char *why, size_t n, int err, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(why, n, fmt, ap);
-	va_end(ap);
-	return err;
-}
 
 /* No place for a descriptor: that is this process's limit, and the request was undone. */
 static int no_descriptor(struct ka_rep *rep, int err)
@@ -93,23 +82,24 @@ static int no_device(const char *path, int err, char *why, size_t n)
 	case ENOENT:
 	case ENXIO:
 	case ENODEV:
-		return fail(why, n, -err,
-			    "there is no %s: the kernel module is not loaded; 'modprobe vipka' loads it "
-			    "(docs/kernel-module.md tells how it is built)",
-			    path);
+		return ka_no_agent(
+			why, n, -err,
+			"there is no %s: the kernel module is not loaded; 'modprobe vipka' loads it "
+			"(docs/kernel-module.md tells how it is built)",
+			path);
 	case EACCES:
 	case EPERM:
-		return fail(
+		return ka_no_agent(
 			why, n, -err,
 			"%s may not be opened by uid %u: its mode says who may, and the parameter `mode` of "
 			"the module sets that (docs/kernel-module.md)",
 			path, geteuid());
 	case EMFILE:
 	case ENFILE:
-		return fail(why, n, -err, "cannot open %s: %s; raise RLIMIT_NOFILE ('ulimit -n')", path,
-			    strerror(err));
+		return ka_no_agent(why, n, -err, "cannot open %s: %s; raise RLIMIT_NOFILE ('ulimit -n')",
+				   path, strerror(err));
 	default:
-		return fail(why, n, -err, "cannot open %s: %s", path, strerror(err));
+		return ka_no_agent(why, n, -err, "cannot open %s: %s", path, strerror(err));
 	}
 }
 
@@ -123,15 +113,16 @@ static int hello(const struct ka_agent_at *at, struct ka_line *line, char *why, 
 		return no_device(at->device, errno, why, n);
 	err = call(fd, &req, &rep, fds, NULL, 0);
 	if (err) {
-		fail(why, n, err, "%s does not answer as the kernel module does: %s", at->device,
-		     strerror(-err));
+		ka_no_agent(why, n, err, "%s does not answer as the kernel module does: %s", at->device,
+			    strerror(-err));
 	} else if (rep.err == -EPROTO) {
-		err = fail(why, n, -EPROTO,
-			   "the kernel module that is loaded speaks version %u, this library speaks version "
-			   "%u: load the one that was built with the library (docs/kernel-module.md)",
-			   rep.u.hello.version, KA_VERSION);
+		err = ka_no_agent(
+			why, n, -EPROTO,
+			"the kernel module that is loaded speaks version %u, this library speaks version "
+			"%u: load the one that was built with the library (docs/kernel-module.md)",
+			rep.u.hello.version, KA_VERSION);
 	} else if (rep.err) {
-		err = fail(why, n, rep.err, "the kernel module refused: %s", rep.text);
+		err = ka_no_agent(why, n, rep.err, "the kernel module refused: %s", rep.text);
 	}
 	if (err) {
 		close(fd);

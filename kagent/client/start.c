@@ -9,12 +9,11 @@
  * removes DIR under the same lock, so a lock counts only while its file is
  * still the one that the path names.
  */
-#include "kagent/client/agent.h"
+#include "kagent/client/transport.h"
 
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,16 +26,6 @@
 #include <unistd.h>
 
 #define TRIES 50
-
-__attribute__((format(printf, 4, 5))) static int fail(char *why, size_t n, int err, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(why, n, fmt, ap);
-	va_end(ap);
-	return err;
-}
 
 /* @asked (not 0: it is too long), else below /run/user/UID when that is ours, else in /tmp. */
 static int agent_dir(const char *asked, char *dir, size_t n)
@@ -58,17 +47,18 @@ static int make_dir(const char *dir, char *why, size_t n)
 	struct stat st;
 
 	if (mkdir(dir, 0700) && errno != EEXIST)
-		return fail(why, n, -errno,
-			    "cannot make the agent's directory %s: %s (VIPL_AGENT_DIR names another)", dir,
-			    strerror(errno));
+		return ka_no_agent(why, n, -errno,
+				   "cannot make the agent's directory %s: %s (VIPL_AGENT_DIR names another)",
+				   dir, strerror(errno));
 	if (lstat(dir, &st))
 		return -EAGAIN; /* a leaving agent removed it just now */
 	if (!S_ISDIR(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 077))
-		return fail(why, n, -EPERM,
-			    "%s is not a directory private to uid %u (mode %o, owner %u): remove it, or name "
-			    "another "
-			    "with VIPL_AGENT_DIR",
-			    dir, geteuid(), st.st_mode & 07777, st.st_uid);
+		return ka_no_agent(
+			why, n, -EPERM,
+			"%s is not a directory private to uid %u (mode %o, owner %u): remove it, or name "
+			"another "
+			"with VIPL_AGENT_DIR",
+			dir, geteuid(), st.st_mode & 07777, st.st_uid);
 	return 0;
 }
 
@@ -151,9 +141,9 @@ static int agent_path(const char *asked, char *path, size_t n, char *why, size_t
 	}
 	snprintf(path, n, "%s", asked ? asked : VIPKAD_INSTALLED);
 	if (access(path, X_OK))
-		return fail(why, wn, -ECHILD,
-			    "the kernel agent %s cannot be started: %s (VIPL_AGENT names its program)", path,
-			    strerror(errno));
+		return ka_no_agent(why, wn, -ECHILD,
+				   "the kernel agent %s cannot be started: %s (VIPL_AGENT names its program)",
+				   path, strerror(errno));
 	return 0;
 }
 
@@ -176,7 +166,8 @@ static int spawn(const char *path, int listen_fd, const char *dir, char *why, si
 	snprintf(fdarg, sizeof(fdarg), "%d", listen_fd);
 	pid = clone_quiet();
 	if (pid < 0)
-		return fail(why, n, -errno, "cannot start the kernel agent: fork: %s", strerror(errno));
+		return ka_no_agent(why, n, -errno, "cannot start the kernel agent: fork: %s",
+				   strerror(errno));
 	if (pid == 0) {
 		setsid();
 		pid = clone_quiet();
@@ -198,7 +189,7 @@ static int spawn(const char *path, int listen_fd, const char *dir, char *why, si
 		r = waitpid(pid, &status, __WALL);
 	while (r < 0 && errno == EINTR);
 	if (r == pid && (!WIFEXITED(status) || WEXITSTATUS(status)))
-		return fail(why, n, -ECHILD, "cannot start the kernel agent: no more processes");
+		return ka_no_agent(why, n, -ECHILD, "cannot start the kernel agent: no more processes");
 	return 0;
 }
 
@@ -216,7 +207,7 @@ static int start(const struct sockaddr_un *sa, const char *dir, const char *prog
 	if (low >= 0)
 		close(low);
 	if (fd < 0 || bind(fd, (const struct sockaddr *)sa, sizeof(*sa)) || listen(fd, 128)) {
-		err = fail(why, n, -errno, "cannot listen at %s: %s", sa->sun_path, strerror(errno));
+		err = ka_no_agent(why, n, -errno, "cannot listen at %s: %s", sa->sun_path, strerror(errno));
 	} else {
 		err = spawn(path, fd, dir, why, n);
 		if (err)
@@ -252,9 +243,9 @@ int ka_agent_connect(const struct ka_agent_at *at, bool *started, char *why, siz
 
 	*started = false;
 	if (find_place(at->dir, &place))
-		return fail(why, n, -ENAMETOOLONG,
-			    "VIPL_AGENT_DIR is too long: a directory of at most %zu bytes is possible",
-			    sizeof(place.dir) - 1);
+		return ka_no_agent(why, n, -ENAMETOOLONG,
+				   "VIPL_AGENT_DIR is too long: a directory of at most %zu bytes is possible",
+				   sizeof(place.dir) - 1);
 
 	for (i = 0; i < TRIES; i++) {
 		fd = try_connect(&place.sa);
@@ -269,7 +260,8 @@ int ka_agent_connect(const struct ka_agent_at *at, bool *started, char *why, siz
 		if (lock_fd == -EAGAIN || lock_fd == -ENOENT)
 			continue;
 		if (lock_fd < 0)
-			return fail(why, n, lock_fd, "cannot lock %s: %s", place.lock, strerror(-lock_fd));
+			return ka_no_agent(why, n, lock_fd, "cannot lock %s: %s", place.lock,
+					   strerror(-lock_fd));
 		fd = try_connect(&place.sa);
 		if (fd < 0) {
 			err = start(&place.sa, place.dir, at->program, why, n);
@@ -290,8 +282,8 @@ int ka_agent_connect(const struct ka_agent_at *at, bool *started, char *why, siz
 		if (fd >= 0)
 			return fd;
 	}
-	return fail(why, n, -ECHILD, "the kernel agent at %s does not answer (tried %d times)",
-		    place.sa.sun_path, TRIES);
+	return ka_no_agent(why, n, -ECHILD, "the kernel agent at %s does not answer (tried %d times)",
+			   place.sa.sun_path, TRIES);
 }
 
 bool ka_agent_runs(const char *asked, char *dir, size_t n)

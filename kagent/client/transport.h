@@ -29,6 +29,9 @@ struct ka_transport {
 
 extern const struct ka_transport ka_socket, ka_device;
 
+/* The cause into @why, @n bytes of room; returns @err. */
+__attribute__((format(printf, 4, 5))) int ka_no_agent(char *why, size_t n, int err, const char *fmt, ...);
+
 /* Close those that there are. */
 void ka_close_fds(int fds[KA_MAX_FDS]);
 
