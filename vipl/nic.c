@@ -208,11 +208,14 @@ static void unmap_tables(struct vip_nic *nic)
 static VIP_RETURN meet_agent(struct vip_nic *nic, const struct ka_agent_at *at)
 {
 	char why[320];
-	int err = ka_agent_get(at, &agent_ops, &nic->agent, why, sizeof(why));
+	struct ka_agent *agent;
+	int err = ka_agent_get(at, &agent_ops, &agent, why, sizeof(why));
 
 	if (err)
 		return vip_fail_at(VIP_LOG_WARN, "VipOpenNic", VIP_ERROR_RESOURCE, "%s", why);
-	nic->pinned = ka_agent_pins(nic->agent);
+	/* an event for another handle may look here just now */
+	ka_store_relaxed(&nic->agent, agent);
+	nic->pinned = ka_agent_pins(agent);
 	err = vip_mem_open(nic);
 	if (err) {
 		ka_agent_put(nic->agent);
