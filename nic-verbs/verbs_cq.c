@@ -157,7 +157,7 @@ void verbs_cq_leave(struct verbs_end *e)
 		*at = e->next;
 		end_until(e, e->posted);
 		while ((r = e->in_first)) {
-			e->in_first = r->next;
+			ka_store_relaxed(&e->in_first, r->next);
 			spare(vn, r);
 		}
 		while ((r = e->held)) {
