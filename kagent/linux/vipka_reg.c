@@ -318,9 +318,13 @@ void vipka_reg_settle_work(struct work_struct *work)
 	if (!mmget_not_zero(f->mm))
 		return; /* the process ends */
 	kthread_use_mm(f->mm);
-	mutex_lock(&f->mem);
-	settle(f);
-	mutex_unlock(&f->mem);
+	/* A request may wait long for its memory, from a file server, say: the workers are for all. */
+	if (mutex_trylock(&f->mem)) {
+		settle(f);
+		mutex_unlock(&f->mem);
+	} else {
+		queue_delayed_work(vipka_wq, &f->settle, HZ / 100);
+	}
 	kthread_unuse_mm(f->mm);
 	mmput(f->mm);
 }
