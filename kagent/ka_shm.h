@@ -72,6 +72,7 @@ struct ka_tpt_entry {
 	uint64_t object_bytes; /* size of the object */
 	uint64_t seq;	       /* changes with the entry, odd meanwhile: MEM_SET keeps the handle */
 };
+
 _Static_assert(sizeof(struct ka_tpt_entry) == 64, "one cache line an entry");
 
 #define KA_TPT_BYTES (KA_TPT_ENTRIES * sizeof(struct ka_tpt_entry))
@@ -203,6 +204,7 @@ struct ka_wake {
 	uint64_t news;
 	uint32_t pad[12];
 };
+
 _Static_assert(sizeof(struct ka_wake) == KA_WAKE_STRIDE, "one cache line a wake word");
 _Static_assert(KA_WAKE_GROUPS == 64 && 8 * KA_WAKE_STRIDE == KA_WAKE_GROUPS * sizeof(uint64_t),
 	       "a map has 8 lines");
@@ -270,6 +272,7 @@ struct ka_cache {
 	uint8_t pad[4096 - KA_TPT_ENTRIES / 8 - sizeof(struct ka_cache_counts)];
 	uint32_t keeps[KA_TPT_ENTRIES]; /* how often the region with an index came in: its handle stays */
 };
+
 _Static_assert(offsetof(struct ka_cache, keeps) == 4096 && offsetof(struct ka_cache, n) % 64 == 0 &&
 		       sizeof(struct ka_cache) % 4096 == 0,
 	       "pages");
@@ -321,6 +324,7 @@ struct ka_conn_ctl {
 	uint32_t pad1[15];
 	struct ka_conn_side side[2]; /* 0 the server (accepts), 1 the client (requests) */
 };
+
 _Static_assert(sizeof(struct ka_conn_ctl) == 128 + 2 * 128, "lines of the control page");
 _Static_assert(offsetof(struct ka_conn_ctl, down) == 64 && offsetof(struct ka_conn_ctl, side) == 128,
 	       "who writes a line");

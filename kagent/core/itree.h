@@ -32,6 +32,7 @@ struct itree_node {
 	uint32_t height; /* 1 for a leaf */
 	uint32_t own;	 /* the owner's; the tree does not look at it */
 };
+
 _Static_assert(sizeof(struct itree_node) <= 48 || sizeof(void *) != 8,
 	       "a node with its owner's data in a line");
 

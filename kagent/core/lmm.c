@@ -238,12 +238,12 @@ static int make_parts(struct lmm *m, uint32_t n, struct lmm_seg **fresh)
 
 	for (i = 0; i < n; i++) {
 		r = &m->runs[i];
-		s = NULL;
 		if (k > 0 && continues(&m->runs[k - 1], &m->parts[k - 1], r)) {
 			m->parts[k - 1].end = r->end;
 			continue;
 		}
-		if (r->kind != LMM_PRIVATE && (s = find_seg(m, *fresh, r)) == NULL) {
+		s = r->kind != LMM_PRIVATE ? find_seg(m, *fresh, r) : NULL;
+		if (r->kind != LMM_PRIVATE && s == NULL) {
 			s = *tail = new_seg(m, r);
 			if (s == NULL)
 				return -ENOMEM;

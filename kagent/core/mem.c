@@ -9,7 +9,7 @@
  */
 #include "kagent/core/core.h"
 
-#define RDMA_RIGHTS (uint32_t)(KA_R_RDMA_WRITE | KA_R_RDMA_READ)
+#define RDMA_RIGHTS ((uint32_t)(KA_R_RDMA_WRITE | KA_R_RDMA_READ))
 
 /* ---- the LMM's host: the process itself locks and unlocks, as the answer tells it ---- */
 
@@ -106,19 +106,19 @@ static int check_rdma(uint32_t rdma, struct ka_rep *rep)
 static struct ka_tag *check_reg(struct ka_nic *nic, const struct ka_req *req, struct ka_rep *rep)
 {
 	uint64_t length = req->u.reg.length;
-	struct ka_tag *tag = NULL;
+	struct ka_tag *tag = nic != NULL ? ka_find_tag(nic, req->u.reg.tag) : NULL;
 
 	if (nic == NULL)
 		ka_fail(rep, -EINVAL, "the process has no NIC handle %u", req->nic);
 	else if (length > KA_MAX_BLOCK_BYTES)
 		ka_fail(rep, -EFBIG, "%llu bytes: one registration takes at most %llu; register in parts",
 			(unsigned long long)length, KA_MAX_BLOCK_BYTES);
-	else if (check_rdma(req->u.reg.rdma, rep) == 0 && (tag = ka_find_tag(nic, req->u.reg.tag)) == NULL)
+	else if (check_rdma(req->u.reg.rdma, rep) == 0 && tag == NULL)
 		ka_fail(rep, -ENOKEY, "the NIC handle has no protection tag %u", req->u.reg.tag);
-	else if (tag != NULL && nic->tpt.used == KA_TPT_ENTRIES)
+	else if (rep->err == 0 && nic->tpt.used == KA_TPT_ENTRIES)
 		ka_fail(rep, -ENOSPC, "the NIC handle has %u regions, the limit; deregister some",
 			KA_TPT_ENTRIES);
-	else if (tag != NULL && length > KA_MAX_REG_BYTES - nic->reg_bytes)
+	else if (rep->err == 0 && length > KA_MAX_REG_BYTES - nic->reg_bytes)
 		ka_fail(rep, -ENOSPC,
 			"the NIC handle has %llu bytes registered of at most %llu; deregister some",
 			(unsigned long long)nic->reg_bytes, KA_MAX_REG_BYTES);

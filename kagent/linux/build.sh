@@ -1,27 +1,30 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #
-# build.sh [-r KERNEL_RELEASE] [-o FOLDER] [MAKE_ARGUMENT...] - builds vipka.ko for that kernel
-# (the one that runs here), whose headers are installed, in FOLDER (build/kagent-linux).
-# The sources are linked there, so that nothing is written beside them.
+# build.sh [-r KERNEL_RELEASE] [-k HEADERS] [-o FOLDER] [MAKE_ARGUMENT...] - builds vipka.ko for that
+# kernel (the one that runs here), in FOLDER (build/kagent-linux).  Its headers lie in the folder HEADERS,
+# or where they are when they are installed.  The sources are linked to FOLDER, so that nothing is written
+# beside them.
 
 set -eu
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 release=$(uname -r)
 out=$root/build/kagent-linux
-while getopts r:o: option; do
+headers=
+while getopts r:k:o: option; do
 	case $option in
 	r) release=$OPTARG ;;
+	k) headers=$OPTARG ;;
 	o) out=$OPTARG ;;
 	*)
-		echo "usage: ${0##*/} [-r KERNEL_RELEASE] [-o FOLDER] [MAKE_ARGUMENT...]" >&2
+		echo "usage: ${0##*/} [-r KERNEL_RELEASE] [-k HEADERS] [-o FOLDER] [MAKE_ARGUMENT...]" >&2
 		exit 1
 		;;
 	esac
 done
 shift $((OPTIND - 1))
 
-headers=/lib/modules/$release/build
+headers=${headers:-/lib/modules/$release/build}
 [ -e "$headers/Makefile" ] || {
 	echo "${0##*/}: no headers of kernel $release in $headers (Debian: linux-headers-$release)" >&2
 	exit 1

@@ -90,7 +90,7 @@ struct vipka_file {
 	struct mmu_notifier life; /* tells when the process has gone */
 	struct work_struct end;
 
-	struct mutex mem;
+	struct mutex mem;	   /* one request about memory at a time, and all up to `look` */
 	struct list_head regs;	   /* struct vipka_reg, published or not */
 	struct list_head segments; /* whole attachments that are pinned besides, by the LMM's verdict */
 	struct {
@@ -100,13 +100,13 @@ struct vipka_file {
 		struct lmm_run runs[LMM_MAX_RUNS];
 	} look; /* what is mapped where the request under way wants to know it */
 
-	spinlock_t news_lock;
+	spinlock_t news_lock;	 /* what the MMU notifier writes: news, and each region's own */
 	struct list_head news;	 /* struct vipka_reg whose memory has changed */
 	struct list_head doubts; /* struct vipka_reg to be looked at; under mem */
 	struct delayed_work settle;
 
-	spinlock_t events_lock;
-	struct mutex reading;
+	spinlock_t events_lock; /* events, nevents */
+	struct mutex reading;	/* one reader has the first event at a time */
 	wait_queue_head_t readers;
 	struct list_head events;
 	unsigned int nevents;
@@ -135,6 +135,7 @@ struct vipka_gift {
 	struct vipka_nic *nic;	 /* whose tables; NULL: nothing is given */
 	u32 side;
 };
+
 void vipka_gift_take(struct vipka_gift *gift, const struct ka_give *give, u32 side);
 void vipka_gift_drop(struct vipka_gift *gift);
 
@@ -202,6 +203,7 @@ static inline struct vipka_nic *vipka_nic_of(const struct ka_nicmem *mem)
 {
 	return (struct vipka_nic *)mem->host[0];
 }
+
 void vipka_nic_get(struct vipka_nic *nic);
 void vipka_nic_put(struct vipka_nic *nic);
 
@@ -226,6 +228,7 @@ static inline struct vipka_conn *vipka_conn_of(const struct ka_region *region)
 {
 	return (struct vipka_conn *)region->host[0];
 }
+
 void vipka_conn_get(struct vipka_conn *c);
 void vipka_conn_put(struct vipka_conn *c);
 

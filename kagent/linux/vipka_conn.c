@@ -24,6 +24,7 @@
 #include <linux/slab.h>
 #include <linux/vmalloc.h>
 
+#include "kagent/linux/vipka_compat.h"
 #include "kagent/linux/vipka_conn.h"
 #include "kagent/linux/vipka_ioctl.h"
 
@@ -211,12 +212,12 @@ static int conn_mmap(struct file *file, struct vm_area_struct *vma)
 	if (within(vma, LINES_AT(peer), LINES_AT(peer) + EMU_LINES)) {
 		if (vma->vm_flags & VM_WRITE)
 			return -EACCES;
-		vma->vm_flags &= ~VM_MAYWRITE;
+		vm_flags_clear(vma, VM_MAYWRITE);
 	} else if (!within(vma, CTL_AT, KA_CONN_CTL_BYTES) && !within(vma, LINES_AT(own), MORE_END(own))) {
 		return -EINVAL;
 	}
-	vma->vm_flags &= ~VM_MAYEXEC;
-	vma->vm_flags |= VM_DONTEXPAND | VM_DONTDUMP | VM_DONTCOPY;
+	vm_flags_clear(vma, VM_MAYEXEC);
+	vm_flags_set(vma, VM_DONTEXPAND | VM_DONTDUMP | VM_DONTCOPY);
 	vma->vm_private_data = f->side->conn; /* the mapping holds the file, and that the connection */
 	vma->vm_ops = &conn_vm_ops;
 	return 0;

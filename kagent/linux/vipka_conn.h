@@ -38,6 +38,7 @@ struct vipka_conn {
 /* vipka_conn.c: the page of the region at this offset, or NULL.  No lock: a page that is there stays. */
 static inline struct page *vipka_conn_page(struct vipka_conn *c, size_t offset)
 {
+	/* Against cmpxchg() in make_page(): who sees the page sees that it is zeroed. */
 	return smp_load_acquire(&c->page[offset / PAGE_SIZE]);
 }
 

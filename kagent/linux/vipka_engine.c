@@ -94,11 +94,12 @@ static bool put(struct emu_link *l, const struct ka_seg *s, u64 off, const void 
 	return pin;
 }
 
-/* The last word of a message, from the engine's own memory; what was put there before is seen before it. */
+/* The last word of a message, from the engine's own memory. */
 static enum emu_copied copy_last(const struct vipka_pin *to, u64 addr, const struct emu_copy *c)
 {
 	if (WARN_ON_ONCE(c->n > sizeof(u64)))
 		return EMU_OWN_GONE;
+	/* What was put there before is seen before it, by whoever polls the word in his process. */
 	smp_wmb();
 	vipka_pin_put(to, addr, (const void *)c->from, c->n);
 	return EMU_COPIED;
@@ -209,6 +210,7 @@ static enum emu_sent start(struct emu_link *l, const struct emu_send *send)
 
 	if (sent == EMU_NOT_READY) {
 		__atomic_store_n(&d->tx.want_room, 1, __ATOMIC_SEQ_CST);
+		/* Against the receiver, who makes room and then looks for who wants it. */
 		smp_mb();
 		if (emu_can_send(l))
 			sent = emu_send_start(l, send);

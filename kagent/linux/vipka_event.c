@@ -13,7 +13,7 @@
 
 #include "kagent/linux/vipka_file.h"
 
-_Static_assert(sizeof_field(struct vipka_event, event) == sizeof(struct ka_event), "an event as words");
+static_assert(sizeof_field(struct vipka_event, event) == sizeof(struct ka_event), "an event as words");
 
 /* Events that may wait to be read: all of many requests may end at once. */
 #define MAX_EVENTS 16384u

@@ -18,7 +18,7 @@
 #include "kagent/linux/vipka_file.h"
 #include "kagent/linux/vipka_ioctl.h"
 
-_Static_assert(sizeof(struct vipx_rec) == KA_REC_BYTES, "a record");
+static_assert(sizeof(struct vipx_rec) == KA_REC_BYTES, "a record");
 
 #define MAX_PROCESSES (KA_MAX_CLIENTS + 64) /* with a NIC, and some that only say hello */
 
@@ -52,8 +52,7 @@ void vipka_core_leave(void)
 				 msecs_to_jiffies(at > now ? min_t(u64, at - now, 3600000) : 0));
 	vipka_nic_take_dead(&dead);
 	mutex_unlock(&core_lock);
-	list_for_each_entry_safe(nic, next, &dead, dead)
-	{
+	list_for_each_entry_safe(nic, next, &dead, dead) {
 		list_del_init(&nic->dead);
 		vipka_reg_close(nic);
 		vipka_nic_put(nic);
@@ -124,10 +123,13 @@ static void end_work(struct work_struct *work)
 	end(container_of(work, struct vipka_file, end));
 }
 
-/* In exit_mmap(), or in our own mmu_notifier_unregister(). */
+/* In exit_mmap(), or in our own mmu_notifier_unregister(): a refused HELLO has no process to end. */
 static void mm_has_gone(struct mmu_notifier *life, struct mm_struct *mm)
 {
-	queue_work(vipka_wq, &container_of(life, struct vipka_file, life)->end);
+	struct vipka_file *f = container_of(life, struct vipka_file, life);
+
+	if (READ_ONCE(f->mm))
+		queue_work(vipka_wq, &f->end);
 }
 
 static const struct mmu_notifier_ops life_ops = {
@@ -193,6 +195,7 @@ static int hello(struct call *call)
 		goto unlock;
 	}
 	mmgrab(current->mm);
+	/* Requests do not take `mem` to look at it: all above is seen by who sees it. */
 	smp_store_release(&f->mm, current->mm);
 unlock:
 	mutex_unlock(&f->mem);
@@ -332,9 +335,11 @@ static long vipka_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
 	struct vipka_call __user *to = (struct vipka_call __user *)arg;
 	struct call call = {.f = file->private_data};
-	struct mm_struct *mm = smp_load_acquire(&call.f->mm);
+	struct mm_struct *mm;
 	int err;
 
+	/* Against hello(), which may run in another thread. */
+	mm = smp_load_acquire(&call.f->mm);
 	if (cmd != VIPKA_CALL)
 		return -ENOTTY;
 	if (mm && mm != current->mm)

@@ -15,6 +15,7 @@
 #include <linux/vmalloc.h>
 
 #include "kagent/linux/vipka.h"
+#include "kagent/linux/vipka_compat.h"
 
 #define PEER_WAKE_BYTES (KA_WAKE_WORDS * KA_WAKE_STRIDE)
 
@@ -94,11 +95,7 @@ static int view_mmap(struct file *file, struct vm_area_struct *vma)
 	    vma_pages(vma) > v->npages - vma->vm_pgoff)
 		return -EINVAL;
 	vma_set_file(vma, v->file);
-#ifdef VIPKA_VM_FLAGS_SET
 	vm_flags_set(vma, VM_DONTEXPAND);
-#else
-	vma->vm_flags |= VM_DONTEXPAND;
-#endif
 	return call_mmap(v->file, vma);
 }
 

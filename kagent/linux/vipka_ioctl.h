@@ -81,6 +81,7 @@ struct vipka_call {
 	__u32 tail_bytes;
 	__s32 fd[VIPKA_FDS]; /* out */
 };
+
 #define VIPKA_CALL _IOWR('V', 0x10, struct vipka_call)
 
 /*
@@ -129,6 +130,7 @@ struct vipka_send {
 	__u32 sent;		 /* out: enum emu_sent */
 	__u64 next;		 /* out: number of the next message: emu_link.tx_next */
 };
+
 #define VIPKA_SEND _IOWR('V', 0x20, struct vipka_send)
 
 /*
@@ -144,6 +146,7 @@ struct vipka_read {
 	__u32 sent; /* out */
 	struct vipka_seg target;
 };
+
 #define VIPKA_READ _IOWR('V', 0x21, struct vipka_read)
 
 #endif

@@ -52,9 +52,8 @@ static bool named(const struct vm_area_struct *vma, const char *begin)
 static int no_device(u64 at, char *text)
 {
 	ka_text(text, KA_TEXT,
-		"the memory at 0x%llx belongs to a device or to the kernel; copy what is in it and register "
-		"the "
-		"copy",
+		"the memory at 0x%llx belongs to a device or to the kernel; copy what is in it "
+		"and register the copy",
 		at);
 	return -EINVAL;
 }
@@ -167,9 +166,8 @@ static int add(struct walk *w, struct vm_area_struct *vma, u64 start, u64 end)
 		return 0;
 	if (w->n == w->max) {
 		ka_text(w->text, KA_TEXT,
-			"the area has more than %u mappings of different memory, the next one at 0x%llx; "
-			"register "
-			"it in parts",
+			"the area has more than %u mappings of different memory, the next one at "
+			"0x%llx; register it in parts",
 			w->max, start);
 		return -E2BIG;
 	}

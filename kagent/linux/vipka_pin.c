@@ -29,9 +29,8 @@ static int charge(struct mm_struct *mm, unsigned long npages, char *text)
 		return 0;
 	atomic64_sub(npages, &mm->pinned_vm);
 	ka_text(text, KA_TEXT,
-		"cannot pin %llu KiB: RLIMIT_MEMLOCK is %llu KiB, and the process has %llu KiB pinned; raise "
-		"it "
-		"('ulimit -l'), or deregister some",
+		"cannot pin %llu KiB: RLIMIT_MEMLOCK is %llu KiB, and the process has %llu KiB "
+		"pinned; raise it ('ulimit -l'), or deregister some",
 		kib(npages), kib(limit), kib(pinned - npages));
 	return -ENOMEM;
 }
@@ -57,8 +56,7 @@ static int refuse(const struct vipka_pin *pin, unsigned long done, long err, cha
 	case -EFAULT:
 		ka_text(text, KA_TEXT,
 			"the memory at 0x%llx cannot be pinned: nothing is mapped there, its file ends "
-			"before, or "
-			"it is secret",
+			"before, or it is secret",
 			at);
 		return -EFAULT;
 	case -EINTR:

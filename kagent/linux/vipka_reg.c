@@ -86,20 +86,17 @@ static const struct mmu_interval_notifier_ops watch_ops = {
  */
 static bool still_the_files(unsigned long addr, struct page *page)
 {
+	struct folio *folio = page_folio(page);
 	struct mm_struct *mm = current->mm;
-	struct address_space *mapping;
 	struct vm_area_struct *vma;
 	bool same = false;
 
-	page = compound_head(page);
-	if (PageAnon(page))
+	if (folio_test_anon(folio))
 		return false;
 	mmap_read_lock(mm);
 	vma = find_vma(mm, addr);
-	if (vma && vma->vm_start <= addr && vma->vm_file) {
-		mapping = READ_ONCE(page->mapping);
-		same = mapping == vma->vm_file->f_mapping || PageSwapCache(page);
-	}
+	if (vma && vma->vm_start <= addr && vma->vm_file)
+		same = READ_ONCE(folio->mapping) == vma->vm_file->f_mapping || folio_test_swapcache(folio);
 	mmap_read_unlock(mm);
 	return same;
 }
@@ -150,10 +147,10 @@ static void want(void *arg, const struct lmm_segment *seg)
 	struct vipka_file *f = arg;
 	struct segment *s;
 
-	list_for_each_entry(s, &f->segments,
-			    list) if (seg->whole && seg->start == s->pin.start &&
-				      seg->end == s->pin.start + (s->pin.npages << PAGE_SHIFT)) s->wanted =
-		true;
+	list_for_each_entry(s, &f->segments, list)
+		if (seg->whole && seg->start == s->pin.start &&
+		    seg->end == s->pin.start + (s->pin.npages << PAGE_SHIFT))
+			s->wanted = true;
 }
 
 /* Release the attachments that the LMM does not hold as a whole any more. */
@@ -163,12 +160,15 @@ static void prune_segments(struct vipka_file *f)
 
 	if (list_empty(&f->segments))
 		return;
-	list_for_each_entry(s, &f->segments, list) s->wanted = false;
+	list_for_each_entry(s, &f->segments, list)
+		s->wanted = false;
 	vipka_core_enter();
 	if (f->proc)
 		lmm_walk(f->proc->lmm, NULL, want, f);
 	vipka_core_leave();
-	list_for_each_entry_safe(s, next, &f->segments, list) if (!s->wanted) drop_segment(s);
+	list_for_each_entry_safe(s, next, &f->segments, list)
+		if (!s->wanted)
+			drop_segment(s);
 }
 
 /* Give up all of them, for the limit is short: from now on areas there are held by themselves. */
@@ -299,8 +299,7 @@ static void settle(struct vipka_file *f)
 		r->since = jiffies;
 		list_move(&r->doubts, &f->doubts);
 	}
-	list_for_each_entry_safe(r, next, &f->doubts, doubts)
-	{
+	list_for_each_entry_safe(r, next, &f->doubts, doubts) {
 		if (in_doubt(f, r)) {
 			again = min(again, HZ / 100 + (jiffies - r->since) / 2);
 			continue;
@@ -319,9 +318,13 @@ void vipka_reg_settle_work(struct work_struct *work)
 	if (!mmget_not_zero(f->mm))
 		return; /* the process ends */
 	kthread_use_mm(f->mm);
-	mutex_lock(&f->mem);
-	settle(f);
-	mutex_unlock(&f->mem);
+	/* A request may wait long for its memory, from a file server, say: the workers are for all. */
+	if (mutex_trylock(&f->mem)) {
+		settle(f);
+		mutex_unlock(&f->mem);
+	} else {
+		queue_delayed_work(vipka_wq, &f->settle, HZ / 100);
+	}
 	kthread_unuse_mm(f->mm);
 	mmput(f->mm);
 }
@@ -374,9 +377,8 @@ static int pin_region(struct vipka_file *f, struct vipka_pin *pin, char *text)
 		if (f->look.runs[i].kind != LMM_FILE)
 			continue;
 		ka_text(text, KA_TEXT,
-			"the memory at 0x%llx is a file on a disk, mapped shared, which cannot be pinned for "
-			"long; "
-			"use other memory",
+			"the memory at 0x%llx is a file on a disk, mapped shared, which cannot be "
+			"pinned for long; use other memory",
 			f->look.runs[i].start);
 		return -EOPNOTSUPP;
 	}

@@ -23,6 +23,7 @@ enum emu_way {
 	EMU_FROM_WINDOW, /* the other way */
 	EMU_FROM_PEER	 /* from an address in the peer's process */
 };
+
 struct emu_copy {
 	void *to;
 	uint64_t from;
@@ -30,6 +31,7 @@ struct emu_copy {
 	const struct ka_seg *own; /* the own segment, which may have gone; NULL: see to it no further */
 	enum emu_way way;
 };
+
 enum emu_copied { EMU_COPIED, EMU_OWN_GONE, EMU_PEER_GONE };
 
 /* What the engine needs of the process (or kernel) it runs in. */

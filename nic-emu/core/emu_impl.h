@@ -111,6 +111,7 @@ static inline void emu_taken(struct emu_link *l)
 	if (l->rx_streak++ > EMU_AHEAD)
 		__builtin_prefetch(&d->cell[(l->rx_next + EMU_AHEAD) % KA_DEPTH]);
 }
+
 /* emu_copy.c: gather @n bytes to a window that may shrink: EMU_SENT, EMU_SOURCE_GONE or EMU_BAD_TARGET. */
 enum emu_sent emu_fill(struct emu_link *l, uint8_t *to, uint64_t n);
 /* The same for the last word of a message, which was gathered before: at once, if the host can do that. */
@@ -129,12 +130,14 @@ struct emu_pull {
 	bool careful;
 	bool last_word_last;
 };
+
 enum emu_pulled {
 	EMU_PULLED,
 	EMU_NO_SOURCE, /* the peer's memory is not there, or not registered any more */
 	EMU_NO_TARGET, /* own memory is not there */
 	EMU_PULL_LATER /* memory of the peer's is just going; or the connection is down */
 };
+
 enum emu_pulled emu_pull(struct emu_link *l, const struct emu_pull *p);
 
 /*

@@ -52,6 +52,7 @@ struct emu_post {
 	uint64_t pad;
 	struct ka_seg seg[EMU_POST_SEGS];
 };
+
 _Static_assert(sizeof(struct emu_post) == 64, "a posted receive is one cache line");
 
 /* What a message is. */
@@ -82,6 +83,7 @@ struct emu_cell {
 	uint32_t op;	 /* enum emu_op */
 	uint8_t data[EMU_CELL_DATA];
 };
+
 _Static_assert(sizeof(struct emu_cell) == EMU_CELL, "a message and its payload");
 _Static_assert(EMU_HELD_SEGS * sizeof(struct ka_seg) == EMU_CELL_DATA, "as many segments as fit");
 
@@ -124,6 +126,7 @@ struct emu_region {
 	};
 	struct emu_dir to[2]; /* to[s]: traffic that side s receives */
 };
+
 _Static_assert(sizeof(struct emu_region) <= KA_CONN_BYTES, "the agent makes regions of that size");
 _Static_assert(offsetof(struct emu_region, to) == KA_CONN_CTL_BYTES,
 	       "the NIC's part follows the control page");

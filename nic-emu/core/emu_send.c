@@ -43,10 +43,10 @@ static bool add_target(struct emu_link *l, struct emu_target *t, struct ka_seg s
 		return true;
 	if (t->in_place) {
 		base = l->host->map(l, e, &t->direct[t->used]);
+		if (!base && l->host->reaches_all)
+			return false;
 		if (base)
 			t->place[t->used] = base + (s.addr - e->start);
-		else if (l->host->reaches_all)
-			return false;
 		else
 			t->in_place = false;
 	}

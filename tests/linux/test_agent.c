@@ -64,6 +64,26 @@ static void hello_comes_first(void **state)
 	close(v.dev);
 }
 
+/* What a refused HELLO leaves behind does not end the process that the next one makes. */
+static void hello_again(void **state)
+{
+	struct ka_req req = {.op = KA_OP_HELLO, .u.hello = {KA_MAGIC, KA_VERSION + 1}};
+	struct ka_rep rep;
+	struct vka v;
+	int i;
+
+	(void)state;
+	for (i = 0; i < 100; i++) {
+		v = (struct vka){.dev = open(VIPKA_PATH, O_RDWR | O_CLOEXEC)};
+		assert_true(v.dev >= 0);
+		assert_int_equal(vka_call(&v, &req, &rep, NULL), -EPROTO);
+		vka_hello(&v);
+		usleep(2000);
+		vka_tag(&v);
+		vka_close(&v);
+	}
+}
+
 static void bad_addresses(void **state)
 {
 	struct vka v = vka_open();
@@ -314,6 +334,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(hello_comes_first),
+		cmocka_unit_test(hello_again),
 		cmocka_unit_test(bad_addresses),
 		cmocka_unit_test(tables),
 		cmocka_unit_test(no_descriptors),

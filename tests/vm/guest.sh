@@ -10,7 +10,7 @@
 
 vm_here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 vm_root=$(cd "$vm_here/../.." && pwd)
-vm_dir=$vm_root/build/vm
+vm_dir=$vm_root/build/vm${VIP_VM_KERNEL:+-$VIP_VM_KERNEL} # what kernel.sh makes
 vm_logs=$vm_root/build/log
 vm_boot_limit=180 # seconds until a guest must be ready; 10 are usual
 declare -A vm_pid=() vm_monitor=()

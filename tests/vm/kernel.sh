@@ -8,7 +8,8 @@
 #                  makes an initramfs and boot entries for this machine
 #   DIR/initramfs  busybox, guest/* and the modules
 #
-# What is there and up to date stays.  A newer kernel: remove DIR/kernel.
+# What is there and up to date stays.  A newer kernel: remove DIR/kernel.  Which package:
+# linux-image-amd64, or linux-image-$VIP_VM_KERNEL.
 # Exit status: 77 when the package cannot be had, with the reason on stderr.
 
 set -eu
@@ -52,17 +53,23 @@ unpack_image() {
 	fi
 }
 
+# What the package that stands for the newest kernel depends on.
+image_of() {
+	awk '$1 == "Depends:" && $2 ~ /^linux-image-/ { print $2; exit }'
+}
+
 fetch_kernel() {
-	local meta=linux-image-amd64 package work=$dir/kernel.part
+	local meta=linux-image-${VIP_VM_KERNEL:-amd64} package work=$dir/kernel.part
 	rm -rf "$work"
 	mkdir -p "$work"
 	cd "$work"
-	package=$(apt-cache depends "$meta" 2>/dev/null | awk '$1 == "Depends:" { print $2; exit }')
+	package=$(apt-cache depends "$meta" 2>/dev/null | image_of)
 	if [ -z "$package" ]; then
 		download "$meta" || die 77 "apt-get cannot download the package $meta"
-		package=$(dpkg-deb -f ./*.deb Depends | awk '{ print $1 }')
+		package=$(dpkg-deb -f ./*.deb Depends | tr ',' '\n' | sed 's/^/Depends: /' | image_of)
 		rm -f ./*.deb
 	fi
+	package=${package:-$meta} # which names a release itself
 	download "$package" || die 77 "apt-get cannot download the package $package"
 	# Without the drivers of what no guest has: two thirds of it.
 	dpkg-deb --fsys-tarfile "$package"_*.deb | tar -x --exclude='*/kernel/sound' --exclude='./usr/share' \

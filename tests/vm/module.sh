@@ -1,13 +1,9 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #
-# module.sh - for tests of the kernel module itself: $module, as kagent/linux/build.sh has made it
-# for the guest's kernel, and not loaded.
+# module.sh - for tests of the kernel module itself: $module, which is not loaded.
 
-module=$VM_BIN/../kagent-linux/vipka.ko
-[ -e "$module" ] || skip "there is no $module: kagent/linux/build.sh makes it"
-[ "$(modinfo -F vermagic "$module" | cut -d ' ' -f 1)" = "$(uname -r)" ] ||
-	skip "$module is for another kernel than $(uname -r)"
+module=$(vm_module) || skip "$module"
 [ -e /dev/vipka ] && must "the module that another test has left goes" rmmod vipka
 
 # pins - as many have been given back as were taken
