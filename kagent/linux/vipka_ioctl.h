@@ -42,10 +42,11 @@
  * believes nothing of it: who writes nonsense there ends his own connection.
  *
  * MEM_REG pins the whole pages of the area (pin_user_pages_fast,
- * FOLL_LONGTERM), charged to the process's pinned_vm against RLIMIT_MEMLOCK,
- * and what the LMM's verdict demands besides.  `level` and `watched` of the
- * request are not looked at; the ranges and the verdict of the answer are
- * carried out by the kernel and come back as none.  KA_R_DIRECT is never among the rights.  The kernel
+ * FOLL_LONGTERM), charged to the process's pinned_vm against RLIMIT_MEMLOCK:
+ * each registration for itself, and of an attachment no more than what is
+ * registered, for pins count where locks do not.  `level` and `watched` of the
+ * request are not looked at; an answer has no ranges and the verdict
+ * LMM_MLOCK_NOP.  KA_R_DIRECT is never among the rights.  The kernel
  * notices by itself that memory goes away; nobody needs MEM_GONE.  Besides the errors of
  * ka_proto.h:
  *   -ENOMEM   RLIMIT_MEMLOCK, with its value, or no memory; the text says which
