@@ -32,8 +32,7 @@
  * struct emu_region (nic-emu/core/emu_ring.h), MAP_SHARED:
  *
  *   the control page                  read and write
- *   to[s]: lines, post, cell          read and write; ...
- *   to[s]: more                       ... one page for each receive, there when it is touched
+ *   to[s]: lines, post, cell, more    read and write; there when it is touched
  *   to[1-s]: the lines                read only: what the peer has reaped
  *
  * The rest (landing rings, the peer's half) is not there: -EINVAL, as one call for more than
@@ -105,6 +104,7 @@ struct vipka_event {
  *   EFAULT   the structure or `seg` is no address
  *   EINVAL   nsegs, op, flags or error; more bytes than the VI's MaxTransferSize, or VIPKA_MAX_BYTES
  *   EINTR    a signal came before it began
+ *   ENOMEM   no memory for the connection, which takes most of it with its first message
  * All data are put in their place at once: `sent` is never EMU_SENT_HELD or EMU_STREAMING, and
  * EMU_SENT_UNREAPED for READ alone.  With EMU_NOT_READY tx.want_room of the peer's direction is set, until
  * a message goes; with EMU_NO_RECEIVE at Unreliable tx.dropped.
