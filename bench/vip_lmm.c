@@ -2,7 +2,8 @@
 /*
  * vip_lmm - what registering memory costs: tables 1 and 2 and figures 7 and 8
  * of Seifert and Rehm, "Reliably Locking System V Shared Memory", on this
- * machine, and the same work done by hand beside it.
+ * machine, and the same work done by hand beside it; or, on the kernel module's
+ * device, the same memory given to an RDMA device.
  *
  * The library reads its lock level when it is opened, so there is a process for
  * each level, and one more that is "another process".  This one tells them
@@ -37,6 +38,7 @@
 #define MAX_SAMPLES (MAX_ROUNDS * TURN_MAX)
 
 struct options {
+	struct subject subject;
 	const char *csv, *json, *core[MAX_CORE];
 	unsigned int ncore;
 	unsigned int seconds;
@@ -62,8 +64,11 @@ static void usage(FILE *to)
 		"\n"
 		"times VipRegisterMem and VipDeregisterMem for 4 KiB to 16 MiB of private memory\n"
 		"and of a System V segment, at each lock level, beside what the kernel takes for\n"
-		"the same locks and the agent for an empty request\n"
+		"the same locks and the agent for an empty request; with -d ka0 with and without the\n"
+		"program's own mlock, beside ibv_reg_mr of the same memory\n"
 		"\n"
+		"  -d, --device NAME   emu0 (default) or ka0\n"
+		"  -r, --rdma NAME     RDMA device beside ka0 (default rxe0)\n"
 		"  -c, --csv FILE      write medians, 10%% and 90%% of all that was timed\n"
 		"  -j, --json FILE     write comparisons, with their targets\n"
 		"  -m, --core FILE     and append the rows of this JSON file, judging them too;\n"
@@ -84,19 +89,28 @@ static void usage(FILE *to)
 static int parse_options(int argc, char **argv, struct options *o)
 {
 	static const struct option longs[] = {
-		{"csv", required_argument, NULL, 'c'},	{"json", required_argument, NULL, 'j'},
-		{"core", required_argument, NULL, 'm'}, {"seconds", required_argument, NULL, 't'},
-		{"quick", no_argument, NULL, 'q'},	{"help", no_argument, NULL, 'h'},
-		{"version", no_argument, NULL, 'V'},	{0},
+		{"csv", required_argument, NULL, 'c'},	  {"json", required_argument, NULL, 'j'},
+		{"device", required_argument, NULL, 'd'}, {"rdma", required_argument, NULL, 'r'},
+		{"core", required_argument, NULL, 'm'},	  {"seconds", required_argument, NULL, 't'},
+		{"quick", no_argument, NULL, 'q'},	  {"help", no_argument, NULL, 'h'},
+		{"version", no_argument, NULL, 'V'},	  {0},
 	};
+	const char *rdma = "rxe0";
 	uint64_t number;
 	int opt;
 
+	o->subject.device = TOOL_DEVICE;
 	opterr = 0;
-	while ((opt = getopt_long(argc, argv, ":c:j:m:t:qhV", longs, NULL)) != -1) {
+	while ((opt = getopt_long(argc, argv, ":c:d:j:m:r:t:qhV", longs, NULL)) != -1) {
 		switch (opt) {
 		case 'c':
 			o->csv = optarg;
+			break;
+		case 'd':
+			o->subject.device = optarg;
+			break;
+		case 'r':
+			rdma = optarg;
 			break;
 		case 'j':
 			o->json = optarg;
@@ -121,6 +135,10 @@ static int parse_options(int argc, char **argv, struct options *o)
 	}
 	if (optind < argc)
 		return 1 + tool_bad_usage(PROGRAM, "no argument is taken", argv[optind]);
+	if (tool_module_of(o->subject.device))
+		o->subject.rdma = rdma;
+	else if (strcmp(o->subject.device, TOOL_DEVICE) != 0)
+		return 1 + tool_bad_usage(PROGRAM, "not emu0 or ka0", o->subject.device);
 	return 0;
 }
 
@@ -156,7 +174,7 @@ static int start_worker(int who, int cpu)
 			if (all.sock[i] >= 0)
 				close(all.sock[i]);
 		}
-		worker(pair[1], (enum vipx_level)level, cpu);
+		worker(pair[1], &all.o.subject, (enum vipx_level)level, cpu);
 		_exit(EXIT_SUCCESS);
 	}
 	close(pair[1]);
@@ -201,6 +219,8 @@ static int place_agent(int cpu)
 {
 	cpu_set_t set;
 
+	if (all.o.subject.rdma)
+		return 0; /* it is where they are */
 	CPU_ZERO(&set);
 	CPU_SET(cpu, &set);
 	return sched_setaffinity(all.agent, sizeof(set), &set)
@@ -215,7 +235,7 @@ static int start_workers(int *cpu, int *other)
 	char dir[4096];
 	cpu_set_t set;
 
-	if (VipxAgentRuns(dir, sizeof(dir)))
+	if (!all.o.subject.rdma && VipxAgentRuns(dir, sizeof(dir)))
 		return complain("an agent that others use would be moved; VIPL_AGENT_DIR names another place",
 				dir);
 	if (sched_getaffinity(0, sizeof(set), &set))
@@ -223,6 +243,8 @@ static int start_workers(int *cpu, int *other)
 	*cpu = choose_cpu(&set, CPU_SETSIZE);
 	*other = choose_cpu(&set, *cpu);
 	for (int who = 0; who < WORKERS; who++) {
+		if (all.o.subject.rdma && who == VIPX_PINNED)
+			continue;
 		if (start_worker(who, *cpu))
 			return -1;
 	}
@@ -248,7 +270,9 @@ static int command(int who, const struct command *c, struct reply *reply)
 static bool belongs(enum order order, enum vipx_level level, enum what what)
 {
 	if (order == OURS)
-		return what < LOCK;
+		return what < LOCK && (what != CACHED || !all.o.subject.rdma);
+	if (all.o.subject.rdma)
+		return what >= LOCK && what != TRIP && (level == VIPX_LOCKED || what == PIN || what == UNPIN);
 	return what >= LOCK && (level == VIPX_PINNED || (what != PIN && what != UNPIN));
 }
 
@@ -408,7 +432,7 @@ static int measure(void)
 				   now < end ? now + (end - now) / (ELSEWHERE + 1 - i) : now, end);
 		all.r.sizes = i + 1;
 	}
-	if (!err && other >= 0) {
+	if (!err && other >= 0 && !all.o.subject.rdma) {
 		memset(all.left_out, 0, sizeof(all.left_out));
 		err = place_agent(other);
 		if (!err)
@@ -429,6 +453,7 @@ static int run(int argc, char **argv)
 	err = parse_options(argc, argv, &all.o);
 	if (err)
 		return err - 1;
+	all.r.subject = all.o.subject;
 	for (int i = 0; i < WORKERS; i++)
 		all.sock[i] = -1;
 	if (measure())

@@ -5,6 +5,7 @@
  * vip_lmm.c         the conductor: who measures what, and when
  * vip_lmm_worker.c  a process at one lock level that registers, pinned to a processor
  * vip_lmm_bare.c    what a registration cannot do without, alone: locks, pins, a round trip
+ * vip_lmm_mr.c      beside the kernel module: the same memory given to an RDMA device
  * vip_lmm_table.c   the results for people, and as CSV
  * vip_lmm_rows.c    the results as comparisons, with their targets
  */
@@ -26,6 +27,16 @@
 #define LEVELS	  3	/* enum vipx_level */
 #define TURN_MAX  16	/* calls of a turn that are measured */
 
+/*
+ * What is measured.  A device whose agent is the kernel module pins by itself, whatever the level: there
+ * VIPX_MAPPED is a registration, VIPX_LOCKED one of memory that the program locks just before and unlocks
+ * just after, as the paper's programs do, and there is no third.
+ */
+struct subject {
+	const char *device;
+	const char *rdma; /* an RDMA device that gets the same memory; NULL: the agent is a process */
+};
+
 /* The memory that is registered. */
 enum kind {
 	PRIVATE,
@@ -42,7 +53,7 @@ enum what {
 	PAIR,	       /* the two in turn */
 	CACHED,	       /* the same, kept and found by the registration cache */
 	LOCK,	       /* mlock; at level mapped, MADV_POPULATE_WRITE */
-	PIN,	       /* io_uring takes the area as a buffer */
+	PIN,	       /* io_uring takes the area as a buffer; beside the kernel module ibv_reg_mr */
 	TRIP,	       /* a question to the agent that it answers at once */
 	BARE_REGISTER, /* the three in turn, in one measurement */
 	UNLOCK,
@@ -58,6 +69,7 @@ struct bare {
 	int events; /* the agent's other socket, never read */
 	bool rings; /* ring is there */
 	struct io_uring ring;
+	struct ibv_pd *pd; /* of the RDMA device; NULL: none */
 	char fault[256];
 	bool no_room; /* the fault is a limit of the system */
 };
@@ -73,7 +85,14 @@ void bare_close(struct bare *b);
  */
 int bare_once(struct bare *b, enum vipx_level level, void *area, uint64_t bytes, bool held,
 	      uint64_t ns[WHATS]);
+/* Set the fault; @err: errno, or 0.  Returns -1. */
+int bare_fault(struct bare *b, int err, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
+/* ---- vip_lmm_mr.c: as above ---- */
+
+int mr_open(struct bare *b, const char *rdma);
+void mr_close(struct bare *b);
+int mr_once(struct bare *b, enum vipx_level level, void *area, uint64_t bytes, uint64_t ns[WHATS]);
 /* ---- vip_lmm_worker.c ---- */
 
 enum order {
@@ -106,10 +125,10 @@ struct reply {
 };
 
 /*
- * The life of a worker: the library opened at @level, a reply, then one for
+ * The life of a worker: @s opened at @level, a reply, then one for
  * each command from @sock until that is closed.  @cpu: run there, -1: anywhere.
  */
-void worker(int sock, enum vipx_level level, int cpu);
+void worker(int sock, const struct subject *s, enum vipx_level level, int cpu);
 
 /* ---- results ---- */
 
@@ -119,6 +138,7 @@ struct stat_us {
 };
 
 struct results {
+	struct subject subject;
 	uint32_t sizes; /* that were measured, from the smallest on, the agent on the workers' processor */
 	uint64_t bytes[SIZES + 1]; /* ELSEWHERE too, 0: not measured */
 	char method[120];	   /* one line: where it ran */

@@ -22,7 +22,7 @@
 #define PINS	   16384u /* as many as the library has room for */
 #define OP_UNKNOWN 0xffffu
 
-__attribute__((format(printf, 3, 4))) static int fault(struct bare *b, int err, const char *fmt, ...)
+int bare_fault(struct bare *b, int err, const char *fmt, ...)
 {
 	va_list args;
 
@@ -49,7 +49,7 @@ static int trip(struct bare *b, const struct ka_req *req, struct ka_rep *rep, in
 	*fd = -1;
 	if (send(b->sock, req, sizeof(*req), MSG_NOSIGNAL) != (ssize_t)sizeof(*req) ||
 	    recvmsg(b->sock, &msg, MSG_CMSG_CLOEXEC) < (ssize_t)sizeof(*rep))
-		return fault(b, 0, "the agent does not answer: %s", strerror(errno));
+		return bare_fault(b, 0, "the agent does not answer: %s", strerror(errno));
 	c = CMSG_FIRSTHDR(&msg);
 	if (c && c->cmsg_type == SCM_RIGHTS)
 		memcpy(fd, CMSG_DATA(c), sizeof(*fd));
@@ -64,15 +64,15 @@ static int greet(struct bare *b, int *pid)
 	struct ka_rep rep = {0};
 
 	if (!VipxAgentRuns(dir, sizeof(dir)))
-		return fault(b, 0, "no agent listens in %s", dir);
+		return bare_fault(b, 0, "no agent listens in %s", dir);
 	snprintf(sa.sun_path, sizeof(sa.sun_path), "%s/agent.sock", dir);
 	b->sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 	if (b->sock < 0 || connect(b->sock, (const struct sockaddr *)&sa, sizeof(sa)))
-		return fault(b, 0, "connecting to %s: %s", sa.sun_path, strerror(errno));
+		return bare_fault(b, 0, "connecting to %s: %s", sa.sun_path, strerror(errno));
 	if (trip(b, &req, &rep, &b->events))
 		return -1;
 	if (rep.err)
-		return fault(b, 0, "the agent refused: %.*s", (int)sizeof(rep.text), rep.text);
+		return bare_fault(b, 0, "the agent refused: %.*s", (int)sizeof(rep.text), rep.text);
 	*pid = (int)rep.u.hello.pid;
 	return 0;
 }
@@ -88,10 +88,10 @@ int bare_open(struct bare *b, bool pins, int *agent)
 		return 0;
 	err = io_uring_queue_init(1, &b->ring, 0);
 	if (err)
-		return fault(b, -err, "io_uring: %s", strerror(-err));
+		return bare_fault(b, -err, "io_uring: %s", strerror(-err));
 	b->rings = true;
 	err = io_uring_register_buffers_sparse(&b->ring, PINS);
-	return err ? fault(b, -err, "io_uring's table of buffers: %s", strerror(-err)) : 0;
+	return err ? bare_fault(b, -err, "io_uring's table of buffers: %s", strerror(-err)) : 0;
 }
 
 void bare_close(struct bare *b)
@@ -111,20 +111,22 @@ static int pin(struct bare *b, void *area, uint64_t bytes)
 	__u64 tag = 0;
 	int n = io_uring_register_buffers_update_tag(&b->ring, 1, &iov, &tag, 1);
 
-	return n < 0 ? fault(b, -n, "pinning %llu bytes: %s", (unsigned long long)bytes, strerror(-n)) : 0;
+	return n < 0 ? bare_fault(b, -n, "pinning %llu bytes: %s", (unsigned long long)bytes, strerror(-n))
+		     : 0;
 }
 
 static int lock(struct bare *b, enum vipx_level level, void *area, uint64_t bytes)
 {
 	if (level == VIPX_MAPPED ? madvise(area, bytes, MADV_POPULATE_WRITE) : mlock(area, bytes))
-		return fault(b, errno, "locking %llu bytes: %s", (unsigned long long)bytes, strerror(errno));
+		return bare_fault(b, errno, "locking %llu bytes: %s", (unsigned long long)bytes,
+				  strerror(errno));
 	return 0;
 }
 
 static int unlock(struct bare *b, enum vipx_level level, void *area, uint64_t bytes)
 {
 	if (level != VIPX_MAPPED && munlock(area, bytes))
-		return fault(b, 0, "munlock: %s", strerror(errno));
+		return bare_fault(b, 0, "munlock: %s", strerror(errno));
 	return 0;
 }
 
@@ -135,7 +137,8 @@ static int ask(struct bare *b)
 	int fd, err = trip(b, &req, &rep, &fd);
 
 	if (!err && rep.err >= 0)
-		return fault(b, 0, "the agent knows request %u, which shall be an unknown one", OP_UNKNOWN);
+		return bare_fault(b, 0, "the agent knows request %u, which shall be an unknown one",
+				  OP_UNKNOWN);
 	return err;
 }
 

@@ -25,52 +25,84 @@ static const struct {
 	{PRIVATE, "Private memory"},
 };
 
-static const struct {
+struct column {
 	enum vipx_level level;
 	enum what what;
-} columns[] = {
-	{VIPX_LOCKED, REGISTER}, {VIPX_LOCKED, DEREGISTER}, {VIPX_LOCKED, LOCK},
-	{VIPX_LOCKED, UNLOCK},	 {VIPX_LOCKED, TRIP},	    {VIPX_LOCKED, CACHED},
-	{VIPX_PINNED, REGISTER}, {VIPX_PINNED, DEREGISTER}, {VIPX_PINNED, PIN},
-	{VIPX_PINNED, UNPIN},	 {VIPX_MAPPED, REGISTER},   {VIPX_MAPPED, DEREGISTER},
+	const char *over, *head;
+};
+
+static const struct column of_levels[] = {
+	{VIPX_LOCKED, REGISTER, "locked", "register"},
+	{VIPX_LOCKED, DEREGISTER, "", "dereg."},
+	{VIPX_LOCKED, LOCK, "by hand", "mlock"},
+	{VIPX_LOCKED, UNLOCK, "", "munlock"},
+	{VIPX_LOCKED, TRIP, "", "trip"},
+	{VIPX_LOCKED, CACHED, "", "cached"},
+	{VIPX_PINNED, REGISTER, "pinned", "register"},
+	{VIPX_PINNED, DEREGISTER, "", "dereg."},
+	{VIPX_PINNED, PIN, "by hand", "pin"},
+	{VIPX_PINNED, UNPIN, "", "unpin"},
+	{VIPX_MAPPED, REGISTER, "mapped", "register"},
+	{VIPX_MAPPED, DEREGISTER, "", "dereg."},
+	{0},
+};
+static const struct column of_module[] = {
+	{VIPX_MAPPED, REGISTER, "no mlock", "register"},
+	{VIPX_MAPPED, PIN, "", "reg_mr"},
+	{VIPX_MAPPED, DEREGISTER, "", "dereg."},
+	{VIPX_MAPPED, UNPIN, "", "dereg_mr"},
+	{VIPX_LOCKED, REGISTER, "mlock", "register"},
+	{VIPX_LOCKED, BARE_REGISTER, "", "reg_mr"},
+	{VIPX_LOCKED, DEREGISTER, "munlock", "dereg."},
+	{VIPX_LOCKED, BARE_DEREGISTER, "", "dereg_mr"},
+	{0},
 };
 
 static void print_line(const struct results *r, uint32_t size, enum kind kind)
 {
+	const struct column *c;
+
 	printf("%6" PRIu64, r->bytes[size] >> 10);
-	for (size_t i = 0; i < sizeof(columns) / sizeof(columns[0]); i++) {
-		const struct stat_us *s = &r->at[size][columns[i].level][kind][columns[i].what];
+	for (c = r->subject.rdma ? of_module : of_levels; c->head; c++) {
+		const struct stat_us *s = &r->at[size][c->level][kind][c->what];
 
 		if (s->n)
-			printf(" %9.*f", columns[i].what == CACHED ? 2 : 1, s->median);
+			printf(" %9.*f", c->what == CACHED ? 2 : 1, s->median);
 		else
 			printf(" %9s", "-");
 	}
 	putchar('\n');
 }
 
-static void print_head(void)
+static void print_head(const struct results *r)
 {
-	printf("%6s %19s %29s %9s %19s %19s %19s\n", "", "locked", "by hand", "", "pinned", "by hand",
-	       "mapped");
-	printf("%6s %9s %9s %9s %9s %9s %9s %9s %9s %9s %9s %9s %9s\n", "KiB", "register", "dereg.", "mlock",
-	       "munlock", "trip", "cached", "register", "dereg.", "pin", "unpin", "register", "dereg.");
+	const struct column *columns = r->subject.rdma ? of_module : of_levels, *c;
+
+	printf("%6s", "");
+	for (c = columns; c->head; c++)
+		printf(" %9s", c->over);
+	printf("\n%6s", "KiB");
+	for (c = columns; c->head; c++)
+		printf(" %9s", c->head);
+	putchar('\n');
 }
 
 void table_print(const struct results *r)
 {
-	printf("%s\nmedians in microseconds; pages of 4 KiB, touched before; agent and process on one "
-	       "processor\n",
-	       r->method);
+	printf("%s\nmedians in microseconds; pages of 4 KiB, touched before; %s\n", r->method,
+	       r->subject.rdma ? r->subject.device : "agent and process on one processor");
+	if (r->subject.rdma)
+		printf("reg_mr, dereg_mr: the same memory by libibverbs on %s; mlock, munlock: with these\n",
+		       r->subject.rdma);
 	for (int t = 0; t < KINDS; t++) {
 		printf("\n%s\n", tables[t].title);
-		print_head();
+		print_head(r);
 		for (uint32_t i = 0; i < r->sizes; i++)
 			print_line(r, i, tables[t].kind);
 	}
 	if (r->bytes[ELSEWHERE]) {
 		puts("\nPrivate memory, the agent on another processor");
-		print_head();
+		print_head(r);
 		print_line(r, ELSEWHERE, PRIVATE);
 	}
 	putchar('\n');

@@ -21,6 +21,7 @@
 #include "tools/common.h"
 
 static struct {
+	struct subject s;
 	enum vipx_level level;
 	struct vnic n;
 	struct bare bare;
@@ -144,23 +145,33 @@ static int cached(void *area, uint64_t *ns)
 
 static int ours_once(void *area, uint64_t ns[WHATS])
 {
+	bool lock = w.s.rdma && w.level == VIPX_LOCKED;
 	uint64_t start = tool_now_ns(), registered;
 	VIP_MEM_HANDLE handle;
 
+	if (lock && mlock(area, w.bytes)) {
+		refuse(NO_ROOM, strerror(errno));
+		return -1;
+	}
 	if (enter(area, w.bytes, &handle))
 		return -1;
 	registered = tool_now_ns();
 	if (leave(area, handle))
 		return -1;
+	if (lock)
+		munlock(area, w.bytes);
 	ns[DEREGISTER] = tool_now_ns() - registered;
 	ns[REGISTER] = registered - start;
 	ns[PAIR] = ns[REGISTER] + ns[DEREGISTER];
-	return cached(area, &ns[CACHED]);
+	return w.s.rdma ? 0 : cached(area, &ns[CACHED]);
 }
 
 static int bare_turn(void *area, bool held, uint64_t ns[WHATS])
 {
-	if (bare_once(&w.bare, w.level, area, w.bytes, held, ns) == 0)
+	int err = w.s.rdma ? mr_once(&w.bare, w.level, area, w.bytes, ns)
+			   : bare_once(&w.bare, w.level, area, w.bytes, held, ns);
+
+	if (!err)
 		return 0;
 	refuse(w.bare.no_room ? NO_ROOM : FAILED, w.bare.fault);
 	return -1;
@@ -242,18 +253,19 @@ static void settle_on(int cpu)
 		refuse(FAILED, strerror(errno));
 }
 
-void worker(int sock, enum vipx_level level, int cpu)
+void worker(int sock, const struct subject *s, enum vipx_level level, int cpu)
 {
 	struct command c;
 	int agent = 0;
 
+	w.s = *s;
 	w.level = level;
 	w.page = (size_t)sysconf(_SC_PAGESIZE);
 	setenv("VIPL_LOCK_LEVEL", level_name[level], 1);
 	take_priority();
-	if (vnic_open(&w.n, TOOL_DEVICE)) {
+	if (vnic_open(&w.n, s->device)) {
 		refuse(level > VIPX_MAPPED ? NO_ROOM : FAILED, w.n.fault);
-	} else if (bare_open(&w.bare, level == VIPX_PINNED, &agent)) {
+	} else if (s->rdma ? mr_open(&w.bare, s->rdma) : bare_open(&w.bare, level == VIPX_PINNED, &agent)) {
 		refuse(FAILED, w.bare.fault);
 	} else {
 		settle_on(cpu);
@@ -262,7 +274,10 @@ void worker(int sock, enum vipx_level level, int cpu)
 	while (answer(sock) && recv(sock, &c, sizeof(c), 0) == (ssize_t)sizeof(c))
 		obey(&c);
 	if (w.n.nic) {
-		bare_close(&w.bare);
+		if (s->rdma)
+			mr_close(&w.bare);
+		else
+			bare_close(&w.bare);
 		vnic_close(&w.n);
 	}
 }

@@ -76,6 +76,7 @@ struct ka_core {
 	uint32_t agent_pid;
 	uint32_t openers; /* processes with a NIC handle */
 	bool users_apart; /* processes of different users do not meet */
+	bool pins;	  /* the host pins each area, and pins count: no attachment is locked as a whole */
 	uint32_t last_nic;
 	uint64_t last_conn;
 	uint64_t stat[KA_STAT_COUNT];

@@ -25,7 +25,9 @@ static int host_lock(void *ctx, uint64_t start, uint64_t end, enum lmm_what what
 	struct ka_answer *ans = proc->answer;
 
 	if (what == LMM_AREA)
-		return 0; /* the process has done so before it asked */
+		return 0; /* the process has done so before it asked, or the host has pinned it */
+	if (proc->core->pins)
+		return -EBUSY;
 	/* An answer names one attachment: others of the same area are locked page by page. */
 	if (ans->rep.u.mem.verdict == LMM_MLOCK_LOCK) {
 		proc->core->stat[KA_STAT_segments_locked_page_by_page]++;
@@ -41,11 +43,12 @@ static int host_lock(void *ctx, uint64_t start, uint64_t end, enum lmm_what what
 /* When the answer is full the rest is left out: such pages stay locked, which is safe. */
 static void host_unlock(void *ctx, uint64_t start, uint64_t end, enum lmm_what what)
 {
-	struct ka_answer *ans = ((struct ka_proc *)ctx)->answer;
+	const struct ka_proc *proc = ctx;
+	struct ka_answer *ans = proc->answer;
 	struct ka_range *r;
 	uint32_t i;
 
-	if (ans == NULL)
+	if (ans == NULL || proc->core->pins)
 		return;
 	if (ans->rep.u.mem.verdict != LMM_MLOCK_LOCK) /* which has to be obeyed, too */
 		ans->rep.u.mem.verdict = LMM_MLOCK_UNLOCK;

@@ -21,6 +21,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "kagent/core/lmm_run.h"
 #include "kagent/host/mounts.h"
 #include "kagent/host/vma.h"
 
@@ -229,17 +230,6 @@ static int find_bounds(struct walk *w, const struct vma *v, struct lmm_run *r)
 	return 0;
 }
 
-static bool merge(struct lmm_run *a, const struct lmm_run *b)
-{
-	if (a->kind != b->kind || a->dev != b->dev || a->object != b->object ||
-	    b->offset != a->offset + (b->start - a->start))
-		return false;
-	a->end = b->end;
-	a->writable = a->writable && b->writable;
-	a->can_shrink = a->can_shrink || b->can_shrink;
-	return true;
-}
-
 /* The part of the mapping @v in [@start, @end), which begins with it or before. */
 static int add(struct walk *w, const struct vma *v, uint64_t start, uint64_t end)
 {
@@ -261,7 +251,7 @@ static int add(struct walk *w, const struct vma *v, uint64_t start, uint64_t end
 	r.end = end < v->end ? end : v->end;
 	r.offset = r.kind == LMM_PRIVATE ? start : v->offset + (start - v->start);
 	r.writable = (v->flags & VMA_WRITE) != 0;
-	if (w->n > 0 && merge(&w->runs[w->n - 1], &r))
+	if (w->n > 0 && lmm_run_join(&w->runs[w->n - 1], &r))
 		return 0;
 	if (w->n == w->max)
 		return refuse(

@@ -15,7 +15,7 @@
  * A process is known by its memory, struct mm_struct: threads share it, a forked child has another.
  *
  * Locks, outermost first:
- *   vipka_file.mem (mutex)   the process's requests about memory, its regions and pinned attachments
+ *   vipka_file.mem (mutex)   the process's requests about memory, and its regions
  *   core_lock (mutex)        the agent's core and all that it owns.  Under it nothing waits for a process:
  *                            no page of user memory is touched, and what it has mapped was looked up before
  *   vipka_conn.tx (mutex)    the sender's half of one side; never taken with core_lock held,
@@ -90,9 +90,8 @@ struct vipka_file {
 	struct mmu_notifier life; /* tells when the process has gone */
 	struct work_struct end;
 
-	struct mutex mem;	   /* one request about memory at a time, and all up to `look` */
-	struct list_head regs;	   /* struct vipka_reg, published or not */
-	struct list_head segments; /* whole attachments that are pinned besides, by the LMM's verdict */
+	struct mutex mem;      /* one request about memory at a time, and all up to `look` */
+	struct list_head regs; /* struct vipka_reg, published or not */
 	struct {
 		u64 start, end;
 		int n;
@@ -121,8 +120,8 @@ struct ka_core *vipka_core_enter(void);
 void vipka_core_leave(void);
 
 /*
- * vipka_ask - a request about memory in the name of the process; its `mem` is held.  Ranges to be
- * unlocked are left out.  0, and the result is in rep->err; -ESHUTDOWN.
+ * vipka_ask - a request about memory in the name of the process; its `mem` is held.
+ * 0, and the result is in rep->err; -ESHUTDOWN.
  */
 int vipka_ask(struct vipka_file *f, const struct ka_req *req, struct ka_rep *rep);
 
@@ -174,8 +173,6 @@ int vipka_reg_request(struct vipka_file *f, struct ka_req *req, struct ka_rep *r
 
 /* The regions of @nic go, for it is closed. */
 void vipka_reg_close(struct vipka_nic *nic);
-/* The process has gone: what is pinned besides its regions. */
-void vipka_reg_end(struct vipka_file *f);
 void vipka_reg_settle_work(struct work_struct *work);
 
 /* ---- vipka_host.c ---- */

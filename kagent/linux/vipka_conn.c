@@ -3,11 +3,11 @@
  * vipka_conn.c - a connection's region and its descriptors.
  *
  * The region has the layout of struct emu_region, but only the pages that are
- * needed: the control page and, for each direction, lines, posted receives and
- * cells at once, and a page for the further segments of each receive when its
- * owner touches it.  Each process maps those that vipka_ioctl.h names; the
- * kernel has them mapped as one, with one and the same page in all the holes,
- * so that nothing the engine might do there could fault.
+ * needed: the control page at once, of each direction the lines, the posted
+ * receives and the cells, some 320 KiB, with the first message that goes there, and
+ * whatever a process touches before.  Each process maps those that vipka_ioctl.h
+ * names; the engine of each side has its view of them, made at its first doorbell, with
+ * one and the same page in all the holes, so that nothing it might do there could fault.
  *
  * Invariants: a page that is there stays until the last reference to the
  * connection goes; processes have references of their own to what they have
@@ -40,23 +40,14 @@ static_assert(sizeof(struct emu_region) % PAGE_SIZE == 0 && KA_CONN_CTL_BYTES ==
 
 /* ---- pages ---- */
 
-static int fill_pages(struct vipka_conn *c, size_t from, size_t to)
+/* The page at this offset, which is made if it is not there. */
+static struct page *have_page(struct vipka_conn *c, size_t offset)
 {
-	size_t i;
+	struct page *fresh, *old = vipka_conn_page(c, offset);
 
-	for (i = from / PAGE_SIZE; i < to / PAGE_SIZE; i++) {
-		c->page[i] = alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO);
-		if (!c->page[i])
-			return -ENOMEM;
-	}
-	return 0;
-}
-
-/* One of those that are made when they are touched. */
-static struct page *make_page(struct vipka_conn *c, size_t offset)
-{
-	struct page *fresh = alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO), *old;
-
+	if (old)
+		return old;
+	fresh = alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO);
 	if (!fresh)
 		return NULL;
 	old = cmpxchg(&c->page[offset / PAGE_SIZE], NULL, fresh);
@@ -66,33 +57,31 @@ static struct page *make_page(struct vipka_conn *c, size_t offset)
 	return old;
 }
 
-static int map_region(struct vipka_conn *c)
+static bool show_pages(struct vipka_conn *c, struct page **all, size_t from, size_t to)
+{
+	for (; from < to; from += PAGE_SIZE) {
+		all[from / PAGE_SIZE] = have_page(c, from);
+		if (!all[from / PAGE_SIZE])
+			return false;
+	}
+	return true;
+}
+
+int vipka_conn_view(struct vipka_side *s)
 {
 	struct page **all = kvmalloc_array(VIPKA_REGION_PAGES, sizeof(*all), GFP_KERNEL);
+	u32 peer = 1 - s->link.side;
 	size_t i;
 
 	if (!all)
 		return -ENOMEM;
 	for (i = 0; i < VIPKA_REGION_PAGES; i++)
-		all[i] = c->page[i] ? c->page[i] : c->hole;
-	c->region = vmap(all, VIPKA_REGION_PAGES, VM_MAP, PAGE_KERNEL);
+		all[i] = s->conn->hole;
+	if (show_pages(s->conn, all, CTL_AT, KA_CONN_CTL_BYTES) &&
+	    show_pages(s->conn, all, LINES_AT(peer), MORE_AT(peer)))
+		s->link.region = vmap(all, VIPKA_REGION_PAGES, VM_MAP, PAGE_KERNEL);
 	kvfree(all);
-	return c->region ? 0 : -ENOMEM;
-}
-
-static int make_region(struct vipka_conn *c)
-{
-	int err;
-
-	c->hole = alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO);
-	if (!c->hole)
-		return -ENOMEM;
-	err = fill_pages(c, CTL_AT, PAGE_SIZE);
-	if (!err)
-		err = fill_pages(c, LINES_AT(0), MORE_AT(0));
-	if (!err)
-		err = fill_pages(c, LINES_AT(1), MORE_AT(1));
-	return err ? err : map_region(c);
+	return s->link.region ? 0 : -ENOMEM;
 }
 
 /* ---- lifetime ---- */
@@ -102,7 +91,8 @@ static void conn_free(struct kref *ref)
 	struct vipka_conn *c = container_of(ref, struct vipka_conn, ref);
 	size_t i;
 
-	vunmap(c->region);
+	for (i = 0; i < 2; i++)
+		vunmap(c->side[i].link.region);
 	for (i = 0; i < VIPKA_REGION_PAGES; i++) {
 		if (c->page[i])
 			put_page(c->page[i]);
@@ -129,6 +119,7 @@ void vipka_conn_put(struct vipka_conn *c)
 int ka_host_region_create(struct ka_region *region, const struct ka_end end[2])
 {
 	struct vipka_conn *c = kvzalloc(sizeof(*c), GFP_KERNEL_ACCOUNT);
+	struct page *ctl;
 	u32 i;
 
 	if (!c)
@@ -140,13 +131,15 @@ int ka_host_region_create(struct ka_region *region, const struct ka_end end[2])
 		vipka_nic_get(c->side[i].nic);
 		mutex_init(&c->side[i].tx);
 	}
-	if (make_region(c)) {
+	c->hole = alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO);
+	ctl = have_page(c, CTL_AT);
+	if (!c->hole || !ctl) {
 		vipka_conn_put(c);
 		return -ENOMEM;
 	}
 	for (i = 0; i < 2; i++)
 		vipka_engine_begin(c, i, end);
-	region->ctl = &c->region->ctl;
+	region->ctl = page_address(ctl);
 	region->host[0] = (long)c;
 	return 0;
 }
@@ -177,12 +170,9 @@ static bool is_owner(const struct conn_fd *f)
 static vm_fault_t conn_fault(struct vm_fault *vmf)
 {
 	struct vipka_conn *c = vmf->vma->vm_private_data;
-	size_t offset = (size_t)vmf->pgoff << PAGE_SHIFT;
-	struct page *page = vipka_conn_page(c, offset);
+	/* conn_mmap() lets nobody come here but for what he may have */
+	struct page *page = have_page(c, (size_t)vmf->pgoff << PAGE_SHIFT);
 
-	/* conn_mmap() lets nobody come here but for what is there and for further segments */
-	if (!page)
-		page = make_page(c, offset);
 	if (!page)
 		return VM_FAULT_OOM;
 	get_page(page);

@@ -19,7 +19,8 @@
 
 /* One end: the sender's half of its engine. */
 struct vipka_side {
-	struct emu_link link; /* under tx; its receiver's half is in the process */
+	struct emu_link
+		link; /* under tx; its receiver's half is in the process; no region before a doorbell */
 	struct mutex tx;
 	struct vipka_conn *conn;
 	struct vipka_nic *nic;
@@ -29,8 +30,7 @@ struct vipka_side {
 struct vipka_conn {
 	struct kref ref;
 	bool dead; /* the core has ended it: set before regs is held for writing, looked at with it held */
-	struct emu_region *region; /* as the engine sees it; ... */
-	struct page *hole;	   /* ... this page is where nothing is */
+	struct page *hole; /* what an engine sees where nothing is */
 	struct vipka_side side[2];
 	struct page *page[VIPKA_REGION_PAGES]; /* by offset; NULL: not there, or not yet */
 };
@@ -42,7 +42,13 @@ static inline struct page *vipka_conn_page(struct vipka_conn *c, size_t offset)
 	return smp_load_acquire(&c->page[offset / PAGE_SIZE]);
 }
 
-/* vipka_engine.c: make ready side @side of @c, whose region and NIC handles are there. */
+/*
+ * vipka_conn.c: the region for the engine of @s; its tx is held.  0, or -ENOMEM, and another doorbell
+ * may try again.
+ */
+int vipka_conn_view(struct vipka_side *s);
+
+/* vipka_engine.c: make ready side @side of @c, whose NIC handles are there. */
 void vipka_engine_begin(struct vipka_conn *c, u32 side, const struct ka_end end[2]);
 
 /* vipka_engine.c: the ioctls VIPKA_SEND and VIPKA_READ by who may ring them. */

@@ -150,7 +150,6 @@ void vipka_engine_begin(struct vipka_conn *c, u32 side, const struct ka_end end[
 	const struct vipka_nic *nic = c->side[side].nic, *other = c->side[1 - side].nic;
 	struct emu_link *l = &c->side[side].link; /* all 0 */
 
-	l->region = c->region;
 	l->own_tpt = nic->tpt;
 	l->peer_tpt = other->tpt;
 	l->host = &kernel_host;
@@ -189,12 +188,14 @@ static void unlock_regs(struct vipka_nic *a, struct vipka_nic *b)
 		up_read(&b->regs);
 }
 
-/* The segments of a doorbell; their sum, or negative. */
+/* What a doorbell needs: the region, and its segments; their sum, or negative. */
 static long take_segs(struct vipka_side *s, u64 from, u32 n)
 {
 	u64 total = 0;
 	u32 i;
 
+	if (!s->link.region && vipka_conn_view(s))
+		return -ENOMEM;
 	if (copy_from_user(s->seg, u64_to_user_ptr(from), n * sizeof(s->seg[0])))
 		return -EFAULT;
 	for (i = 0; i < n; i++)

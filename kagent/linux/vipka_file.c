@@ -70,6 +70,7 @@ void vipka_core_begin(void)
 {
 	ka_core_init(&core, PAGE_SIZE, 0);
 	core.users_apart = !vipka_cross_user;
+	core.pins = true;
 	INIT_DELAYED_WORK(&tick, time_is_up);
 }
 
@@ -92,7 +93,6 @@ int vipka_ask(struct vipka_file *f, const struct ka_req *req, struct ka_rep *rep
 	if (f->proc) {
 		request(f, req);
 		*rep = answer.rep;
-		rep->nranges = 0;
 	} else {
 		err = -ESHUTDOWN;
 	}
@@ -113,7 +113,6 @@ static void end(struct vipka_file *f)
 		nprocesses--;
 	}
 	vipka_core_leave();
-	vipka_reg_end(f);
 	mutex_unlock(&f->mem);
 	wake_up_all(&f->readers);
 }
@@ -371,7 +370,6 @@ static int vipka_open(struct inode *inode, struct file *file)
 	spin_lock_init(&f->news_lock);
 	spin_lock_init(&f->events_lock);
 	INIT_LIST_HEAD(&f->regs);
-	INIT_LIST_HEAD(&f->segments);
 	INIT_LIST_HEAD(&f->news);
 	INIT_LIST_HEAD(&f->doubts);
 	INIT_LIST_HEAD(&f->events);

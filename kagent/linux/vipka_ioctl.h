@@ -32,8 +32,7 @@
  * struct emu_region (nic-emu/core/emu_ring.h), MAP_SHARED:
  *
  *   the control page                  read and write
- *   to[s]: lines, post, cell          read and write; ...
- *   to[s]: more                       ... one page for each receive, there when it is touched
+ *   to[s]: lines, post, cell, more    read and write; there when it is touched
  *   to[1-s]: the lines                read only: what the peer has reaped
  *
  * The rest (landing rings, the peer's half) is not there: -EINVAL, as one call for more than
@@ -42,10 +41,11 @@
  * believes nothing of it: who writes nonsense there ends his own connection.
  *
  * MEM_REG pins the whole pages of the area (pin_user_pages_fast,
- * FOLL_LONGTERM), charged to the process's pinned_vm against RLIMIT_MEMLOCK,
- * and what the LMM's verdict demands besides.  `level` and `watched` of the
- * request are not looked at; the ranges and the verdict of the answer are
- * carried out by the kernel and come back as none.  KA_R_DIRECT is never among the rights.  The kernel
+ * FOLL_LONGTERM), charged to the process's pinned_vm against RLIMIT_MEMLOCK:
+ * each registration for itself, and of an attachment no more than what is
+ * registered, for pins count where locks do not.  `level` and `watched` of the
+ * request are not looked at; an answer has no ranges and the verdict
+ * LMM_MLOCK_NOP.  KA_R_DIRECT is never among the rights.  The kernel
  * notices by itself that memory goes away; nobody needs MEM_GONE.  Besides the errors of
  * ka_proto.h:
  *   -ENOMEM   RLIMIT_MEMLOCK, with its value, or no memory; the text says which
@@ -105,6 +105,7 @@ struct vipka_event {
  *   EFAULT   the structure or `seg` is no address
  *   EINVAL   nsegs, op, flags or error; more bytes than the VI's MaxTransferSize, or VIPKA_MAX_BYTES
  *   EINTR    a signal came before it began
+ *   ENOMEM   no memory for the connection, which takes most of it with its first message
  * All data are put in their place at once: `sent` is never EMU_SENT_HELD or EMU_STREAMING, and
  * EMU_SENT_UNREAPED for READ alone.  With EMU_NOT_READY tx.want_room of the peer's direction is set, until
  * a message goes; with EMU_NO_RECEIVE at Unreliable tx.dropped.

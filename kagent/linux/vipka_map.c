@@ -10,6 +10,7 @@
 #include <linux/mount.h>
 #include <linux/sched/mm.h>
 
+#include "kagent/core/lmm_run.h"
 #include "kagent/linux/vipka.h"
 
 #ifndef SECRETMEM_MAGIC
@@ -129,17 +130,6 @@ static void find_bounds(struct walk *w, struct vm_area_struct *vma, struct lmm_r
 		r->object_bytes = offset_of(low) + (high->vm_end - low->vm_start);
 }
 
-static bool merge(struct lmm_run *a, const struct lmm_run *b)
-{
-	if (a->kind != b->kind || a->dev != b->dev || a->object != b->object ||
-	    b->offset != a->offset + (b->start - a->start))
-		return false;
-	a->end = b->end;
-	a->writable = a->writable && b->writable;
-	a->can_shrink = a->can_shrink || b->can_shrink;
-	return true;
-}
-
 /* The part of the mapping @vma in [@start, @end), which begins with it or before. */
 static int add(struct walk *w, struct vm_area_struct *vma, u64 start, u64 end)
 {
@@ -162,7 +152,7 @@ static int add(struct walk *w, struct vm_area_struct *vma, u64 start, u64 end)
 	r.end = min_t(u64, end, vma->vm_end);
 	r.offset = r.kind == LMM_PRIVATE ? start : offset_of(vma) + (start - vma->vm_start);
 	r.writable = vma->vm_flags & VM_WRITE;
-	if (w->n > 0 && merge(&w->runs[w->n - 1], &r))
+	if (w->n > 0 && lmm_run_join(&w->runs[w->n - 1], &r))
 		return 0;
 	if (w->n == w->max) {
 		ka_text(w->text, KA_TEXT,

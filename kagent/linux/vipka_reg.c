@@ -23,13 +23,6 @@
 #define LOOK_PAGES 64	     /* compared at once */
 #define DOUBT	   (10 * HZ) /* how long a page is looked at again that a file may be about to drop */
 
-/* A whole attachment that is pinned by a verdict of the LMM (4.1.2 of the paper). */
-struct segment {
-	struct list_head list; /* vipka_file.segments */
-	struct vipka_pin pin;
-	bool wanted;
-};
-
 /* ---- what the kernel tells of a region's memory ---- */
 
 static void extend(u64 *start, u64 *end, u64 from, u64 to)
@@ -133,77 +126,6 @@ static u64 compare(const struct vipka_pin *pin, u64 addr, u64 end, bool *doubt)
 	return end;
 }
 
-/* ---- attachments ---- */
-
-static void drop_segment(struct segment *s)
-{
-	list_del(&s->list);
-	vipka_unpin(&s->pin);
-	kfree(s);
-}
-
-static void want(void *arg, const struct lmm_segment *seg)
-{
-	struct vipka_file *f = arg;
-	struct segment *s;
-
-	list_for_each_entry(s, &f->segments, list)
-		if (seg->whole && seg->start == s->pin.start &&
-		    seg->end == s->pin.start + (s->pin.npages << PAGE_SHIFT))
-			s->wanted = true;
-}
-
-/* Release the attachments that the LMM does not hold as a whole any more. */
-static void prune_segments(struct vipka_file *f)
-{
-	struct segment *s, *next;
-
-	if (list_empty(&f->segments))
-		return;
-	list_for_each_entry(s, &f->segments, list)
-		s->wanted = false;
-	vipka_core_enter();
-	if (f->proc)
-		lmm_walk(f->proc->lmm, NULL, want, f);
-	vipka_core_leave();
-	list_for_each_entry_safe(s, next, &f->segments, list)
-		if (!s->wanted)
-			drop_segment(s);
-}
-
-/* Give up all of them, for the limit is short: from now on areas there are held by themselves. */
-static bool give_up_segments(struct vipka_file *f)
-{
-	bool any = !list_empty(&f->segments);
-
-	vipka_core_enter();
-	if (any && f->proc)
-		lmm_gone_segments(f->proc->lmm, 0, U64_MAX);
-	vipka_core_leave();
-	prune_segments(f);
-	return any;
-}
-
-/* The verdict LMM_MLOCK_LOCK: the whole attachment, unless that cannot be. */
-static void pin_segment(struct vipka_file *f, const struct ka_req *reg, const struct ka_rep *rep)
-{
-	const struct ka_range *seg = &rep->u.mem.seg;
-	struct segment *s = kzalloc(sizeof(*s), GFP_KERNEL_ACCOUNT);
-	struct ka_req refused = {.op = KA_OP_MEM_REFUSED, .nic = reg->nic};
-	struct ka_rep ignored;
-
-	/* What was not there yet would be made: a sparse object must not fill the memory. */
-	if (s && seg->length <= KA_MAX_BLOCK_BYTES &&
-	    !vipka_pin(&s->pin, seg->start, seg->length >> PAGE_SHIFT, false, ignored.text)) {
-		list_add(&s->list, &f->segments);
-		return;
-	}
-	kfree(s);
-	refused.u.mem.start = reg->u.reg.start;
-	refused.u.mem.handle = rep->u.mem.handle;
-	vipka_ask(f, &refused, &ignored);
-}
-
 /* ---- regions ---- */
 
 static void unpin_region(struct vipka_reg *r)
@@ -244,7 +166,6 @@ static void tell_gone(struct vipka_file *f, struct vipka_reg *r, u64 start, u64 
 	WRITE_ONCE(r->gone, true);
 	vipka_ask(f, &req, &rep);
 	unpin_region(r);
-	prune_segments(f);
 }
 
 static struct vipka_reg *take_news(struct vipka_file *f, u64 unmapped[2], u64 changed[2])
@@ -370,7 +291,7 @@ int ka_host_resolve(void *proc, uint64_t start, uint64_t end, struct lmm_run *ru
 static int pin_region(struct vipka_file *f, struct vipka_pin *pin, char *text)
 {
 	bool write = true;
-	int i, err;
+	int i;
 
 	for (i = 0; i < f->look.n; i++) {
 		write &= f->look.runs[i].writable;
@@ -382,10 +303,7 @@ static int pin_region(struct vipka_file *f, struct vipka_pin *pin, char *text)
 			f->look.runs[i].start);
 		return -EOPNOTSUPP;
 	}
-	do
-		err = vipka_pin(pin, f->look.start, (f->look.end - f->look.start) >> PAGE_SHIFT, write, text);
-	while (err == -ENOMEM && give_up_segments(f));
-	return err;
+	return vipka_pin(pin, f->look.start, (f->look.end - f->look.start) >> PAGE_SHIFT, write, text);
 }
 
 static struct vipka_reg *new_region(struct vipka_file *f, u64 start, u64 end)
@@ -446,7 +364,6 @@ static int deregister(struct vipka_file *f, const struct ka_req *req, struct ka_
 	r = nic ? exchange(nic, req->u.mem.handle, NULL) : NULL;
 	if (r)
 		free_region(r);
-	prune_segments(f);
 	return 0;
 }
 
@@ -462,8 +379,6 @@ static void enter(struct vipka_file *f, const struct ka_req *req, struct ka_rep 
 		return;
 	}
 	exchange(nic, rep->u.mem.handle, r);
-	if (rep->u.mem.verdict == LMM_MLOCK_LOCK)
-		pin_segment(f, req, rep);
 	if (!READ_ONCE(r->gone))
 		return;
 	undo.u.mem.start = req->u.reg.start;
@@ -512,40 +427,24 @@ static int set_rights(struct vipka_file *f, const struct ka_req *req, struct ka_
 	return err;
 }
 
-static int ask_and_prune(struct vipka_file *f, const struct ka_req *req, struct ka_rep *rep)
-{
-	int err = vipka_ask(f, req, rep);
-
-	prune_segments(f);
-	return err;
-}
-
 int vipka_reg_request(struct vipka_file *f, struct ka_req *req, struct ka_rep *rep)
 {
 	u64 start, end;
-	int err;
 
 	switch (req->op) {
 	case KA_OP_MEM_REG:
-		err = reg(f, req, rep);
-		break;
+		return reg(f, req, rep);
 	case KA_OP_MEM_DEREG:
-		err = deregister(f, req, rep);
-		break;
+		return deregister(f, req, rep);
 	case KA_OP_MEM_SET:
-		err = set_rights(f, req, rep);
-		break;
+		return set_rights(f, req, rep);
 	case KA_OP_MEM_UNCOVERED:
 		if (whole_pages(req, &start, &end))
 			look(f, start, end);
 		fallthrough;
 	default:
-		err = ask_and_prune(f, req, rep);
+		return vipka_ask(f, req, rep);
 	}
-	/* What it told to be done has been done. */
-	rep->u.mem.verdict = LMM_MLOCK_NOP;
-	rep->u.mem.seg = (struct ka_range){};
-	return err;
 }
 
 /* ---- the end ---- */
@@ -561,10 +460,4 @@ void vipka_reg_close(struct vipka_nic *nic)
 			free_region(r);
 		cond_resched();
 	}
-}
-
-void vipka_reg_end(struct vipka_file *f)
-{
-	while (!list_empty(&f->segments))
-		drop_segment(list_first_entry(&f->segments, struct segment, list));
 }

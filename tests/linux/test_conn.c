@@ -6,6 +6,7 @@
 #include "tests/linux/scene.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -278,6 +279,54 @@ static void with_itself(void **state)
 	close(b.fd);
 }
 
+/* ---- memory ---- */
+
+static long free_kib(void)
+{
+	FILE *f = fopen("/proc/meminfo", "re");
+	long kib = -1;
+	char line[100];
+
+	assert_non_null(f);
+	while (kib < 0 && fgets(line, sizeof(line), f))
+		sscanf(line, "MemFree: %ld", &kib);
+	fclose(f);
+	return kib;
+}
+
+#define IDLE 60
+
+/* Connected and ready, a connection takes little; what its messages need comes with the first. */
+static void idle(void **state)
+{
+	static struct vka_conn a[IDLE], b[IDLE];
+	struct vipka_send v = {.op = EMU_OP_SEND};
+	long before, made, used;
+	uint32_t i;
+
+	(void)state;
+	for (i = 0; i < IDLE; i++) {
+		a[i] = vka_vi(&scene.v, VIP_SERVICE_RELIABLE_DELIVERY, SCENE_RDMA);
+		b[i] = vka_vi(&scene.v, VIP_SERVICE_RELIABLE_DELIVERY, SCENE_RDMA);
+	}
+	before = free_kib();
+	for (i = 0; i < IDLE; i++) {
+		vka_loop(&scene.v, &a[i], &b[i], 2000 + i);
+		emu_post_recv(&a[i].l, NULL, 0, false);
+	}
+	made = before - free_kib();
+	for (i = 0; i < IDLE; i++)
+		assert_int_equal(vka_send(&b[i], &v), EMU_SENT);
+	used = before - free_kib();
+	print_message("%d connections: %ld KiB, with a message each %ld KiB\n", IDLE, made, used);
+	assert_true(made < IDLE * 150);
+	assert_true(used < IDLE * 500);
+	for (i = 0; i < IDLE; i++) {
+		close(a[i].fd);
+		close(b[i].fd);
+	}
+}
+
 /* ---- rings ---- */
 
 static void full(void **state)
@@ -329,6 +378,7 @@ int main(void)
 		TEST(mapping_stays),
 		TEST(another_process),
 		TEST(with_itself),
+		TEST(idle),
 		TEST(full),
 		cmocka_unit_test_prestate_setup_teardown(dropped, scene_setup, scene_teardown, &unreliable)};
 

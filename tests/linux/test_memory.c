@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * test_memory.c - memory that the kernel module registers: of which kinds, what is pinned and charged for
- * it, whole attachments, and what becomes of a region when the process changes its mappings.
+ * it, attachments, and what becomes of a region when the process changes its mappings.
  */
 #include "tests/linux/vka.h"
 
@@ -17,6 +17,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/shm.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -192,10 +193,9 @@ static void memory_objects(void **state)
 	assert_int_equal(e.offset, PAGE);
 	assert_int_equal(e.object_bytes, 8 * PAGE);
 	assert_int_equal(entry(h2).kind, LMM_SHMEM);
-	/* the attachments too */
-	assert_int_equal(pinned(), 1 + 8 + 1 + 1);
-	dereg(at + PAGE, h);
 	assert_int_equal(pinned(), 1 + 1);
+	dereg(at + PAGE, h);
+	assert_int_equal(pinned(), 1);
 	dereg(shm, h2);
 	munmap(at, 8 * PAGE);
 	munmap(shm, PAGE);
@@ -347,7 +347,7 @@ static void limit(void **state)
 {
 	struct rlimit old, mib = {1 << 20, 1 << 20};
 	uint8_t *at = anon(2 << 20), *seg;
-	int id = shmget(IPC_PRIVATE, 512 << 10, 0600);
+	int id = shmget(IPC_PRIVATE, 2 << 20, 0600);
 	uint32_t h, hs;
 	struct ka_rep rep;
 
@@ -363,20 +363,14 @@ static void limit(void **state)
 	assert_non_null(strstr(rep.text, "has 1024 KiB pinned"));
 	dereg(at, h);
 
-	/* The attachment is pinned as a whole while there is room for that. */
+	/* Of a segment that is larger than the limit, as much as fits. */
 	seg = shmat(id, NULL, 0);
 	shmctl(id, IPC_RMID, NULL);
-	hs = must_reg(seg, 256 << 10);
-	assert_int_equal(pinned(), 64 + 128);
+	hs = must_reg(seg, 512 << 10);
+	assert_int_equal(pinned(), 128);
 	h = must_reg(at, 512 << 10);
-	assert_int_equal(pinned(), 64 + 128);
-	dereg(at, h);
-	dereg(seg, hs);
-	assert_int_equal(pinned(), 0);
-	/* Or not at all, when there is none. */
-	h = must_reg(at, 512 << 10);
-	hs = must_reg(seg, 256 << 10);
-	assert_int_equal(pinned(), 128 + 64);
+	assert_int_equal(pinned(), 128 + 128);
+	assert_int_equal(reg(seg + (1 << 20), 1, &rep), -ENOMEM);
 	lock_cap(true);
 	setrlimit(RLIMIT_MEMLOCK, &old);
 	dereg(at, h);
@@ -385,7 +379,7 @@ static void limit(void **state)
 	munmap(at, 2 << 20);
 }
 
-/* ---- whole attachments ---- */
+/* ---- attachments ---- */
 
 static bool whole(const void *start)
 {
@@ -404,6 +398,7 @@ static bool whole(const void *start)
 	return false;
 }
 
+/* Each registration pins what it names, and is charged for that alone. */
 static void attachment(void **state)
 {
 	int id = shmget(IPC_PRIVATE, 64 * PAGE, 0600);
@@ -416,22 +411,38 @@ static void attachment(void **state)
 	assert_int_equal(entry(a).kind, LMM_SYSV);
 	assert_int_equal(entry(a).object, id);
 	assert_int_equal(entry(a).object_bytes, 64 * PAGE);
-	assert_int_equal(pinned(), 1 + 64);
-	assert_true(whole(at));
+	assert_int_equal(pinned(), 1);
+	assert_false(whole(at));
 	b = must_reg(at + 10 * PAGE, 3 * PAGE);
-	assert_int_equal(pinned(), 1 + 64 + 3);
+	assert_int_equal(pinned(), 1 + 3);
 	dereg(at + 10 * PAGE, a);
-	assert_int_equal(pinned(), 64 + 3);
+	assert_int_equal(pinned(), 3);
 	dereg(at + 10 * PAGE, b);
 	assert_int_equal(pinned(), 0);
 	/* it leaves with the process's mapping */
 	c = must_reg(at, PAGE);
-	assert_int_equal(pinned(), 1 + 64);
+	assert_int_equal(pinned(), 1);
 	shmdt(at);
 	while (pinned())
 		usleep(1000);
 	assert_int_equal(entry(c).tag, 0);
 	dereg(at, c);
+}
+
+/* A registration makes no page of an object but its own. */
+static void sparse(void **state)
+{
+	int fd = memfd(64 * PAGE, 0);
+	uint8_t *at = shared(fd, 64 * PAGE);
+	uint32_t h = must_reg(at + 10 * PAGE, PAGE);
+	struct stat st;
+
+	(void)state;
+	assert_int_equal(fstat(fd, &st), 0);
+	assert_int_equal(st.st_blocks, PAGE / 512);
+	dereg(at + 10 * PAGE, h);
+	munmap(at, 64 * PAGE);
+	close(fd);
 }
 
 /* ---- memory that goes away ---- */
@@ -634,9 +645,10 @@ int main(void)
 		MEMORY_TEST(memory_objects), MEMORY_TEST(huge_pages),
 		MEMORY_TEST(files),	     MEMORY_TEST(refused_memory),
 		MEMORY_TEST(many_mappings),  MEMORY_TEST(limit),
-		MEMORY_TEST(attachment),     MEMORY_TEST(unmapped),
-		MEMORY_TEST(at_once_again),  MEMORY_TEST(other_pages),
-		MEMORY_TEST(same_pages),     MEMORY_TEST(closed),
+		MEMORY_TEST(attachment),     MEMORY_TEST(sparse),
+		MEMORY_TEST(unmapped),	     MEMORY_TEST(at_once_again),
+		MEMORY_TEST(other_pages),    MEMORY_TEST(same_pages),
+		MEMORY_TEST(closed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

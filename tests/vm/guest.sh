@@ -15,6 +15,7 @@ vm_logs=$vm_root/build/log
 vm_boot_limit=180 # seconds until a guest must be ready; 10 are usual
 declare -A vm_pid=() vm_monitor=()
 vm_terminal=no
+vm_counted=no # yes: one emulated processor, whose clock goes on by 2 ns with each instruction
 
 # A stall is reported after a minute and more, and the timer's interrupts are taken to work: an emulated
 # processor may have to wait long for a real one.
@@ -77,7 +78,9 @@ vm_open() {
 # qemu reads commands for vm_tell, or with vm_terminal=yes it has our standard input and
 # output for the guest's second serial line.
 vm_boot() {
-	local host=$1 net=$2 at=$vm_run/$1 other=vm1 fd out options=(-nic none)
+	local host=$1 net=$2 at=$vm_run/$1 other=vm1 fd out options=(-nic none) processors
+	processors=(-accel "$vm_accel" -cpu "$vm_cpu" -smp 2)
+	[ $vm_counted = yes ] && processors=(-accel tcg -cpu qemu64 -smp 1 -icount shift=1)
 	[ "$host" = vm1 ] && other=vm2
 	# shellcheck disable=SC2054 # the commas are qemu's
 	# Through a hub, so that the wire can be cut without the card being told.
@@ -96,7 +99,7 @@ vm_boot() {
 		options+=(-qmp stdio)
 		echo '{"execute": "qmp_capabilities"}' >&"$fd"
 	fi
-	setpriv --pdeathsig KILL qemu-system-x86_64 -accel "$vm_accel" -cpu "$vm_cpu" -smp 2 -m 1024 \
+	setpriv --pdeathsig KILL qemu-system-x86_64 "${processors[@]}" -m 1024 \
 		-nodefaults -no-user-config -display none -no-reboot -name "$host" \
 		-kernel "$vm_dir/kernel/image" -initrd "$vm_dir/initramfs" \
 		-append "${vm_cmdline//$'\n'/} VM_HOST=$host VM_NET=$net" -serial "file:$at/console" \

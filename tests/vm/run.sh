@@ -1,25 +1,27 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #
-# run.sh [-t SECONDS] COMMAND [ARG...] - runs COMMAND in a guest with an RDMA NIC, rxe0:
+# run.sh [-c] [-t SECONDS] COMMAND [ARG...] - runs COMMAND in a guest with an RDMA NIC, rxe0:
 # as root, with this machine's files (what it writes is gone afterwards), in this folder.
 # Its output comes as it is written; its exit status is ours: 124 when SECONDS (300) are
-# over, 125 when the guest fails, 77 when there can be none here.
+# over, 125 when the guest fails, 77 when there can be none here.  -c: times are counted
+# instructions, of the guest's one processor.
 
 set -u
 # shellcheck source-path=SCRIPTDIR
 . "$(dirname "${BASH_SOURCE[0]}")/guest.sh"
 
 limit=300
-while getopts t: option; do
+while getopts ct: option; do
 	case $option in
+	c) vm_counted=yes ;;
 	t) limit=$OPTARG ;;
 	*) exit 125 ;;
 	esac
 done
 shift $((OPTIND - 1))
 if [ $# = 0 ] || [[ ! $limit =~ ^[1-9][0-9]*$ ]]; then
-	echo "usage: ${0##*/} [-t SECONDS] COMMAND [ARG...]" >&2
+	echo "usage: ${0##*/} [-c] [-t SECONDS] COMMAND [ARG...]" >&2
 	exit 125
 fi
 
