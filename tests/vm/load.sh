@@ -5,7 +5,7 @@
 
 vm_module=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)/build/kagent-linux/vipka.ko
 
-# vm_load DEVICE - the kernel module, for ka0, if it is not loaded yet
+# vm_load DEVICE [PARAMETER...] - the kernel module, for ka0, if it is not loaded yet
 vm_load() {
-	[ "$1" != ka0 ] || [ -e /dev/vipka ] || insmod "$vm_module"
+	[ "$1" != ka0 ] || [ -e /dev/vipka ] || insmod "$vm_module" "${@:2}"
 }
