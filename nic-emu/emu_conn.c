@@ -17,6 +17,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "kagent/host/limit.h"
 #include "vipl/choices.h"
 #include "vipl/watch.h"
 
@@ -137,7 +138,7 @@ static int not_given(int err)
 {
 	char why[200];
 
-	ka_no_descriptor(why, sizeof(why), -err, "the connection");
+	limit_files(why, sizeof(why), -err, "the connection");
 	vip_why("%s", why);
 	return err;
 }

@@ -21,8 +21,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/resource.h>
 #include <unistd.h>
+
+#include "kagent/host/limit.h"
 
 struct ka_agent {
 	const struct ka_transport *by;
@@ -59,29 +60,6 @@ int ka_no_agent(char *why, size_t n, int err, const char *fmt, ...)
 	vsnprintf(why, n, fmt, ap);
 	va_end(ap);
 	return err;
-}
-
-int ka_no_descriptor(char *why, size_t n, int err, const char *what)
-{
-	struct rlimit limit = {0};
-
-	(void)getrlimit(RLIMIT_NOFILE, &limit);
-	switch (err) {
-	case EMFILE:
-		return ka_no_agent(
-			why, n, -err,
-			"no file descriptor for %s: RLIMIT_NOFILE is %llu, and as many are open; close "
-			"some, or raise it ('ulimit -n')",
-			what, (unsigned long long)limit.rlim_cur);
-	case ENFILE:
-		return ka_no_agent(
-			why, n, -err,
-			"no file descriptor for %s: the system has as many files open as fs.file-max "
-			"lets it have; raise that with sysctl",
-			what);
-	default:
-		return ka_no_agent(why, n, -err, "cannot open %s: %s", what, strerror(err));
-	}
 }
 
 void ka_close_fds(int fds[KA_MAX_FDS])
@@ -194,7 +172,7 @@ static int connect_new(const struct ka_transport *by, const struct ka_agent_at *
 		goto free_agent;
 	a->quit = eventfd(0, EFD_CLOEXEC);
 	if (a->quit < 0) {
-		err = ka_no_descriptor(why, n, errno, "the agent's events");
+		err = limit_files(why, n, errno, "the agent's events");
 		goto close_line;
 	}
 	sigfillset(&all);

@@ -63,12 +63,6 @@ bool ka_agent_same_ipc(const struct ka_agent *agent);
 int ka_agent_call(struct ka_agent *agent, const struct ka_req *req, struct ka_rep *rep, int fds[KA_MAX_FDS],
 		  void *tail, size_t tail_bytes);
 
-/*
- * ka_no_descriptor - by errno @err, why there is no descriptor for @what, into @why: the limit that is
- * reached, its value, the remedy.  Returns -@err.
- */
-int ka_no_descriptor(char *why, size_t n, int err, const char *what);
-
 /* In the child after a fork: forget the parent's connection. */
 void ka_agent_forked(void);
 

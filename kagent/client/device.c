@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "kagent/host/limit.h"
 #include "kagent/linux/vipka_ioctl.h"
 
 _Static_assert(VIPKA_FDS == KA_MAX_FDS, "as many as an answer has");
@@ -22,7 +23,7 @@ _Static_assert(sizeof(((struct vipka_event *)NULL)->event) == sizeof(struct ka_e
 static int no_descriptor(struct ka_rep *rep, int err)
 {
 	memset(rep, 0, sizeof(*rep));
-	rep->err = ka_no_descriptor(rep->text, sizeof(rep->text), err, "a NIC handle or connection");
+	rep->err = limit_files(rep->text, sizeof(rep->text), err, "a NIC handle or connection");
 	return 0;
 }
 
@@ -92,7 +93,7 @@ static int no_device(const char *path, int err, char *why, size_t n)
 	case EPERM:
 		return forbidden(path, err, why, n);
 	default:
-		return ka_no_descriptor(why, n, err, path);
+		return limit_files(why, n, err, path);
 	}
 }
 
