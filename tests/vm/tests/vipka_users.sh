@@ -57,31 +57,29 @@ goes
 
 load mode=0666
 check "mode=0666: all may" well as ann vip_info -d ka0
-check "--list says so" well as cat vip_info --list
-check "..." says "ka0: usable"
+check "--list goes on" well as cat vip_info --list
+check "... and calls it usable" says "ka0: usable"
 run version "a library of another version is refused, and both are named"
 run users "two users do not meet"
 run limits "memory, descriptors and places are limited, each user by himself"
 check "nothing stays pinned" within 10 pins
 
-# keys FILE - names of all that a tool has told
-keys() { grep -o '"[^"]*":' "$1" | sort -u; }
-same_keys() { [ -s "$1" ] && diff <(keys "$1") <(keys "$2"); }
+# keys FILE - names of all that a tool has told, into FILE.keys
+keys() { grep -o '"[^"]*":' "$1" | sort -u >"$1.keys" && [ -s "$1.keys" ]; }
+same_keys() { keys "$1" && keys "$2" && diff "$1.keys" "$2.keys"; }
 
 # busy DEVICE - two of ann's programs have a connection there, and rest
 busy() {
 	as ann env VIPL_AGENT_DIR=/tmp/ann vip_pingpong -d "$1" --local -w -n 100000000 >/tmp/pingpong 2>&1 &
-	pid=$!
 	within 60 connected "$1" || cat /tmp/pingpong
-	mapfile -t pair < <(echo "$pid" && pgrep -P "$pid")
-	kill -STOP "${pair[@]}"
+	pkill -STOP -u ann vip_pingpong
 	connected "$1"
 }
 tables() { as "$1" env VIPL_AGENT_DIR=/tmp/ann vipstat -d "$2" --all --json; }
 connected() { tables ann "$1" | jq -e '[.connections[] | select(.connected)] | length == 2'; }
 idle() {
-	kill -KILL "${pair[@]}"
-	wait "$pid"
+	pkill -KILL -u ann vip_pingpong
+	wait
 } 2>/dev/null
 
 for device in emu0 ka0; do
