@@ -17,6 +17,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "kagent/host/limit.h"
 #include "vipl/choices.h"
 #include "vipl/watch.h"
 
@@ -132,6 +133,16 @@ static void give_back(struct emu_nic *en, struct given *g)
 		close(g->doorbell);
 }
 
+/* The kernel tells of a connection that it had no descriptor for. */
+static int not_given(int err)
+{
+	char why[200];
+
+	limit_files(why, sizeof(why), -err, "the connection");
+	vip_why("%s", why);
+	return err;
+}
+
 /* Map it; closes the descriptors that are not kept. */
 static int take_given(struct emu_nic *en, uint32_t side, const int fds[KA_MAX_FDS], struct given *g)
 {
@@ -141,6 +152,8 @@ static int take_given(struct emu_nic *en, uint32_t side, const int fds[KA_MAX_FD
 
 	memcpy(rest, fds, sizeof(rest));
 	*g = (struct given){.doorbell = -1};
+	if (en->kernel && fds[0] < 0)
+		return not_given(fds[0]);
 	if (side <= 1)
 		region = en->kernel ? emu_kernel_map(fds[0], side)
 				    : emu_map_shared(fds[0], sizeof(*region), PROT_READ | PROT_WRITE);

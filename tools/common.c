@@ -388,8 +388,11 @@ int vnic_connect(struct vnic *n, VIP_VI_HANDLE vi, const char *host, const char 
 			return vnic_fault(
 				n,
 				"VipConnectRequest: %s: no server has waited as \"%s\" on %s for %d s; "
-				"start it first, with the same device and port",
-				VipxReturnName(rc), discriminator, host, TOOL_PATIENCE_MS / 1000);
+				"start it first, with the same device and port%s",
+				VipxReturnName(rc), discriminator, host, TOOL_PATIENCE_MS / 1000,
+				tool_module_of((const char *)n->attr.Name)
+					? "; one of another user is met only with the module's cross_user=1"
+					: "");
 		nanosleep(&pause, NULL);
 	}
 }

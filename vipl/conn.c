@@ -220,7 +220,10 @@ VIP_EXPORT VIP_RETURN VipConnectRequest(VIP_VI_HANDLE h, VIP_NET_ADDRESS *local,
 		return VIP_SUCCESS;
 	if (err == -ENOENT || err == -ETIMEDOUT || err == -ECONNREFUSED) /* answers, not faults */
 		return vip_quiet(vip_return(err), "%s",
-				 err == -ENOENT	     ? "nobody waits at that address"
+				 err == -ENOENT && vi->nic->pinned
+					 ? "nobody waits at that address; who waits there as another user is "
+					   "met only if the kernel module was loaded with cross_user=1"
+				 : err == -ENOENT    ? "nobody waits at that address"
 				 : err == -ETIMEDOUT ? "no answer within the timeout"
 						     : "the server rejected the request");
 	return vip_fail(vip_return(err), NULL);

@@ -12,6 +12,8 @@
 
 #include <errno.h>
 
+#include "kagent/host/limit.h"
+
 void vip_peer_drop(struct vip_vi *vi)
 {
 	vi->peer.pending = false;
@@ -95,6 +97,7 @@ static VIP_RETURN failure(const char *call, const struct vip_vi *vi)
 {
 	const struct ka_vi_attr *own = &vi->attr, *peer = &vi->peer.attr;
 	VIP_RETURN r = vip_return(vi->peer.err);
+	char why[200];
 
 	switch (vi->peer.err) {
 	case -ETIMEDOUT: /* an answer, not a fault */
@@ -120,6 +123,10 @@ static VIP_RETURN failure(const char *call, const struct vip_vi *vi)
 	case -ESHUTDOWN:
 		return vip_fail_at(VIP_LOG_WARN, call, r,
 				   "the device has failed or was removed: close the NIC handle");
+	case -EMFILE:
+	case -ENFILE:
+		limit_files(why, sizeof(why), -vi->peer.err, "the connection");
+		return vip_fail_at(VIP_LOG_WARN, call, r, "%s", why);
 	default:
 		return vip_fail_at(VIP_LOG_WARN, call, r,
 				   "the connection was made and could not be set up here (error %d): memory "

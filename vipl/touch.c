@@ -15,6 +15,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "kagent/host/limit.h"
 #include "kagent/host/vma.h"
 #include "vipl/internal.h"
 
@@ -37,6 +38,15 @@ void vip_touch_forked(void)
 	file = maps = -1;
 }
 
+static int no_file(int err, const char *what)
+{
+	char why[200];
+
+	limit_files(why, sizeof(why), err, what);
+	vip_why("%s", why);
+	return -err;
+}
+
 int vip_touch_open(void)
 {
 	int err = 0;
@@ -46,8 +56,7 @@ int vip_touch_open(void)
 		goto out;
 	maps = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
 	if (maps < 0) {
-		err = -errno;
-		vip_why("cannot open /proc/self/maps: %s", strerror(-err));
+		err = no_file(errno, "/proc/self/maps");
 		goto out;
 	}
 	file = memfd_create("vipl-touch", MFD_CLOEXEC);
@@ -56,8 +65,7 @@ int vip_touch_open(void)
 	else
 		room = MAP_FAILED;
 	if (room == MAP_FAILED) {
-		err = -errno;
-		vip_why("cannot make a file in memory: %s", strerror(-err));
+		err = no_file(errno, "a file in memory");
 		close(maps);
 		if (file >= 0)
 			close(file);

@@ -42,6 +42,15 @@ static int tell_plan(struct demo *d, char role)
 	return team_order(&d->team, role, &o) || team_await(&d->team, roles) ? -1 : 0;
 }
 
+/* A's, who may read and write it, as B may by the group. */
+static int give_segment(const struct demo *d)
+{
+	struct shmid_ds to = {
+		.shm_perm = {.uid = d->team.user[0].uid, .gid = d->team.user[1].gid, .mode = 0660}};
+
+	return d->team.users ? shmctl(d->plan.shmid, IPC_SET, &to) : 0;
+}
+
 /*
  * The segment is marked for removal as soon as it exists: Linux lets those who
  * know its id attach it for as long as somebody has it attached, so that no
@@ -53,7 +62,7 @@ static int share_segment(struct demo *d)
 	int err;
 
 	d->plan.shmid = shmget(IPC_PRIVATE, d->plan.segment, IPC_CREAT | 0600);
-	if (d->plan.shmid >= 0)
+	if (d->plan.shmid >= 0 && give_segment(d) == 0)
 		hold = shmat(d->plan.shmid, NULL, 0);
 	err = errno;
 	if (d->plan.shmid >= 0)
@@ -148,6 +157,10 @@ static int act_shared(struct demo *d)
 		return -1;
 	show_step(s, "A and B attach segment %d of %llu bytes; it is marked for removal already",
 		  d->plan.shmid, (unsigned long long)d->plan.segment);
+	show_users(s, t);
+	if (t->users)
+		show_note(s, "mode 0660: of the user %s and the group %u, which is %s's", t->user[0].name,
+			  (unsigned int)t->user[1].gid, t->user[1].name);
 
 	if (team_do(t, 'A', ORDER_PREPARE, 0) || segment_locked(d, 'A'))
 		return -1;
@@ -203,6 +216,7 @@ static int act_private(struct demo *d)
 	}
 	show_step(s, "for comparison: C sends the file to P and to Q, over two VIs, into private memory");
 	show_processes(s, t);
+	show_users(s, t);
 	if (transfer(t, 'P', false) || add_moved(d, &d->moved_private) || transfer(t, 'Q', false) ||
 	    add_moved(d, &d->moved_private))
 		return -1;

@@ -14,6 +14,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <grp.h>
+#include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -39,6 +41,7 @@ static void usage(FILE *to)
 		"  -d, --device NAME    NIC (default " TOOL_DEVICE ")\n"
 		"  -s, --segment BYTES  size of the shared segment, k and m allowed (default 4m)\n"
 		"  -l, --level LEVEL    unreliable, delivery (default) or reception\n"
+		"  -u, --users A,B,C    A, B and C as these three users; for root, with --device ka0\n"
 		"  -j, --json           the results as one JSON object\n"
 		"  -h, --help           this text\n"
 		"  -V, --version        version\n"
@@ -125,25 +128,82 @@ static void unblock_signals(void)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+static bool find_user(const char *name, size_t n, struct user *u)
+{
+	const struct passwd *p;
+
+	if (n >= sizeof(u->name))
+		return false;
+	memcpy(u->name, name, n);
+	u->name[n] = 0;
+	p = getpwnam(u->name);
+	if (!p)
+		return false;
+	u->uid = p->pw_uid;
+	u->gid = p->pw_gid;
+	u->ngroups = USER_GROUPS;
+	return getgrouplist(u->name, u->gid, u->group, &u->ngroups) > 0;
+}
+
+/* Three names, by commas. */
+static bool parse_users(struct team *t, const char *text)
+{
+	for (int i = 0; i < 3; i++) {
+		size_t n = strcspn(text, ",");
+
+		if (!find_user(text, n, &t->user[i]) || (text[n] == ',') != (i < 2))
+			return false;
+		text += n + 1;
+	}
+	t->users = true;
+	return true;
+}
+
+/* Read before any process is started: they would but fail to meet. */
+static bool users_apart(void)
+{
+	FILE *f = fopen("/sys/module/vipka/parameters/cross_user", "re");
+	bool apart = f && fgetc(f) == 'N';
+
+	if (f)
+		fclose(f);
+	return apart;
+}
+
+/* Others can be started by root alone, and meet at an agent that is not one user's. */
+static int check_users(const struct demo *d, const char *to)
+{
+	if (!d->team.users)
+		return 0;
+	if (d->apart || to)
+		return tool_bad_usage(DEMO, "--users is for A, B and C on one host", NULL);
+	if (!tool_module_of(d->plan.device))
+		return tool_bad_usage(DEMO, "--users needs --device ka0, not", d->plan.device);
+	if (geteuid() != 0)
+		return tool_bad_usage(DEMO, "--users: only root can start processes of other users", NULL);
+	if (users_apart())
+		return tool_bad_usage(
+			DEMO,
+			"--users: the module vipka is loaded with cross_user=0; load it with cross_user=1",
+			NULL);
+	return 0;
+}
+
 /* Returns 0 to go on, or the exit status + 1 to leave with. */
 static int parse_options(int argc, char **argv, struct demo *d, bool *json, const char **to)
 {
 	static const struct option longs[] = {
-		{"device", required_argument, NULL, 'd'},
-		{"segment", required_argument, NULL, 's'},
-		{"level", required_argument, NULL, 'l'},
-		{"receive", no_argument, NULL, 'r'},
-		{"to", required_argument, NULL, 't'},
-		{"json", no_argument, NULL, 'j'},
-		{"help", no_argument, NULL, 'h'},
-		{"version", no_argument, NULL, 'V'},
-		{0},
+		{"device", required_argument, NULL, 'd'}, {"segment", required_argument, NULL, 's'},
+		{"level", required_argument, NULL, 'l'},  {"users", required_argument, NULL, 'u'},
+		{"receive", no_argument, NULL, 'r'},	  {"to", required_argument, NULL, 't'},
+		{"json", no_argument, NULL, 'j'},	  {"help", no_argument, NULL, 'h'},
+		{"version", no_argument, NULL, 'V'},	  {0},
 	};
 	VIP_RELIABILITY_LEVEL level;
 	int opt;
 
 	opterr = 0;
-	while ((opt = getopt_long(argc, argv, ":d:s:l:rt:jhV", longs, NULL)) != -1) {
+	while ((opt = getopt_long(argc, argv, ":d:s:l:u:rt:jhV", longs, NULL)) != -1) {
 		switch (opt) {
 		case 'd':
 			if (strlen(optarg) >= sizeof(d->plan.device))
@@ -158,6 +218,10 @@ static int parse_options(int argc, char **argv, struct demo *d, bool *json, cons
 			if (!tool_parse_level(optarg, &level))
 				return 1 + tool_bad_usage(DEMO, "not a reliability level", optarg);
 			d->plan.level = level;
+			break;
+		case 'u':
+			if (!parse_users(&d->team, optarg))
+				return 1 + tool_bad_usage(DEMO, "not three users", optarg);
 			break;
 		case 'r':
 			d->apart = true;
@@ -243,6 +307,9 @@ static int run(int argc, char **argv)
 	if (d.apart ? to || optind != argc : optind + 1 != argc)
 		return tool_bad_usage(DEMO, d.apart ? "--receive takes no FILE and no --to" : "give one FILE",
 				      NULL);
+	err = check_users(&d, to);
+	if (err)
+		return err;
 	d.path = argv[optind]; /* NULL: of C, who is on another host */
 	d.rdma = strcmp(d.plan.device, TOOL_DEVICE) != 0 && !tool_module_of(d.plan.device);
 	return to ? send_afar(&d, to) : coordinate(&d, json);

@@ -123,12 +123,22 @@ int file_sha(struct vnic *n, int file, uint64_t bytes, uint8_t sha[DEMO_SHA]);
 
 /* ---- team.c ---- */
 
-#define TEAM_MAX 5
+#define TEAM_MAX    5
+#define USER_GROUPS 64
+
+struct user {
+	char name[32];
+	uid_t uid;
+	gid_t gid;
+	int ngroups; /* with gid among them */
+	gid_t group[USER_GROUPS];
+};
 
 struct member {
 	char role;
-	pid_t pid;	      /* 0 when it has left */
-	char host[DEMO_HOST]; /* "": this one; else the pid is that host's */
+	const struct user *user; /* NULL: ours */
+	pid_t pid;		 /* 0 when it has left */
+	char host[DEMO_HOST];	 /* "": this one; else the pid is that host's */
 	int orders;
 	struct report report; /* of its last order */
 };
@@ -136,6 +146,8 @@ struct member {
 struct team {
 	struct member member[TEAM_MAX];
 	unsigned int size;
+	bool users; /* A, B and C are of these users, P is of A's and Q of B's */
+	struct user user[3];
 	int file;	 /* inherited by every role */
 	int partners[2]; /* A's and B's ends; closed once they have them */
 	char fault[600]; /* one line */
@@ -162,6 +174,8 @@ struct show;
 
 struct show *show_begin(bool json, const char *device);
 void show_processes(struct show *s, const struct team *t);
+/* And who they are, by what the kernel says: nothing when they are ours. */
+void show_users(struct show *s, const struct team *t);
 /* A numbered line that says what happens, and a line of detail under one. */
 void show_step(struct show *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void show_note(struct show *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

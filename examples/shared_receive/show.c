@@ -26,9 +26,9 @@ struct show *show_begin(bool json, const char *device)
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	show.held = tool_module_of(device) ? "VmPin" : "VmLck";
 	if (json)
-		show.root = json_pack("{s:{}, s:[], s:[], s:[], s:[], s:[], s:[], s:[], s:{}, s:{}}",
-				      "processes", "steps", "lmas", "segments", "tpt", "vmlck", "vmpin",
-				      "regions", "sha256", "bytes_moved");
+		show.root = json_pack("{s:{}, s:{}, s:[], s:[], s:[], s:[], s:[], s:[], s:[], s:{}, s:{}}",
+				      "processes", "users", "steps", "lmas", "segments", "tpt", "vmlck",
+				      "vmpin", "regions", "sha256", "bytes_moved");
 	return &show;
 }
 
@@ -223,6 +223,26 @@ static uint64_t status_of(pid_t pid, const char *name)
 	}
 	fclose(f);
 	return kib;
+}
+
+void show_users(struct show *s, const struct team *t)
+{
+	for (unsigned int i = 0; i < t->size; i++) {
+		const struct member *m = &t->member[i];
+		const char name[2] = {m->role, 0};
+		uint64_t uid;
+
+		if (!m->pid || !m->user)
+			continue;
+		uid = status_of(m->pid, "Uid");
+		if (s->root)
+			json_object_set_new(
+				json_object_get(s->root, "users"), name,
+				json_pack("{s:s, s:I}", "name", m->user->name, "uid", (json_int_t)uid));
+		else
+			printf("     %c  user %s, uid %" PRIu64 " in /proc/%d/status\n", m->role,
+			       m->user->name, uid, (int)m->pid);
+	}
 }
 
 const char *show_held_line(const struct show *s)

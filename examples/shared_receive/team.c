@@ -8,6 +8,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -35,14 +36,24 @@ static int team_fault(struct team *t, const char *fmt, ...)
 	return -1;
 }
 
-/* In the child: the descriptors to their places, then this program again. */
-static void become_role(char role, pid_t parent, int orders, int file, int partner)
+static const struct user *user_of(const struct team *t, char role)
 {
-	char name[2] = {role, 0};
+	static const char roles[] = "ABCPQ";
+
+	return t->users ? &t->user[(strchr(roles, role) - roles) % 3] : NULL;
+}
+
+/* In the child: the descriptors to their places, then this program again. */
+static void become_role(const struct member *m, pid_t parent, int orders, int file, int partner)
+{
+	const struct user *u = m->user;
+	char name[2] = {m->role, 0};
 	char *argv[] = {DEMO, "--role", name, NULL};
 	sigset_t none;
 
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (u && (setgroups((size_t)u->ngroups, u->group) || setgid(u->gid) || setuid(u->uid)))
+		_exit(EXIT_FAILURE);
+	prctl(PR_SET_PDEATHSIG, SIGKILL); /* what another user set would not last */
 	if (getppid() != parent)
 		_exit(EXIT_FAILURE);
 	/* Ctrl-C is for the coordinator, who ends its roles itself. */
@@ -74,9 +85,11 @@ int team_start(struct team *t, char role)
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends))
 		return team_fault(t, "no socket for process %c: %s", role, strerror(errno));
 	fflush(stdout);
+	m->role = role;
+	m->user = user_of(t, role);
 	m->pid = fork();
 	if (m->pid == 0)
-		become_role(role, parent, ends[1], t->file, partner);
+		become_role(m, parent, ends[1], t->file, partner);
 	close(ends[1]);
 	if (m->pid < 0) {
 		m->pid = 0;
@@ -85,7 +98,6 @@ int team_start(struct team *t, char role)
 	}
 	if (partner >= 0)
 		close(partner);
-	m->role = role;
 	m->orders = ends[0];
 	t->size++;
 	return 0;

@@ -23,6 +23,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "kagent/host/limit.h"
+
 struct ka_agent {
 	const struct ka_transport *by;
 	struct ka_line line;
@@ -170,8 +172,7 @@ static int connect_new(const struct ka_transport *by, const struct ka_agent_at *
 		goto free_agent;
 	a->quit = eventfd(0, EFD_CLOEXEC);
 	if (a->quit < 0) {
-		err = -errno;
-		snprintf(why, n, "eventfd: %s", strerror(errno));
+		err = limit_files(why, n, errno, "the agent's events");
 		goto close_line;
 	}
 	sigfillset(&all);

@@ -10,13 +10,11 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <time.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "kagent/host/limit.h"
 #include "kagent/linux/vipka_ioctl.h"
-
-/* An event whose descriptors find no place stays; how long until it is looked for again. */
-#define FULL_NS 10000000
 
 _Static_assert(VIPKA_FDS == KA_MAX_FDS, "as many as an answer has");
 _Static_assert(sizeof(((struct vipka_event *)NULL)->event) == sizeof(struct ka_event), "an event as it is");
@@ -25,11 +23,7 @@ _Static_assert(sizeof(((struct vipka_event *)NULL)->event) == sizeof(struct ka_e
 static int no_descriptor(struct ka_rep *rep, int err)
 {
 	memset(rep, 0, sizeof(*rep));
-	rep->err = -err;
-	snprintf(rep->text, sizeof(rep->text),
-		 "%s: each NIC handle of the kernel module and each of its connections takes a file "
-		 "descriptor; raise RLIMIT_NOFILE ('ulimit -n')",
-		 strerror(err));
+	rep->err = limit_files(rep->text, sizeof(rep->text), err, "a NIC handle or connection");
 	return 0;
 }
 
@@ -56,7 +50,6 @@ static int call(int fd, const struct ka_req *req, struct ka_rep *rep, int fds[KA
 
 static int next_event(int fd, struct ka_event *ev, int fds[KA_MAX_FDS])
 {
-	static const struct timespec moment = {.tv_nsec = FULL_NS};
 	struct vipka_event e;
 	ssize_t n = read(fd, &e, sizeof(e));
 
@@ -68,11 +61,20 @@ static int next_event(int fd, struct ka_event *ev, int fds[KA_MAX_FDS])
 	memset(fds, 0xff, KA_MAX_FDS * sizeof(fds[0]));
 	if (n >= 0)
 		return -EPROTO;
-	if (errno == EMFILE || errno == ENFILE)
-		nanosleep(&moment, NULL);
-	else if (errno != EAGAIN && errno != EINTR)
-		return -errno;
-	return -EAGAIN;
+	return errno == EINTR ? -EAGAIN : -errno;
+}
+
+static int forbidden(const char *path, int err, char *why, size_t n)
+{
+	struct stat st = {0};
+
+	(void)stat(path, &st);
+	return ka_no_agent(
+		why, n, -err,
+		"%s may not be opened by uid %u: its mode is %04o, its owner uid %u, its group gid %u; "
+		"load the module with mode=0666, or give the device to a group with mode=0660 "
+		"(docs/kernel-module.md, \"Users\")",
+		path, geteuid(), st.st_mode & 07777, st.st_uid, st.st_gid);
 }
 
 /* Why the device cannot be opened. */
@@ -89,17 +91,9 @@ static int no_device(const char *path, int err, char *why, size_t n)
 			path);
 	case EACCES:
 	case EPERM:
-		return ka_no_agent(
-			why, n, -err,
-			"%s may not be opened by uid %u: its mode says who may, and the parameter `mode` of "
-			"the module sets that (docs/kernel-module.md)",
-			path, geteuid());
-	case EMFILE:
-	case ENFILE:
-		return ka_no_agent(why, n, -err, "cannot open %s: %s; raise RLIMIT_NOFILE ('ulimit -n')",
-				   path, strerror(err));
+		return forbidden(path, err, why, n);
 	default:
-		return ka_no_agent(why, n, -err, "cannot open %s: %s", path, strerror(err));
+		return limit_files(why, n, err, path);
 	}
 }
 

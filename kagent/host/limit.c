@@ -4,7 +4,9 @@
  */
 #include "kagent/host/limit.h"
 
+#include <errno.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/resource.h>
 
 #define CAP_IPC_LOCK_BIT 14
@@ -58,4 +60,26 @@ bool limit_exceeded(uint64_t bytes, char *text, size_t n)
 		 (unsigned long long)bytes / 1024, (unsigned long long)kib,
 		 (unsigned long long)locked / 1024);
 	return true;
+}
+
+int limit_files(char *why, size_t n, int err, const char *what)
+{
+	struct rlimit limit = {0};
+
+	(void)getrlimit(RLIMIT_NOFILE, &limit);
+	if (err == EMFILE)
+		snprintf(why, n,
+			 "no file descriptor for %s: RLIMIT_NOFILE is %llu, and as many are open; close "
+			 "some, or "
+			 "raise it ('ulimit -n')",
+			 what, (unsigned long long)limit.rlim_cur);
+	else if (err == ENFILE)
+		snprintf(
+			why, n,
+			"no file descriptor for %s: the system has as many files open as fs.file-max lets it "
+			"have; raise that with sysctl",
+			what);
+	else
+		snprintf(why, n, "cannot open %s: %s", what, strerror(err));
+	return -err;
 }

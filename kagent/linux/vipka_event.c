@@ -164,7 +164,7 @@ ssize_t vipka_read(struct file *file, char __user *to, size_t n, loff_t *pos)
 	struct file *given[VIPKA_FDS];
 	struct vipka_event out = {};
 	struct event *e;
-	int err;
+	int err, none;
 
 	if (READ_ONCE(f->mm) != current->mm)
 		return -EPERM;
@@ -174,15 +174,16 @@ ssize_t vipka_read(struct file *file, char __user *to, size_t n, loff_t *pos)
 	if (!e)
 		return err;
 	memcpy(out.event, &e->event, sizeof(out.event));
-	err = vipka_reserve_fds(vipka_gift_fds(&e->gift), out.fd);
-	if (!err)
-		err = vipka_gift_open(&e->gift, given);
-	if (err) {
+	none = vipka_reserve_fds(vipka_gift_fds(&e->gift), out.fd);
+	if (!none)
+		none = vipka_gift_open(&e->gift, given);
+	if (none) {
 		vipka_release_fds(out.fd);
-	} else {
-		err = copy_to_user(to, &out, sizeof(out)) ? -EFAULT : 0;
-		vipka_finish_fds(&e->gift, out.fd, given, !err);
+		out.fd[0] = none;
 	}
+	err = copy_to_user(to, &out, sizeof(out)) ? -EFAULT : 0;
+	if (!none)
+		vipka_finish_fds(&e->gift, out.fd, given, !err);
 	if (!err)
 		drop_event(f, e);
 	mutex_unlock(&f->reading);

@@ -21,6 +21,7 @@
 static_assert(sizeof(struct vipx_rec) == KA_REC_BYTES, "a record");
 
 #define MAX_PROCESSES (KA_MAX_CLIENTS + 64) /* with a NIC, and some that only say hello */
+#define MAX_OF_A_USER (KA_MAX_CLIENTS / 2)  /* who is not root */
 
 static DEFINE_MUTEX(core_lock);
 static struct ka_core core;
@@ -146,9 +147,28 @@ struct call {
 	struct vipka_gift gift;
 };
 
+/* With core_lock held: is there a place for one more process of @user? */
+static int find_place(u32 user, struct ka_rep *rep)
+{
+	const struct ka_proc *p;
+	unsigned int mine = 0;
+
+	if (nprocesses == MAX_PROCESSES)
+		return ka_fail(rep, -ENOSPC, "the agent has %u processes, as many as it takes; end one",
+			       MAX_PROCESSES);
+	for (p = core.procs; p; p = p->next)
+		mine += p->user == user;
+	if (user && mine >= MAX_OF_A_USER)
+		return ka_fail(rep, -ENOSPC,
+			       "user %u has %u processes at the agent, as many as one user may have; end one",
+			       user, mine);
+	return 0;
+}
+
 /* The process enters the core; `mem` is held. */
 static int enter_core(struct call *call)
 {
+	u32 user = __kuid_val(current_euid());
 	struct vipka_file *f = call->f;
 	struct ka_rep *rep = &call->rep;
 	char comm[TASK_COMM_LEN];
@@ -157,13 +177,10 @@ static int enter_core(struct call *call)
 	vipka_core_enter();
 	request(f, &call->req);
 	*rep = answer.rep;
-	if (rep->err == 0 && nprocesses == MAX_PROCESSES) {
-		ka_fail(rep, -ENOSPC, "the agent has %u processes, as many as it takes; end one",
-			MAX_PROCESSES);
-	} else if (rep->err == 0) {
+	if (rep->err == 0 && find_place(user, rep) == 0) {
 		f->proc = ka_core_enter(&core, f, (uint32_t)task_tgid_nr(current), comm);
 		if (f->proc) {
-			f->proc->user = __kuid_val(current_euid());
+			f->proc->user = user;
 			f->proc->sees_all = capable(CAP_SYS_ADMIN);
 			nprocesses++;
 		} else {

@@ -88,7 +88,8 @@ struct vipka_call {
  * read(): the next event, never part of one, never two.  EAGAIN with O_NONBLOCK, EINVAL when the
  * buffer is smaller, EPERM as above; 0: the process was let go, and there are no more.  poll(): POLLIN when
  * there is one, POLLHUP when the process was let go, POLLERR where read() gives EPERM.
- * An event whose descriptors cannot be installed (EMFILE) stays.
+ * A connection whose descriptors cannot be made is told of all the same, with the reason in the place
+ * of the first one: -EMFILE, -ENFILE, -ENOMEM.  Nobody can use it: DISCONNECT ends it.
  */
 struct vipka_event {
 	__u64 event[17]; /* struct ka_event */

@@ -192,6 +192,10 @@ static void peer(int fd, const struct scene_kind *kind)
 	struct scene_cmd cmd;
 	struct scene_said said;
 
+	const char *uid = getenv("SCENE_PEER"); /* another user */
+
+	if (uid)
+		vka_must(setuid((uid_t)strtoul(uid, NULL, 10)) == 0);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	scene.v = vka_open();
 	scene.handle = vka_reg(&scene.v, scene.buf, SCENE_BUF, scene.v.tag, SCENE_RDMA);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * scene.h - a connection of ka0 between this process, side 1, and a peer that it
- * starts, side 0, which does what it is told.  Each has one buffer, at the same
- * address, registered but for its edges; what lies around it must stay as it is.
+ * starts, side 0, which does what it is told, as user SCENE_PEER if that is set.  Each has one buffer, at the
+ * same address, registered but for its edges; what lies around it must stay as it is.
  */
 #ifndef SCENE_H
 #define SCENE_H

@@ -148,6 +148,36 @@ static void without_options(void **state)
 	room_assert_empty(r);
 }
 
+/* As three users it is shown in a virtual machine (tests/vm/tests/demo_users.sh); here, what it refuses. */
+static void bad_users(void **state)
+{
+	static const struct {
+		const char *users, *option, *cause;
+	} bad[] = {
+		{"root,daemon,bin", "--json", "--users needs --device ka0, not: emu0"},
+		{"root,daemon,bin", "--to=localhost", "on one host"},
+		{"root,nosuchuser,bin", "--json", "not three users: root,nosuchuser,bin"},
+		{"root,daemon", "--json", "not three users: root,daemon"},
+		{"root,daemon,bin,sys", "--json", "not three users: root,daemon,bin,sys"},
+		{"", "--json", "not three users"},
+	};
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		const char *argv[] = {"shared_receive", "--users",	  bad[i].users,
+				      bad[i].option,	"/proc/self/exe", NULL};
+		struct proc p;
+		char *err;
+
+		proc_start(&p, *state, NULL, argv);
+		assert_int_equal(proc_wait(&p, DEMO_MS), 2);
+		err = proc_err(&p);
+		if (!strstr(err, bad[i].cause))
+			fail_msg("no \"%s\" in: %s", bad[i].cause, err);
+		free(err);
+		proc_drop(&p);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -156,6 +186,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(one_byte, room_setup, room_teardown),
 		cmocka_unit_test_setup_teardown(larger_than_the_segment, room_setup, room_teardown),
 		cmocka_unit_test_setup_teardown(without_options, room_setup, room_teardown),
+		cmocka_unit_test_setup_teardown(bad_users, room_setup, room_teardown),
 	};
 
 	room_isolate();

@@ -18,6 +18,7 @@
 #include <cmocka.h>
 
 const char *check_doing;
+const char *end_device = "emu0";
 
 void check_eq(long long is, long long want, const char *what, const char *file, int line)
 {
@@ -79,7 +80,7 @@ void end_nic(struct end *e)
 {
 	VIP_MEM_ATTRIBUTES mem = {.EnableRdmaWrite = VIP_TRUE};
 
-	CHECK_EQ(VipOpenNic("emu0", &e->nic), VIP_SUCCESS);
+	CHECK_EQ(VipOpenNic(end_device, &e->nic), VIP_SUCCESS);
 	CHECK_EQ(VipQueryNic(e->nic, &e->attr), VIP_SUCCESS);
 	CHECK_EQ(VipErrorCallback(e->nic, e, on_error), VIP_SUCCESS);
 	e->block = mmap(NULL, BLOCK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

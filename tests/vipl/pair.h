@@ -56,8 +56,9 @@ typedef void (*end_fn)(struct end *e);
  */
 void run_pair(end_fn server, end_fn client, int level, int seconds);
 
-void end_nic(struct end *e);  /* open the NIC, register the block */
-void end_open(struct end *e); /* and a VI */
+extern const char *end_device; /* "emu0" */
+void end_nic(struct end *e);   /* open the NIC, register the block */
+void end_open(struct end *e);  /* and a VI */
 void end_connect(struct end *e);
 void end_close(struct end *e);
 

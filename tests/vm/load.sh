@@ -14,10 +14,10 @@ vm_module() {
 	return 1
 }
 
-# vm_load DEVICE - the kernel module, for ka0, if it is not loaded yet
+# vm_load DEVICE [PARAMETER...] - the kernel module, for ka0, if it is not loaded yet
 vm_load() {
 	local module
 	[ "$1" != ka0 ] || [ -e /dev/vipka ] && return
 	module=$(vm_module) || { echo "$module" >&2 && return 1; }
-	insmod "$module"
+	insmod "$module" "${@:2}"
 }
