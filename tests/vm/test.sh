@@ -89,8 +89,8 @@ job() {
 	cat <<-END
 		# $2
 		cd ${vm_root@Q} || exit
-		VM_TEST=$2 VM_DEVICE=${device@Q} VM_BIN=${bin@Q} VM_CHECKS=${VM_CHECKS:-} VM_CYCLES=${VM_CYCLES:-}
-		export VM_DEVICE VM_BIN VM_CHECKS VM_CYCLES VIPL_AGENT_DIR=/tmp/agent
+		VM_TEST=$2 VM_DEVICE=${device@Q} VM_BIN=${bin@Q} VM_CHECKS=${VM_CHECKS:-} VM_CYCLES=${VM_CYCLES:-} VM_SEED=${VM_SEED:-}
+		export VM_DEVICE VM_BIN VM_CHECKS VM_CYCLES VM_SEED VIPL_AGENT_DIR=/tmp/agent
 		. tests/vm/load.sh
 		vm_load "\$VM_DEVICE" || exit
 		. tests/vm/check.sh
