@@ -124,10 +124,16 @@ static void end_work(struct work_struct *work)
 	end(container_of(work, struct vipka_file, end));
 }
 
-/* In exit_mmap(), or in our own mmu_notifier_unregister(). */
+/*
+ * In exit_mmap(), or in our own mmu_notifier_unregister(): after a HELLO that was refused, too, and then
+ * nothing may end the process that the next one brings in.
+ */
 static void mm_has_gone(struct mmu_notifier *life, struct mm_struct *mm)
 {
-	queue_work(vipka_wq, &container_of(life, struct vipka_file, life)->end);
+	struct vipka_file *f = container_of(life, struct vipka_file, life);
+
+	if (READ_ONCE(f->mm))
+		queue_work(vipka_wq, &f->end);
 }
 
 static const struct mmu_notifier_ops life_ops = {

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -62,6 +63,29 @@ static void hello_comes_first(void **state)
 	assert_int_equal(call_errno(v.dev, &req, &rep, NULL, 0), EPROTO);
 	assert_int_equal(errno_of(ioctl(v.dev, _IO('V', 0x7f))), ENOTTY);
 	close(v.dev);
+}
+
+/* What a refused HELLO has begun is undone before the next one, and not after it. */
+static void hello_again(void **state)
+{
+	struct ka_req req;
+	struct ka_rep rep;
+	struct vka v;
+	uint32_t i;
+
+	(void)state;
+	for (i = 0; i < 300; i++) {
+		v.dev = open(VIPKA_PATH, O_RDWR | O_CLOEXEC);
+		assert_true(v.dev >= 0);
+		req = (struct ka_req){.op = KA_OP_HELLO, .u.hello = {KA_MAGIC, KA_VERSION + 1}};
+		assert_int_equal(vka_call(&v, &req, &rep, NULL), -EPROTO);
+		req.u.hello.version = KA_VERSION;
+		assert_int_equal(vka_call(&v, &req, &rep, NULL), 0);
+		sched_yield();
+		req = (struct ka_req){.op = KA_OP_INSPECT, .u.inspect = {.kind = VIPX_STAT}};
+		assert_int_equal(vka_call(&v, &req, &rep, NULL), 0);
+		close(v.dev);
+	}
 }
 
 static void bad_addresses(void **state)
@@ -314,6 +338,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(hello_comes_first),
+		cmocka_unit_test(hello_again),
 		cmocka_unit_test(bad_addresses),
 		cmocka_unit_test(tables),
 		cmocka_unit_test(no_descriptors),

@@ -10,12 +10,6 @@ module=$VM_BIN/../kagent-linux/vipka.ko
 	skip "$module is for another kernel than $(uname -r)"
 [ -e /dev/vipka ] && must "the module that another test has left goes" rmmod vipka
 
-# pins - as many have been given back as were taken
-pins() {
-	cat /proc/sys/vm/stat_refresh # each processor counts for itself until it is asked
-	awk '/^nr_foll_pin_acquired/ { n = $2 } /^nr_foll_pin_released/ { m = $2 } END { exit n != m }' /proc/vmstat
-}
-
 # held - bytes of memory that modules can leave behind, as far as the kernel names them: objects of the
 # general caches and those behind files and processes, what vmap() has mapped, shared and unevictable pages
 held() {

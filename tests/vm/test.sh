@@ -100,7 +100,7 @@ job() {
 	# shellcheck disable=SC2016 # is for the guest
 	[ "$1" = pairs ] && echo '"$VM_HOST"'
 	# shellcheck disable=SC2016
-	echo 'exit $vm_bad'
+	printf '%s\n' 'vm_after "$VM_DEVICE"' 'exit $vm_bad'
 }
 
 # ensure HOST... - guests that take jobs; those that died, or never were, are started

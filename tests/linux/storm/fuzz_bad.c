@@ -161,12 +161,16 @@ static void interfere(struct fuzz_life *l, uint32_t *seed)
 	const struct fuzz_dev *d = &l->dev[step(seed) % FUZZ_DEVS];
 	const struct fuzz_area *a =
 		step(seed) % 2 ? &l->fixed[step(seed) % FUZZ_FIXED] : &l->loose[step(seed) % FUZZ_LOOSE];
-	static const uint8_t ops[] = {KA_OP_MEM_DEREG,	  KA_OP_MEM_SET,  KA_OP_DISCONNECT,
-				      KA_OP_PTAG_DESTROY, KA_OP_MEM_GONE, KA_OP_INSPECT};
+	static const uint8_t ops[] = {KA_OP_MEM_SET,	  KA_OP_MEM_SET,     KA_OP_MEM_SET,
+				      KA_OP_MEM_SET,	  KA_OP_INSPECT,     KA_OP_INSPECT,
+				      KA_OP_MEM_DEREG,	  KA_OP_MEM_DEREG,   KA_OP_PTAG_DESTROY,
+				      KA_OP_PTAG_DESTROY, KA_OP_MEM_REFUSED, KA_OP_MEM_UNCOVERED,
+				      KA_OP_MEM_GONE,	  KA_OP_DISCONNECT};
 	struct ka_req req = {.op = ops[step(seed) % sizeof(ops)], .nic = d->nic[0]};
 	struct vipka_seg seg = {(uintptr_t)a->at, a->handle, a->len};
 	struct vipka_send s = {.seg = (uintptr_t)&seg, .nsegs = 1, .op = EMU_OP_SEND + step(seed) % 2};
 	uint8_t tail[256];
+	const struct fuzz_conn *c = &d->conn[step(seed) % FUZZ_CONNS], *next = d->conn;
 	struct ka_rep rep = {.err = 0};
 	struct vipka_call call = {.req = (uintptr_t)&req,
 				  .rep = (uintptr_t)&rep,
@@ -174,10 +178,12 @@ static void interfere(struct fuzz_life *l, uint32_t *seed)
 				  .tail_bytes = sizeof(tail)};
 	int err;
 
+	while (c->fd < 0 && next < d->conn + FUZZ_CONNS)
+		c = next++;
 	s.target = seg;
 	if (step(seed) % 4) {
 		__atomic_store_n(&l->lane->helper, FUZZ_SEND, __ATOMIC_RELAXED);
-		err = ioctl(d->conn[step(seed) % FUZZ_CONNS].fd, VIPKA_SEND, &s) ? errno : 0;
+		err = ioctl(c->fd, VIPKA_SEND, &s) ? errno : 0;
 		fuzz_count(l, s.op == EMU_OP_SEND ? FUZZ_SEND : FUZZ_WRITE,
 			   err	    ? (uint32_t)err
 			   : s.sent ? FUZZ_ENGINE + s.sent

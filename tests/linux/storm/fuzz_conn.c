@@ -65,7 +65,7 @@ static const struct fuzz_area *own_area(struct fuzz_life *l)
 	do /* mostly one that the connection can reach */
 		a = fuzz_once_in(l, 2) ? &l->fixed[fuzz_below(l, FUZZ_FIXED)]
 				       : &l->loose[fuzz_below(l, FUZZ_LOOSE)];
-	while (i++ < 4 && (a->d != l->d || a->nic != l->d->nic[0]));
+	while (i++ < 6 && (!a->handle || a->d != l->d || a->nic != l->d->nic[0]));
 	return a;
 }
 
@@ -175,11 +175,8 @@ static uint32_t make_read(struct fuzz_life *l, const struct fuzz_conn *c)
 	*r = (struct vipka_read){.seg = (uintptr_t)l->ask->seg, .target = segment(l, c)};
 	r->nsegs = segments(l, &sum);
 	if (r->nsegs == 1 && l->ask->seg[0].len > r->target.len)
-		l->ask->seg[0].len = r->target.len;
-	else if (sum < r->target.len)
-		r->target.len = (uint32_t)sum;
-	if (r->nsegs == 1)
-		r->target.len = l->ask->seg[0].len;
+		l->ask->seg[0].len = r->target.len, sum = r->target.len;
+	r->target.len = fuzz_once_in(l, 10) ? r->target.len : (uint32_t)sum;
 	if (fuzz_once_in(l, 20))
 		r->seg = fuzz_address(l);
 	if (fuzz_once_in(l, 20))
@@ -216,7 +213,7 @@ void fuzz_ring(struct fuzz_life *l)
 	at = type == FUZZ_READ ? (void *)&l->ask->read : (void *)&l->ask->send;
 	if (fuzz_once_in(l, 50))
 		at = (void *)(uintptr_t)fuzz_address(l); /* NOLINT(performance-no-int-to-ptr) */
-	if (!fuzz_once_in(l, 200)) {
+	if (!fuzz_once_in(l, 100)) {
 		if (ring(l, type, c->fd, at) == EMU_IS_DOWN && fuzz_once_in(l, 3))
 			fuzz_drop(c);
 		return;

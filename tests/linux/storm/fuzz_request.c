@@ -184,10 +184,19 @@ static void note_region(struct fuzz_life *l, const struct ka_req *req, const str
 	}
 }
 
+/* It is not registered any more, so that others can use little of it. */
+static void again(struct fuzz_life *l, struct fuzz_area *a)
+{
+	a->handle = 0;
+	if (!fuzz_once_in(l, 4))
+		fuzz_register(l, a);
+}
+
 /* The agent has said yes to @req. */
 static void note(struct fuzz_life *l, const struct ka_req *req, const struct ka_rep *rep, const int *fd)
 {
 	struct fuzz_dev *d = l->d;
+	struct fuzz_area *a;
 
 	switch (req->op) {
 	case KA_OP_OPEN:
@@ -207,6 +216,11 @@ static void note(struct fuzz_life *l, const struct ka_req *req, const struct ka_
 		break;
 	case KA_OP_MEM_REG:
 		note_region(l, req, rep);
+		break;
+	case KA_OP_MEM_DEREG:
+		for (a = l->fixed; a < l->fixed + FUZZ_FIXED; a++)
+			if (a->d == d && a->nic == req->nic && a->handle == req->u.mem.handle)
+				again(l, a);
 		break;
 	case KA_OP_CONN_ACCEPT:
 		fuzz_attach(l, &rep->u.conn, fd);
@@ -452,7 +466,7 @@ void fuzz_request(struct fuzz_life *l)
 	type = req.op > 0 && req.op < FUZZ_NO_OP ? req.op : FUZZ_NO_OP;
 	at = call_at(l);
 	/* A fixed area has no other bounds, and NIC handles take long. */
-	if (fuzz_once_in(l, 200) && !exact && type != KA_OP_OPEN && type != KA_OP_CLOSE) {
+	if (fuzz_once_in(l, 100) && !exact && type != KA_OP_OPEN && type != KA_OP_CLOSE) {
 		l->dirty = true;
 		fuzz_race(l, true);
 		for (i = 0; i < FUZZ_RACES; i++)
