@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034 # the job ends with vm_bad
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #
 # Hostile users of the kernel module: random, mutated and raced calls; afterwards nothing is left.

@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034 # the job ends with vm_bad
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #
 # Processes that are killed while they register, connect and transfer: the others learn of it, and nothing
