@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * kills.c [-n KILLS] [-s SEED] - pairs of processes that open ka0, register, connect, transfer, disconnect
- * and deregister, over and over; each is killed at random, and begins anew.
+ * kills.c [-n KILLS] [-s SEED] [-t SECONDS] - pairs of processes that open ka0, register, connect, transfer,
+ * disconnect and deregister, over and over; each is killed at random, and begins anew.
  *
  * Every other kill comes after a delay that is uniform over a whole round; the others at a random moment of
  * a random phase, so that short phases are hit, too.  After each kill the other one must end its round
@@ -21,26 +21,32 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "vipl_ext.h"
 
-#define PAIRS  2u
+#define PAIRS  3u
 #define NOTICE 40.0 /* seconds; the calls of a member end within a few, but guests may be slow */
 #define ENOUGH 200u /* kills from which on each phase must have been hit */
-#define TELL   100u /* kills between two lines */
+#define TELL   50u  /* kills between two lines */
 #define CANARY 0xC5
 
 const char *const kills_phase[KILLS_PHASES] = {"start",	     "open",	   "register", "create VI",
 					       "connect",    "send",	   "RDMA",     "disconnect",
 					       "destroy VI", "deregister", "close"};
 
-static struct kills_member *member; /* PAIRS * 2 of them */
+/* What all share. */
+static struct {
+	struct kills_member member[PAIRS * 2];
+	uint64_t hits[KILLS_PHASES], kills;
+	double slowest[PAIRS];
+} * all;
 static pid_t pids[PAIRS * 2];
-static uint64_t hits[KILLS_PHASES], seed = 1;
-static double slowest;
+static uint64_t seed = 1;
+static double began, seconds = 1e9;
 static struct vka agent;
 
 static double now(void)
@@ -75,13 +81,13 @@ static void wait_s(double s)
 static void start(uint32_t i)
 {
 	fflush(stdout);
-	ka_store_relaxed(&member[i].phase, KILLS_START);
+	ka_store_relaxed(&all->member[i].phase, KILLS_START);
 	pids[i] = fork();
 	vka_must(pids[i] >= 0);
 	if (pids[i] != 0)
 		return;
 	vka_close(&agent);
-	kills_member(&member[i], &member[i ^ 1], i / 2, i % 2);
+	kills_member(&all->member[i], &all->member[i ^ 1], i / 2, i % 2);
 }
 
 /* ---- what must be so after a kill ---- */
@@ -89,7 +95,7 @@ static void start(uint32_t i)
 static int wrong(uint32_t i, const char *what)
 {
 	printf("FAIL: member %u (process %d, phase %s): %s\n", i, pids[i],
-	       kills_phase[ka_load_relaxed(&member[i].phase)], what);
+	       kills_phase[ka_load_relaxed(&all->member[i].phase)], what);
 	return 1;
 }
 
@@ -100,7 +106,7 @@ static bool only(const uint8_t *at, size_t n)
 
 static int look_around(uint32_t i)
 {
-	const struct kills_member *m = &member[i];
+	const struct kills_member *m = &all->member[i];
 
 	if (only(m->before, sizeof(m->before)) && only(m->after, sizeof(m->after)))
 		return 0;
@@ -147,14 +153,15 @@ static int noticed(uint32_t i, uint64_t round)
 {
 	double begin = now();
 
-	while (ka_load_relaxed(&member[i].round) == round) {
+	while (ka_load_relaxed(&all->member[i].round) == round) {
 		if (now() > begin + NOTICE)
 			return wrong(i, "the other one is dead, and it does not notice");
 		if (waitpid(pids[i], NULL, WNOHANG) == pids[i])
 			return wrong(i, "it has ended by itself");
 		wait_s(0.001);
 	}
-	slowest = now() - begin > slowest ? now() - begin : slowest;
+	if (now() - begin > all->slowest[i / 2])
+		all->slowest[i / 2] = now() - begin;
 	return 0;
 }
 
@@ -197,61 +204,98 @@ static int kill_one(uint32_t i)
 	uint64_t round;
 	int status;
 
-	choose_moment(&member[i]);
+	choose_moment(&all->member[i]);
 	kill(pid, SIGKILL);
 	vka_must(waitpid(pid, &status, 0) == pid);
 	if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL)
 		return wrong(i, "it has ended by itself");
-	round = ka_load_relaxed(&member[i ^ 1].round);
-	hits[ka_load_relaxed(&member[i].phase) % KILLS_PHASES]++;
+	round = ka_load_relaxed(&all->member[i ^ 1].round);
+	__atomic_add_fetch(&all->hits[ka_load_relaxed(&all->member[i].phase) % KILLS_PHASES], 1,
+			   __ATOMIC_RELAXED);
 	if (noticed(i ^ 1, round) || gone(i, pid) || look_around(i) || look_around(i ^ 1))
 		return 1;
 	start(i);
-	/* it shall get somewhere before its partner is killed */
-	round = ka_load_relaxed(&member[i].round);
-	return any() % 4 ? noticed(i, round) : 0;
+	/* half of them shall have been round once before one of the two is killed */
+	round = ka_load_relaxed(&all->member[i].round);
+	return any() % 2 ? noticed(i, round) : 0;
 }
 
-static void tell(uint32_t n, double begin)
+static void tell(uint64_t n)
 {
 	uint64_t good = 0, rounds = 0;
+	double slowest = 0;
 	uint32_t i;
 
 	for (i = 0; i < PAIRS * 2; i++) {
-		good += ka_load_relaxed(&member[i].good);
-		rounds += ka_load_relaxed(&member[i].round);
+		good += ka_load_relaxed(&all->member[i].good);
+		rounds += ka_load_relaxed(&all->member[i].round);
+		slowest = all->slowest[i / 2] > slowest ? all->slowest[i / 2] : slowest;
 	}
-	printf("%5.0f s: %u killed; %llu rounds, %llu of them to their end; noticed after %.0f ms at most\n",
-	       now() - begin, n, (unsigned long long)rounds, (unsigned long long)good, slowest * 1e3);
+	printf("%5.0f s: %llu killed; %llu rounds, %llu of them to their end; noticed after %.0f ms at "
+	       "most\n",
+	       now() - began, (unsigned long long)n, (unsigned long long)rounds, (unsigned long long)good,
+	       slowest * 1e3);
 	fflush(stdout);
 }
 
-static int storm(uint32_t kills)
+static int storm(uint32_t pair, uint64_t kills)
 {
-	double begin = now();
-	uint32_t i, n;
+	uint64_t n;
+	uint32_t i;
 
-	for (i = 0; i < PAIRS * 2; i++)
+	for (i = pair * 2; i < pair * 2 + 2; i++)
+		start(i);
+	for (i = pair * 2; i < pair * 2 + 2; i++)
 		if (noticed(i, 0)) /* it has been round once, and the phases are measured */
 			return 1;
-	for (n = 0; n < kills; n++) {
-		if (kill_one((uint32_t)any() % (PAIRS * 2)))
+	while (ka_load_relaxed(&all->kills) < kills && now() < began + seconds) {
+		if (kill_one(pair * 2 + (uint32_t)any() % 2))
 			return 1;
-		if ((n + 1) % TELL == 0)
-			tell(n + 1, begin);
+		n = __atomic_add_fetch(&all->kills, 1, __ATOMIC_RELAXED);
+		if (n % TELL == 0)
+			tell(n);
 	}
-	tell(n, begin);
 	return 0;
 }
 
-static int account(uint32_t kills)
+/* Each pair has a process that kills there; 1: something is wrong. */
+static int storms(uint64_t kills)
+{
+	pid_t pid[PAIRS];
+	int status, bad = 0;
+	uint32_t i;
+
+	for (i = 0; i < PAIRS; i++) {
+		fflush(stdout);
+		pid[i] = fork();
+		vka_must(pid[i] >= 0);
+		if (pid[i] != 0)
+			continue;
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		agent = vka_open();
+		seed = seed * 1000003 + i;
+		bad = storm(i, kills);
+		fflush(stdout);
+		if (bad) /* let the others end, too */
+			ka_store_relaxed(&all->kills, kills + PAIRS);
+		_exit(bad); /* and with it its members */
+	}
+	for (i = 0; i < PAIRS; i++) {
+		vka_must(waitpid(pid[i], &status, 0) == pid[i]);
+		bad |= status != 0;
+	}
+	return bad;
+}
+
+static int account(uint64_t kills)
 {
 	uint32_t i;
 	int bad = 0;
 
+	tell(ka_load_relaxed(&all->kills));
 	for (i = 0; i < KILLS_PHASES; i++) {
-		printf("killed in phase %-11s %5llu\n", kills_phase[i], (unsigned long long)hits[i]);
-		bad |= kills >= ENOUGH && !hits[i];
+		printf("killed in phase %-11s %5llu\n", kills_phase[i], (unsigned long long)all->hits[i]);
+		bad |= kills >= ENOUGH && !all->hits[i];
 	}
 	if (bad)
 		printf("FAIL: a phase was never hit\n");
@@ -272,38 +316,36 @@ static int account(uint32_t kills)
 
 int main(int argc, char **argv)
 {
-	uint32_t kills = 1000, i;
+	uint64_t kills = 1000;
 	int option, bad;
+	uint32_t i;
 
-	while ((option = getopt(argc, argv, "n:s:")) != -1) {
+	while ((option = getopt(argc, argv, "n:s:t:")) != -1) {
 		switch (option) {
 		case 'n':
-			kills = (uint32_t)strtoul(optarg, NULL, 10);
+			kills = strtoull(optarg, NULL, 10);
 			break;
 		case 's':
 			seed = strtoull(optarg, NULL, 10);
 			break;
+		case 't':
+			seconds = strtod(optarg, NULL);
+			break;
 		default:
-			fprintf(stderr, "usage: %s [-n KILLS] [-s SEED]\n", argv[0]);
+			fprintf(stderr, "usage: %s [-n KILLS] [-s SEED] [-t SECONDS]\n", argv[0]);
 			return 2;
 		}
 	}
+	all = mmap(NULL, sizeof(*all), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	vka_must(all != MAP_FAILED);
+	for (i = 0; i < PAIRS * 2; i++) {
+		memset(all->member[i].before, CANARY, sizeof(all->member[i].before));
+		memset(all->member[i].after, CANARY, sizeof(all->member[i].after));
+	}
+	began = now();
+	bad = storms(kills);
 	agent = vka_open();
-	member = mmap(NULL, PAIRS * 2 * sizeof(*member), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
-		      -1, 0);
-	vka_must(member != MAP_FAILED);
-	for (i = 0; i < PAIRS * 2; i++) {
-		memset(member[i].before, CANARY, sizeof(member[i].before));
-		memset(member[i].after, CANARY, sizeof(member[i].after));
-	}
-	for (i = 0; i < PAIRS * 2; i++)
-		start(i);
-	bad = storm(kills);
-	for (i = 0; i < PAIRS * 2; i++) {
-		kill(pids[i], SIGKILL);
-		waitpid(pids[i], NULL, 0);
-	}
-	bad |= account(kills);
+	bad |= account(ka_load_relaxed(&all->kills));
 	vka_close(&agent);
 	printf("%s\n", bad ? "FAIL" : "ok");
 	return bad;
