@@ -29,7 +29,7 @@
 #include "vipl_ext.h"
 
 #define PAIRS  3u
-#define NOTICE 40.0 /* seconds; the calls of a member end within a few, but guests may be slow */
+#define NOTICE 20.0 /* seconds, and some rounds' time; the calls of a member end within a few */
 #define ENOUGH 200u /* kills from which on each phase must have been hit */
 #define TELL   50u  /* kills between two lines */
 #define CANARY 0xC5
@@ -76,6 +76,29 @@ static void wait_s(double s)
 	struct timespec t = {(time_t)s, (long)((s - (double)(time_t)s) * 1e9)};
 
 	nanosleep(&t, NULL);
+}
+
+static double mean(const struct kills_member *m, uint32_t phase)
+{
+	uint64_t n = ka_load_relaxed(&m->times[phase].n);
+
+	return n ? (double)ka_load_relaxed(&m->times[phase].ns) / (double)n / 1e9 : 0.01;
+}
+
+static double whole_round(const struct kills_member *m)
+{
+	double sum = 0;
+	uint32_t i;
+
+	for (i = 0; i < KILLS_PHASES; i++)
+		sum += mean(m, i);
+	return sum;
+}
+
+/* How long may it take to notice?  A guest that gets little of its processor takes longer for all. */
+static double patience(uint32_t i)
+{
+	return NOTICE + 20 * whole_round(&all->member[i]);
 }
 
 static void start(uint32_t i)
@@ -136,7 +159,7 @@ static uint32_t rows(uint32_t kind, pid_t pid)
 
 static int gone(uint32_t i, pid_t pid)
 {
-	double end = now() + NOTICE;
+	double end = now() + patience(i);
 	uint32_t kind;
 
 	for (kind = VIPX_PROC; kind <= VIPX_NIC; kind++)
@@ -148,14 +171,34 @@ static int gone(uint32_t i, pid_t pid)
 	return 0;
 }
 
+/* Where are its threads, and does it get on at all? */
+static int tell_stuck(uint32_t i, uint64_t round)
+{
+	double begin = now();
+	char command[160];
+
+	snprintf(command, sizeof(command),
+		 "for t in /proc/%d/task/*; do echo $t; cat $t/comm $t/syscall $t/stack; done", pids[i]);
+	wrong(i, "the other one is dead, and it does not notice");
+	fflush(stdout);
+	if (system(command) != 0) /* NOLINT(cert-env33-c) */
+		printf("its threads cannot be looked at\n");
+	while (now() < begin + 3 * NOTICE && ka_load_relaxed(&all->member[i].round) == round)
+		wait_s(0.1);
+	printf("it %s after %.0f s more\n",
+	       ka_load_relaxed(&all->member[i].round) == round ? "still hangs" : "has noticed",
+	       now() - begin);
+	return 1;
+}
+
 /* The other one has noticed when it is in another round than @round. */
 static int noticed(uint32_t i, uint64_t round)
 {
-	double begin = now();
+	double begin = now(), most = patience(i);
 
 	while (ka_load_relaxed(&all->member[i].round) == round) {
-		if (now() > begin + NOTICE)
-			return wrong(i, "the other one is dead, and it does not notice");
+		if (now() > begin + most)
+			return tell_stuck(i, round);
 		if (waitpid(pids[i], NULL, WNOHANG) == pids[i])
 			return wrong(i, "it has ended by itself");
 		wait_s(0.001);
@@ -166,23 +209,6 @@ static int noticed(uint32_t i, uint64_t round)
 }
 
 /* ---- the kills ---- */
-
-static double mean(const struct kills_member *m, uint32_t phase)
-{
-	uint64_t n = ka_load_relaxed(&m->times[phase].n);
-
-	return n ? (double)ka_load_relaxed(&m->times[phase].ns) / (double)n / 1e9 : 0.01;
-}
-
-static double whole_round(const struct kills_member *m)
-{
-	double sum = 0;
-	uint32_t i;
-
-	for (i = 0; i < KILLS_PHASES; i++)
-		sum += mean(m, i);
-	return sum;
-}
 
 static void choose_moment(const struct kills_member *m)
 {
