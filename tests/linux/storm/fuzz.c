@@ -22,7 +22,7 @@
 #include <unistd.h>
 
 #define TICK_MS 200u
-#define STILL_S 90.0 /* without a call coming back: it hangs */
+#define STILL_S 180.0 /* without a call coming back: it hangs, also where the processor is slow */
 #define TELL_S	30.0
 #define ENOUGH	100000u /* calls from which on one can say what is never reached */
 #define TOP	5	/* outcomes that are told of each sort */
