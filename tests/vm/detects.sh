@@ -38,6 +38,8 @@ rcu: INFO: rcu_preempt self-detected stall on CPU
 watchdog: BUG: soft lockup - CPU#1 stuck for 134s!
 INFO: task ib_send_lat:200 blocked for more than 120 seconds.
 refcount_t: underflow; use-after-free.
+BUG kmalloc-64 (Tainted: G           OE     ): Poison overwritten
+pagealloc: memory corruption
 BUG: scheduling while atomic: swapper/0/0/0x00000002
 Out of memory: Killed process 100 (vipkad)
 unregister_netdevice: waiting for d0 to become free. Usage count = 2: still referenced

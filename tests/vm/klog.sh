@@ -7,7 +7,7 @@
 # processor is slow is no excuse here, for the kernel is told to wait: two minutes, where
 # the longest that a busy machine was seen to need is some seconds (guest.sh, vm_cmdline).
 
-vm_klog_bad='(^|[^A-Z])BUG(:| at)|WARNING:|Oops|[Uu]nable to handle|^general protection fault|Kernel panic|Call Trace|rcu: .*(stall|self-detected)|soft lockup|hard LOCKUP|blocked for more than|refcount_t:|scheduling while atomic|Bad page|list_(add|del) corruption|UBSAN:|KASAN:|KCSAN:|kmemleak|possible .*locking|Out of memory|oom-kill|invoked oom-killer|leaked on module|still referenced'
+vm_klog_bad='(^|[^A-Z])BUG(:| at| [^ ]+ \()|pagealloc: |WARNING:|Oops|[Uu]nable to handle|^general protection fault|Kernel panic|Call Trace|rcu: .*(stall|self-detected)|soft lockup|hard LOCKUP|blocked for more than|refcount_t:|scheduling while atomic|Bad page|list_(add|del) corruption|UBSAN:|KASAN:|KCSAN:|kmemleak|possible .*locking|Out of memory|oom-kill|invoked oom-killer|leaked on module|still referenced'
 
 # vm_klog_part HOST N - the kernel's words on job N, as text; N 0: those before the first job
 vm_klog_part() {

@@ -6,8 +6,25 @@
 module=$(vm_module) || skip "$module"
 [ -e /dev/vipka ] && must "the module that another test has left goes" rmmod vipka
 
-# pins - as many have been given back as were taken
-pins() {
-	cat /proc/sys/vm/stat_refresh # each processor counts for itself until it is asked
-	awk '/^nr_foll_pin_acquired/ { n = $2 } /^nr_foll_pin_released/ { m = $2 } END { exit n != m }' /proc/vmstat
+# held - bytes of memory that modules can leave behind, as far as the kernel names them: objects of the
+# general caches and those behind files and processes, what vmap() has mapped, shared and unevictable pages
+held() {
+	local cache
+	for cache in /sys/kernel/slab/*/shrink; do
+		echo 1 >"$cache" # or what is kept for the next one counts, too
+	done 2>/dev/null
+	awk 'FILENAME ~ /slabinfo/ && /^(kmalloc-|vmap_area|filp|inode_cache|shmem_inode|dentry|mm_struct|pid|cred|task_struct)/ {
+			n += $2 * $4 }
+		/^(Shmem|Unevictable|Mlocked):/ { n += $2 * 1024 }
+		END { print n + 0 }' /proc/slabinfo /proc/meminfo
+}
+
+# no_more BEFORE MOST - is MOST bytes the most by which held() has grown?  It prints what there is.
+no_more() {
+	local after
+	sync
+	echo 3 >/proc/sys/vm/drop_caches
+	after=$(held)
+	echo "held before: $1 bytes, and now: $after"
+	[ $((after - $1)) -le "$2" ] && ! grep -q 'vipka' /proc/vmallocinfo
 }

@@ -89,8 +89,8 @@ job() {
 	cat <<-END
 		# $2
 		cd ${vm_root@Q} || exit
-		VM_TEST=$2 VM_DEVICE=${device@Q} VM_BIN=${bin@Q} VM_CHECKS=${VM_CHECKS:-} VM_CYCLES=${VM_CYCLES:-}
-		export VM_DEVICE VM_BIN VM_CHECKS VM_CYCLES VIPL_AGENT_DIR=/tmp/agent
+		VM_TEST=$2 VM_DEVICE=${device@Q} VM_BIN=${bin@Q} VM_CHECKS=${VM_CHECKS:-} VM_CYCLES=${VM_CYCLES:-} VM_SEED=${VM_SEED:-}
+		export VM_DEVICE VM_BIN VM_CHECKS VM_CYCLES VM_SEED VIPL_AGENT_DIR=/tmp/agent
 		. tests/vm/load.sh
 		vm_load "\$VM_DEVICE" || exit
 		. tests/vm/check.sh
@@ -100,7 +100,7 @@ job() {
 	# shellcheck disable=SC2016 # is for the guest
 	[ "$1" = pairs ] && echo '"$VM_HOST"'
 	# shellcheck disable=SC2016
-	echo 'exit $vm_bad'
+	printf '%s\n' 'vm_after "$VM_DEVICE"' 'exit $vm_bad'
 }
 
 # ensure HOST... - guests that take jobs; those that died, or never were, are started
