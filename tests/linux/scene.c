@@ -350,12 +350,17 @@ static uint8_t pattern(uint32_t i, uint32_t seed)
 	return (uint8_t)(i * 7 + (i >> 8) + seed);
 }
 
-void scene_pattern(uint32_t at, uint32_t len, uint32_t seed)
+void scene_make(uint8_t *at, uint32_t len, uint32_t seed)
 {
 	uint32_t i;
 
 	for (i = 0; i < len; i++)
-		scene.buf[at + i] = pattern(i, seed);
+		at[i] = pattern(i, seed);
+}
+
+void scene_pattern(uint32_t at, uint32_t len, uint32_t seed)
+{
+	scene_make(scene.buf + at, len, seed);
 }
 
 static uint8_t *look(const void *at, size_t len)

@@ -93,7 +93,8 @@ int scene_write(const struct ka_seg *seg, uint32_t n, struct ka_seg target, cons
 int scene_comes(uint32_t len, uint32_t seed);
 int scene_comes_to(struct ka_seg target, uint32_t len, uint32_t seed);
 
-/* What lies there, is it the pattern? */
+/* A pattern; is it what lies there? */
+void scene_make(uint8_t *at, uint32_t len, uint32_t seed);
 bool scene_is(const uint8_t *at, uint32_t len, uint32_t seed);
 /* Own memory with a pattern; is it that of the peer, read out of its process? */
 void scene_pattern(uint32_t at, uint32_t len, uint32_t seed);

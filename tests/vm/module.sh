@@ -15,3 +15,10 @@ pins() {
 	cat /proc/sys/vm/stat_refresh # each processor counts for itself until it is asked
 	awk '/^nr_foll_pin_acquired/ { n = $2 } /^nr_foll_pin_released/ { m = $2 } END { exit n != m }' /proc/vmstat
 }
+
+# swap - from now on pages can be swapped out
+swap() {
+	grep -q /dev/zram /proc/swaps || {
+		modprobe zram && echo 256M >/sys/block/zram0/disksize && mkswap /dev/zram0 && swapon /dev/zram0
+	} >/dev/null 2>&1
+}
