@@ -46,6 +46,20 @@ bool frames_huge(enum frames_kind kind)
 	return kinds[kind].huge;
 }
 
+static unsigned long meminfo(const char *name)
+{
+	FILE *f = fopen("/proc/meminfo", "re");
+	unsigned long kib = 0;
+	char line[128];
+
+	while (f && fgets(line, sizeof(line), f))
+		if (!strncmp(line, name, strlen(name)))
+			kib = strtoul(line + strlen(name), NULL, 10);
+	if (f)
+		fclose(f);
+	return kib;
+}
+
 static void say_to(const char *path, const char *text)
 {
 	int fd = open(path, O_WRONLY | O_CLOEXEC);
@@ -60,10 +74,12 @@ void frames_huge_pages(bool wanted)
 {
 	static const char path[] = "/sys/kernel/mm/transparent_hugepage/enabled";
 	static char had[16];
-	char text[64] = "", *from, *to;
+	char text[64] = "", count[24], *from, *to;
 	FILE *f;
 
-	say_to("/proc/sys/vm/nr_hugepages", wanted ? "12" : "0");
+	/* Half of what is free, so that the other half is soon too little. */
+	snprintf(count, sizeof(count), "%lu", wanted ? meminfo("MemFree:") / 2 / (FRAMES_HUGE >> 10) : 0);
+	say_to("/proc/sys/vm/nr_hugepages", count);
 	if (!wanted) {
 		say_to(path, had);
 		return;
@@ -215,20 +231,6 @@ size_t frames_moved(const uint64_t was[FRAMES_PAGES], const uint64_t now[FRAMES_
 }
 
 /* ---- what makes a kernel change them ---- */
-
-static unsigned long meminfo(const char *name)
-{
-	FILE *f = fopen("/proc/meminfo", "re");
-	unsigned long kib = 0;
-	char line[128];
-
-	while (f && fgets(line, sizeof(line), f))
-		if (!strncmp(line, name, strlen(name)))
-			kib = strtoul(line + strlen(name), NULL, 10);
-	if (f)
-		fclose(f);
-	return kib;
-}
 
 bool frames_can_swap(void)
 {

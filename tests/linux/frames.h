@@ -48,7 +48,10 @@ const char *frames_name(enum frames_kind kind);
 bool frames_shared(enum frames_kind kind);
 bool frames_huge(enum frames_kind kind); /* not transparently so */
 
-/* Huge pages are there for those who ask and nobody else, while they are wanted. */
+/*
+ * While they are wanted huge pages are there for those who ask, half of the free memory, and nobody else
+ * is given any.
+ */
 void frames_huge_pages(bool wanted);
 
 /* Made, but not touched; errno says why not. */

@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 #define OTHERS 0xEE /* what a child writes */
-#define HOLES  (256ul << 20)
+#define HOLES  (128ul << 20)
 
 /* ---- what is done to memory ---- */
 

@@ -118,10 +118,6 @@ struct memory {
 
 static void swap_out(const struct memory *m)
 {
-	if (!frames_can_swap()) {
-		printf("void: there is no swap, or less than 128 MiB are free\n");
-		exit(VOID);
-	}
 	madvise(m->area.at, BYTES, MADV_PAGEOUT);
 	madvise(m->control.at, BYTES, MADV_PAGEOUT);
 	frames_pressure();
@@ -199,6 +195,10 @@ int main(int argc, char **argv)
 	if (argc < 3 || argc > 3 + kept || scheme == schemes + 4 || trial == trials + 2) {
 		fprintf(stderr, "usage: %s ka0|flag|mlock|reference swap|fork [kept]\n", argv[0]);
 		return 1;
+	}
+	if (trial->run == swap_out && !frames_can_swap()) {
+		printf("void: there is no swap, or less than 128 MiB are free\n");
+		return VOID;
 	}
 	frames_huge_pages(true);
 	if (scheme == schemes)

@@ -10,6 +10,7 @@
 
 naive=$VM_BIN/../kagent-naive/via_naive.ko
 twice=$VM_BIN/../tests/linux/linux_twice
+[ -e "$naive" ] || skip "there is no $naive: tests/linux/naive/build.sh makes it"
 
 frames() {
 	timeout -s ABRT 900 "$VM_BIN/../tests/linux/linux_frames" >/tmp/frames.out 2>&1
@@ -39,8 +40,7 @@ check "ka0 loses nothing by fork and write" gives 0 ka0 fork
 check "every pin was given back" pins
 check "the module can go" rmmod vipka
 
-must "the naive NIC is built" [ -e "$naive" ]
-must "it loads" insmod "$naive"
+must "the naive NIC loads" insmod "$naive"
 check "the naive variant 'flag' holds what is registered as often as deregistered never" gives 0 flag swap kept
 check "the naive variant 'flag' loses pages" gives 3 flag swap
 check "the naive variant 'mlock' holds what is deregistered never" gives 0 mlock swap kept
