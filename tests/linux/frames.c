@@ -225,6 +225,13 @@ static size_t moved(const uint64_t *was, const uint64_t *now, size_t n)
 	return count;
 }
 
+bool frames_there(const uint64_t frame[FRAMES_PAGES])
+{
+	static const uint64_t none[FRAMES_PAGES];
+
+	return moved(none, frame, FRAMES_PAGES) == FRAMES_PAGES;
+}
+
 size_t frames_moved(const uint64_t was[FRAMES_PAGES], const uint64_t now[FRAMES_PAGES])
 {
 	return moved(was, now, FRAMES_PAGES);

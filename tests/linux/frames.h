@@ -64,6 +64,8 @@ uint8_t *frames_attach(const struct frames_area *a);
  * there. */
 void frames_read(const uint8_t *at);
 void frames_look(pid_t pid, const uint8_t *at, uint64_t frame[FRAMES_PAGES]);
+/* Are all there? */
+bool frames_there(const uint64_t frame[FRAMES_PAGES]);
 /* How many are others than @was. */
 size_t frames_moved(const uint64_t was[FRAMES_PAGES], const uint64_t now[FRAMES_PAGES]);
 

@@ -170,6 +170,7 @@ void subjects_register(void)
 		s->handle = vka_reg(&scene.v, s->area.at, SUBJECT_BYTES, scene.v.tag, SCENE_RDMA);
 		frames_read(s->area.at);
 		frames_look(getpid(), s->area.at, s->frame);
+		vka_must(frames_there(s->frame));
 		frames_look(getpid(), s->control.at, s->control_frame);
 	}
 }

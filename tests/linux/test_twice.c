@@ -160,6 +160,7 @@ static int twice(const struct scheme *scheme, const struct trial *trial, bool ke
 	first = scheme->lock(m.area.at);
 	second = scheme->lock(m.area.at);
 	frames_look(getpid(), m.area.at, was);
+	vka_must(frames_there(was));
 	frames_look(getpid(), m.control.at, control);
 	if (!kept)
 		scheme->unlock(m.area.at, first);
