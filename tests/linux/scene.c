@@ -137,6 +137,15 @@ static int64_t churn(const struct scene_cmd *cmd)
 	return bad ? -EIO : 0;
 }
 
+/* What lies in the peer's buffer goes to the other end. */
+static int64_t send_pattern(const struct scene_cmd *cmd)
+{
+	const struct ka_seg *s = &cmd->seg[0];
+
+	scene_pattern((uint32_t)(s->addr - (uintptr_t)scene.buf), s->len, cmd->imm);
+	return cmd->op == SCENE_SEND ? scene_send(s, 1) : scene_write(s, 1, cmd->seg[1], NULL);
+}
+
 static struct scene_said obey(const struct scene_cmd *cmd)
 {
 	struct scene_said said = {0};
@@ -173,6 +182,10 @@ static struct scene_said obey(const struct scene_cmd *cmd)
 		break;
 	case SCENE_PROT:
 		vka_must(mprotect(address(s->addr), s->len, PROT_READ) == 0);
+		break;
+	case SCENE_SEND:
+	case SCENE_WRITE:
+		said.value = send_pattern(cmd);
 		break;
 	case SCENE_CHURN:
 		said.value = churn(cmd);
@@ -320,6 +333,20 @@ int scene_write(const struct ka_seg *seg, uint32_t n, struct ka_seg target, cons
 	return vka_send(&scene.c, &s);
 }
 
+int scene_comes(uint32_t len, uint32_t seed)
+{
+	struct scene_cmd cmd = {.op = SCENE_SEND, .imm = seed, .seg = {scene_peer_seg(0, len)}};
+
+	return (int)scene_tell(&cmd).value;
+}
+
+int scene_comes_to(struct ka_seg target, uint32_t len, uint32_t seed)
+{
+	struct scene_cmd cmd = {.op = SCENE_WRITE, .imm = seed, .seg = {scene_peer_seg(0, len), target}};
+
+	return (int)scene_tell(&cmd).value;
+}
+
 /* ---- what lies there ---- */
 
 static uint8_t pattern(uint32_t i, uint32_t seed)
@@ -327,12 +354,17 @@ static uint8_t pattern(uint32_t i, uint32_t seed)
 	return (uint8_t)(i * 7 + (i >> 8) + seed);
 }
 
-void scene_pattern(uint32_t at, uint32_t len, uint32_t seed)
+void scene_make(uint8_t *at, uint32_t len, uint32_t seed)
 {
 	uint32_t i;
 
 	for (i = 0; i < len; i++)
-		scene.buf[at + i] = pattern(i, seed);
+		at[i] = pattern(i, seed);
+}
+
+void scene_pattern(uint32_t at, uint32_t len, uint32_t seed)
+{
+	scene_make(scene.buf + at, len, seed);
 }
 
 static uint8_t *look(const void *at, size_t len)
@@ -344,17 +376,24 @@ static uint8_t *look(const void *at, size_t len)
 	return copy;
 }
 
+bool scene_is(const uint8_t *at, uint32_t len, uint32_t seed)
+{
+	uint32_t i;
+
+	for (i = 0; i < len && at[i] == pattern(i, seed); i++)
+		;
+	if (i < len)
+		print_message("byte %u of %u is 0x%x, not 0x%x\n", i, len, at[i], pattern(i, seed));
+	return i == len;
+}
+
 bool scene_has(uint32_t at, uint32_t len, uint32_t seed)
 {
 	uint8_t *copy = look(scene.buf + at, len);
-	uint32_t i;
+	bool ok = scene_is(copy, len, seed);
 
-	for (i = 0; i < len && copy[i] == pattern(i, seed); i++)
-		;
-	if (i < len)
-		print_message("byte %u of %u is 0x%x, not 0x%x\n", i, len, copy[i], pattern(i, seed));
 	free(copy);
-	return i == len;
+	return ok;
 }
 
 static bool all(const uint8_t *at, size_t len, uint8_t byte)

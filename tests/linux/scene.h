@@ -45,6 +45,8 @@ enum scene_op {
 	SCENE_SET,	/* seg[0] gets tag imm and rights flag */
 	SCENE_FILL,	/* seg[0] with byte imm */
 	SCENE_PROT,	/* seg[0] can only be read */
+	SCENE_SEND,	/* seg[0], with pattern imm */
+	SCENE_WRITE,	/* the same, to seg[1] of the other end */
 	SCENE_GARBAGE,	/* writes nonsense where it may, until it is killed; answers first */
 	SCENE_CHURN, /* registers and deregisters parts of seg[0] for imm ms, looking what is written to them
 			after that */
@@ -59,7 +61,8 @@ struct scene_cmd {
 };
 
 struct scene_said {
-	int64_t value; /* TAKE: was there one?  TAG, REG: it; else the answer's err */
+	int64_t value; /* TAKE: was there one?  TAG, REG: it; SEND, WRITE: enum emu_sent; else the answer's
+			  err */
 	struct emu_msg msg;
 	struct emu_recv recv;
 };
@@ -86,6 +89,13 @@ struct ka_seg scene_peer_seg(uint32_t at, uint32_t len);
 int scene_send(const struct ka_seg *seg, uint32_t n);
 int scene_write(const struct ka_seg *seg, uint32_t n, struct ka_seg target, const uint32_t *imm);
 
+/* The peer does so, with @len bytes of pattern @seed. */
+int scene_comes(uint32_t len, uint32_t seed);
+int scene_comes_to(struct ka_seg target, uint32_t len, uint32_t seed);
+
+/* A pattern; is it what lies there? */
+void scene_make(uint8_t *at, uint32_t len, uint32_t seed);
+bool scene_is(const uint8_t *at, uint32_t len, uint32_t seed);
 /* Own memory with a pattern; is it that of the peer, read out of its process? */
 void scene_pattern(uint32_t at, uint32_t len, uint32_t seed);
 bool scene_has(uint32_t at, uint32_t len, uint32_t seed);

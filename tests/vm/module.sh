@@ -28,3 +28,10 @@ no_more() {
 	echo "held before: $1 bytes, and now: $after"
 	[ $((after - $1)) -le "$2" ] && ! grep -q 'vipka' /proc/vmallocinfo
 }
+
+# swap - from now on pages can be swapped out
+swap() {
+	grep -q /dev/zram /proc/swaps || {
+		modprobe zram && echo 256M >/sys/block/zram0/disksize && mkswap /dev/zram0 && swapon /dev/zram0
+	} >/dev/null 2>&1
+}

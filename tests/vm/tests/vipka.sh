@@ -16,14 +16,9 @@ loads() {
 }
 refuses() { ! "$@"; }
 
-# So that pages can be swapped out.
-swap() {
-	modprobe zram && echo 256M >/sys/block/zram0/disksize && mkswap /dev/zram0 && swapon /dev/zram0
-}
-
 must "the module loads" insmod "$module"
 check "root alone may use it" [ "$(stat -c %a /dev/vipka)" = 600 ]
-swap >/dev/null 2>&1 || echo "note: no swap to be had, so nothing is swapped out"
+swap || echo "note: no swap to be had, so nothing is swapped out"
 for test in agent memory process; do
 	check "$test" timeout -s ABRT 150 "$VM_BIN/../tests/linux/linux_$test"
 	check "$test: every pin was given back" pins
