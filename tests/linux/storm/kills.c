@@ -29,9 +29,10 @@
 #include "vipl_ext.h"
 
 #define PAIRS  3u
-#define NOTICE 20.0 /* seconds, and some rounds' time; the calls of a member end within a few */
-#define ENOUGH 200u /* kills from which on each phase must have been hit */
-#define TELL   50u  /* kills between two lines */
+#define NOTICE 60.0  /* seconds, and some rounds' time; the calls of a member end within a few */
+#define FIRST  600.0 /* for the first round, where it is not known how long one takes */
+#define ENOUGH 200u  /* kills from which on each phase must have been hit */
+#define TELL   50u   /* kills between two lines */
 #define CANARY 0xC5
 
 const char *const kills_phase[KILLS_PHASES] = {"start",	     "open",	   "register", "create VI",
@@ -98,7 +99,7 @@ static double whole_round(const struct kills_member *m)
 /* How long may it take to notice?  A guest that gets little of its processor takes longer for all. */
 static double patience(uint32_t i)
 {
-	return NOTICE + 20 * whole_round(&all->member[i]);
+	return ka_load_relaxed(&all->member[i].round) ? NOTICE + 20 * whole_round(&all->member[i]) : FIRST;
 }
 
 static void start(uint32_t i)
