@@ -214,14 +214,18 @@ static int noticed(uint32_t i, uint64_t round)
 static void choose_moment(const struct kills_member *m)
 {
 	double end = now() + 4 * whole_round(m) + 0.1;
-	uint32_t phase = (uint32_t)any() % KILLS_PHASES;
+	uint32_t phase = 1 + (uint32_t)any() % (KILLS_PHASES - 1), at;
 
 	if (any() % 2) {
 		wait_s(fraction() * whole_round(m));
 		return;
 	}
-	while (ka_load_relaxed(&m->phase) != phase && now() < end)
-		sched_yield();
+	while ((at = ka_load_relaxed(&m->phase)) != phase && now() < end) {
+		if (at + 1 == phase)
+			sched_yield(); /* it comes next, and may be short */
+		else
+			wait_s(0.0002);
+	}
 	wait_s(fraction() * mean(m, phase));
 }
 
@@ -322,7 +326,8 @@ static int account(uint64_t kills)
 	tell(ka_load_relaxed(&all->kills));
 	for (i = 0; i < KILLS_PHASES; i++) {
 		printf("killed in phase %-11s %5llu\n", kills_phase[i], (unsigned long long)all->hits[i]);
-		bad |= kills >= ENOUGH && !all->hits[i];
+		bad |= kills >= ENOUGH && i != KILLS_START &&
+		       !all->hits[i]; /* between two rounds is nothing */
 	}
 	if (bad)
 		printf("FAIL: a phase was never hit\n");
