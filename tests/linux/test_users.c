@@ -115,7 +115,7 @@ static void set_rdma(struct end *e, VIP_BOOLEAN on)
 /* The connection is over, by whomever. */
 static void drop_vi(struct end *e)
 {
-	VIP_DESCRIPTOR *d;
+	VIP_DESCRIPTOR *d = NULL;
 
 	CHECK_EQ(VipDisconnect(e->vi), VIP_SUCCESS);
 	while (VipRecvDone(e->vi, &d) != VIP_NOT_DONE && d)
