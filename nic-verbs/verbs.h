@@ -101,8 +101,9 @@ struct verbs_nic {
 	struct verbs_recv recv[VERBS_RECVS];
 	void *buffers; /* of all of these, registered as one: */
 	struct ibv_mr *buffers_mr;
-	bool windows;	 /* the device has those that verbs_pull.c wants */
-	uint32_t failed; /* it has reported that it can do nothing any more */
+	bool windows;	  /* the device has those that verbs_pull.c wants */
+	bool binds_again; /* whenever it repeats a packet that is before the bind: see verbs_chain() */
+	uint32_t failed;  /* it has reported that it can do nothing any more */
 
 	/* KA_TPT_ENTRIES, by index of the memory handle; under vip_mem_lock and lock */
 	struct verbs_region *region;
@@ -489,6 +490,9 @@ bool verbs_tell(struct verbs_end *e, const struct verbs_frame *head, uint32_t mo
  * Post @n work requests, one after the other, the last one signalled: its number.  0 or negative errno.  If
  * the device takes the first of them, but not all, that is the end of the connection, and 0; the number is
  * then that of the last it took.  A queue's lock held.
+ *
+ * -EBUSY: they begin with a bind, and something before it has not ended.  Soft-RoCE, when it has to repeat
+ * that, binds again, may not, and stands still for good, without a completion.
  */
 int verbs_chain(struct verbs_end *e, struct ibv_send_wr *wr, uint32_t n, uint32_t *last);
 /* Are all work requests up to this number complete? */

@@ -386,6 +386,10 @@ int verbs_chain(struct verbs_end *e, struct ibv_send_wr *wr, uint32_t n, uint32_
 
 	vip_lock(&e->wire);
 	first = e->posted;
+	if (wr->opcode == IBV_WR_BIND_MW && vn->binds_again && ka_load_acquire(&e->ended) != first) {
+		vip_unlock(&e->wire);
+		return -EBUSY;
+	}
 	for (i = 0; i < n; i++) {
 		wr[i].wr_id = (uint64_t)e->round << 32 | (uint32_t)(first + i);
 		wr[i].next = i + 1 < n ? &wr[i + 1] : NULL;

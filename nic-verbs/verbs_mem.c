@@ -14,10 +14,13 @@
 #define DROP_MS 200u /* how long a window may keep its region */
 #define NAP_US	100u
 
+#define SOFT_ROCE 0xffffffu /* vendor's number: nobody's */
+
 int verbs_mem_open(struct verbs_nic *vn)
 {
 	vn->windows = vn->dev.device_cap_flags & IBV_DEVICE_MEM_WINDOW_TYPE_2B;
 	vn->nic->beside = vn->windows;
+	vn->binds_again = vn->dev.vendor_id == SOFT_ROCE;
 	vn->region = calloc(KA_TPT_ENTRIES, sizeof(*vn->region)); /* pages come as they are used */
 	if (vn->region)
 		return 0;

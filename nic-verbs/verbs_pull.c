@@ -17,6 +17,7 @@
  */
 #include "nic-verbs/verbs.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "kagent/ka_last_word.h"
@@ -89,6 +90,7 @@ enum verbs_went verbs_pull_send(struct verbs_end *e)
 	struct ibv_send_wr wr[VERBS_WINDOWS + 1];
 	struct verbs_frame head = o->head;
 	uint32_t i, last, status = o->d->status;
+	int err;
 
 	if (e->pulls_begun - e->pulls_ended == VERBS_PULLS || !verbs_room(e, VERBS_SENDS))
 		return WENT_NOT;
@@ -107,9 +109,10 @@ enum verbs_went verbs_pull_send(struct verbs_end *e)
 	wr[p->n] = (struct ibv_send_wr){
 		.opcode = IBV_WR_SEND, .sg_list = &sge, .num_sge = 1, .send_flags = IBV_SEND_INLINE};
 	ka_store_relaxed(&o->d->status, 0);
-	if (verbs_chain(e, wr, p->n + 1, &last)) {
+	err = verbs_chain(e, wr, p->n + 1, &last);
+	if (err) {
 		o->d->status = status;
-		return WENT_NOT;
+		return err == -EBUSY ? WENT_WRONG : WENT_NOT;
 	}
 	for (i = 0; i < p->n; i++)
 		p->mw[i]->rkey = f.win[i].rkey;

@@ -391,6 +391,42 @@ static void test_chains(void **state)
 	cut_chain(5, false); /* two reads */
 }
 
+/* Of large messages that follow one another without a pause not all can be read by the receiver; all arrive.
+ */
+static void test_soft_roce(void **state)
+{
+	struct side server, client;
+	VIP_DESCRIPTOR *d;
+	unsigned int i, k, before;
+
+	(void)state;
+	fake_reset();
+	fake.soft_roce = true;
+	meet(&server, &client, VIP_SERVICE_RELIABLE_DELIVERY);
+	before = fake_binds();
+	for (i = 0; i < 10; i++) {
+		post_recv(&server, 0, SMALL);
+		post_recv(&server, 1, BYTES);
+		post_recv(&server, 2, BYTES);
+		fake_hold(true);
+		post_send(&client, 0, SMALL);
+		post_send(&client, 1, BYTES);
+		post_send(&client, 2, BYTES);
+		fake_hold(false);
+		for (k = 0; k < 3; k++) {
+			OK(VipSendWait(client.vi, SCENE_MS, &d));
+			OK(VipRecvWait(server.vi, SCENE_MS, &d));
+			assert_int_equal(d->CS.Length, k ? BYTES : SMALL);
+		}
+		post_recv(&server, 0, BYTES);
+		post_send(&client, 0, BYTES);
+		OK(VipSendWait(client.vi, SCENE_MS, &d));
+		OK(VipRecvWait(server.vi, SCENE_MS, &d));
+	}
+	assert_true(fake_binds() > before);
+	part(&server, &client, SOON);
+}
+
 /* Receives that the device did not take once are posted again. */
 static void test_receives(void **state)
 {
@@ -420,6 +456,7 @@ int main(void)
 		cmocka_unit_test(test_recv_status), cmocka_unit_test(test_recv_lost),
 		cmocka_unit_test(test_silent),	    cmocka_unit_test(test_for_ever),
 		cmocka_unit_test(test_receives),    cmocka_unit_test(test_chains),
+		cmocka_unit_test(test_soft_roce),
 	};
 
 	if (EACH > 1)

@@ -33,6 +33,7 @@ struct fake_config {
 	int address_error; /* errno, or 0 */
 	enum ibv_fork_status fork;
 	bool windows;	/* of type 2 */
+	bool soft_roce; /* no window may be bound behind a request that is not complete */
 	bool no_inline; /* queue pairs take nothing inline */
 };
 
@@ -67,6 +68,8 @@ void fake_cm_remove(void);
 
 /* Messages for the queue pair, and for those that share its completion queue, that nobody has taken yet. */
 unsigned int fake_untaken(uint32_t qp_num);
+/* Windows that were bound. */
+unsigned int fake_binds(void);
 /* Receives that are posted to the queue pair's shared queue. */
 unsigned int fake_receives(uint32_t qp_num);
 

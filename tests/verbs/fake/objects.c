@@ -95,6 +95,7 @@ int ibv_query_device(struct ibv_context *ctx, struct ibv_device_attr *attr)
 	if (fake_call(__func__))
 		return errno;
 	memset(attr, 0, sizeof(*attr));
+	attr->vendor_id = fake.soft_roce ? 0xffffff : 0x2c9;
 	attr->max_qp = 1000;
 	attr->max_cq = 100;
 	attr->max_cqe = 100000;

@@ -36,6 +36,7 @@ struct qp {
 static struct qp *qps; /* the newest first */
 static uint32_t last_num = 99;
 static bool held;
+static unsigned int binds;
 
 static struct qp *pair(uint32_t qp_num)
 {
@@ -194,6 +195,16 @@ static enum ibv_wc_status read_window(const struct qp *q, const struct ibv_send_
 		at += sge->length;
 	}
 	return IBV_WC_SUCCESS;
+}
+
+unsigned int fake_binds(void)
+{
+	unsigned int n;
+
+	fake_lock();
+	n = binds;
+	fake_unlock();
+	return n;
 }
 
 /* ---- what a queue pair does ---- */
@@ -394,6 +405,22 @@ int ibv_modify_qp(struct ibv_qp *qp, struct ibv_qp_attr *attr, int mask)
 	return 0;
 }
 
+static bool is_local(const struct wr *w)
+{
+	return w->wr.opcode == IBV_WR_BIND_MW || w->wr.opcode == IBV_WR_LOCAL_INV;
+}
+
+/* What is not complete does the device again, with all behind it, when a packet is lost. */
+static void may_bind(const struct qp *q)
+{
+	uint32_t i;
+
+	for (i = q->head; fake.soft_roce && i != q->tail; i++) {
+		if (!is_local(&q->w[i % DEPTH]))
+			fake_bug("a window is bound behind a request that is not complete");
+	}
+}
+
 /* It is in the queue; with fake_lock held. */
 static void enqueue(struct qp *q, const struct ibv_send_wr *wr)
 {
@@ -403,6 +430,10 @@ static void enqueue(struct qp *q, const struct ibv_send_wr *wr)
 
 	if (q->tail - q->taken == q->most)
 		fake_bug("a send queue overflows");
+	if (wr->opcode == IBV_WR_BIND_MW) {
+		may_bind(q);
+		binds++;
+	}
 	w->wr = *wr;
 	w->wr.sg_list = w->sge;
 	w->begun = false;

@@ -5,7 +5,7 @@
 # the kernel has to repeat a request (6 s; 2 s are enough on a machine that does nothing
 # else), and the kernel holds no more objects for RDMA than before.
 # VM_CYCLES=10000 for as many.
-# limit: 3000
+# limit: 7200
 
 tool=${VM_BIN%/bin}/tests/verbs/verbs_cycles
 most=5000
