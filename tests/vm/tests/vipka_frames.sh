@@ -3,7 +3,7 @@
 #
 # Page frames: what is registered keeps them, through all that the kernel does to memory; and the tests that
 # say so are seen to fail where memory is locked as it must not be (tests/linux/naive).
-# limit: 1800
+# limit: 3600
 
 # shellcheck source=tests/vm/module.sh
 . tests/vm/module.sh
@@ -13,13 +13,13 @@ twice=$VM_BIN/../tests/linux/linux_twice
 [ -e "$naive" ] || skip "there is no $naive: tests/linux/naive/build.sh makes it"
 
 frames() {
-	timeout -s ABRT 900 "$VM_BIN/../tests/linux/linux_frames" >/tmp/frames.out 2>&1
+	timeout -s ABRT 1800 "$VM_BIN/../tests/linux/linux_frames" >/tmp/frames.out 2>&1
 }
 # gives STATUS ARGUMENT... - linux_twice does so, and its words are kept
 gives() {
 	local status=$1 rc
 	shift
-	timeout -s ABRT 200 "$twice" "$@" >/tmp/twice.out 2>&1
+	timeout -s ABRT 600 "$twice" "$@" >/tmp/twice.out 2>&1
 	rc=$?
 	cat /tmp/twice.out
 	[ $rc = "$status" ]
