@@ -104,12 +104,17 @@ static double patience(uint32_t i)
 
 static void start(uint32_t i)
 {
+	pid_t parent = getpid();
+
 	fflush(stdout);
 	ka_store_relaxed(&all->member[i].phase, KILLS_START);
 	pids[i] = fork();
 	vka_must(pids[i] >= 0);
 	if (pids[i] != 0)
 		return;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != parent) /* it had gone before that */
+		_exit(0);
 	vka_close(&agent);
 	kills_member(&all->member[i], &all->member[i ^ 1], i / 2, i % 2);
 }

@@ -5,12 +5,10 @@
  */
 #include "tests/linux/storm/kills.h"
 
-#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -239,7 +237,6 @@ static void one_round(void)
 
 void kills_member(struct kills_member *own, struct kills_member *other, uint32_t number, uint32_t is_server)
 {
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	me = own;
 	peer = other;
 	pair = number;
