@@ -70,7 +70,7 @@ for program in "$bin"/*; do
 	page=$(ls man/man[18]/"$name".[18] 2> /dev/null)
 	if [ -z "$page" ]; then
 		case $name in
-		lock_area | lmm_core* | vip_lmm | vip_multicast | peer_* | mpi_multicast_*) ;; # an example to read, and benchmarks
+		lock_area | lmm_core* | pipe_latency | vip_lmm | vip_multicast | peer_* | mpi_multicast_*) ;; # an example to read, and benchmarks
 		*) complain "the program $name has no page" ;;
 		esac
 		continue
