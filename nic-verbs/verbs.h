@@ -181,8 +181,8 @@ struct verbs_pulled {
 	uint64_t seq;
 	struct verbs_sent *d;
 	struct ka_seg seg[VERBS_WINDOWS];
-	struct ibv_mw *mw[VERBS_WINDOWS]; /* made when it is first needed, for the connection's life */
-	uint32_t n;
+	struct ibv_mw *mw[VERBS_WINDOWS]; /* of its segments, as long as the peer may read */
+	uint32_t n;			  /* 0: they went before the message was settled */
 };
 
 /* The message that is being read from the peer: e->in, or a part of it. */

@@ -4,7 +4,9 @@
  *
  * The sender binds a window to each segment and names them in one frame.  The
  * receiver reads straight to where the bytes belong, if the device has that
- * memory, and says when it has them; then the sender takes the windows back.
+ * memory, and says when it has them; then the sender frees the windows, which
+ * takes effect at once.  To invalidate them would be a work request: one that waits behind others,
+ * while the peer can still read, and that soft-RoCE repeats with those before it.
  * What the device has not, and the word that must be written last, is read to slots
  * and copied.
  *
@@ -67,7 +69,7 @@ static bool bind_windows(struct verbs_end *e, struct verbs_pulled *p, struct ibv
 			p->mw[i] = ibv_alloc_mw(e->vn->pd, IBV_MW_TYPE_2);
 		if (!p->mw[i] || !verbs_mem_mr(e->vn, p->seg[i].handle, &mr))
 			return false;
-		/* the window has its old key until it is bound */
+		/* by which it is not known before it is bound */
 		win[i] = (struct verbs_window){p->seg[i].addr, ibv_inc_rkey(p->mw[i]->rkey), p->seg[i].len};
 		wr[i] = (struct ibv_send_wr){.opcode = IBV_WR_BIND_MW,
 					     .bind_mw = {.mw = p->mw[i],
@@ -114,35 +116,35 @@ enum verbs_went verbs_pull_send(struct verbs_end *e)
 		o->d->status = status;
 		return err == -EBUSY ? WENT_WRONG : WENT_NOT;
 	}
-	for (i = 0; i < p->n; i++)
-		p->mw[i]->rkey = f.win[i].rkey;
 	e->pulls_begun++;
 	return WENT;
 }
 
-static bool take_back(struct verbs_end *e, const struct verbs_pulled *p, uint32_t *last)
+/* From here on the peer cannot read the message. */
+static void take_back(struct verbs_pulled *p)
 {
-	struct ibv_send_wr wr[VERBS_WINDOWS];
 	uint32_t i;
 
-	for (i = 0; i < p->n; i++)
-		wr[i] = (struct ibv_send_wr){.opcode = IBV_WR_LOCAL_INV, .invalidate_rkey = p->mw[i]->rkey};
-	return verbs_chain(e, wr, p->n, last) == 0;
+	for (i = 0; i < VERBS_WINDOWS; i++) {
+		if (p->mw[i])
+			ibv_dealloc_mw(p->mw[i]);
+		p->mw[i] = NULL;
+	}
 }
 
 bool verbs_pull_settle(struct verbs_end *e, struct verbs_sent *d)
 {
-	const struct verbs_pulled *p = pulled_of(e, e->pulls_ended);
+	struct verbs_pulled *p = pulled_of(e, e->pulls_ended);
 	bool ok = true;
-	uint32_t i, last;
+	uint32_t i;
 
 	if (e->pulls_ended == e->pulls_begun || p->d != d || ka_load_acquire(&e->acked) <= p->seq)
 		return true;
-	if (!e->severed)
-		take_back(e, p, &last);
 	/* it must not have gone while it was read */
 	for (i = 0; i < p->n; i++)
 		ok &= source_ok(e, &p->seg[i]);
+	if (!e->severed)
+		take_back(p);
 	e->pulls_ended++;
 	return ok;
 }
@@ -327,15 +329,10 @@ void verbs_pull_go_on(struct verbs_end *e)
 
 void verbs_pull_drop_windows(struct verbs_end *e)
 {
-	uint32_t i, k;
+	uint32_t i;
 
-	for (i = 0; i < VERBS_PULLS; i++) {
-		for (k = 0; k < VERBS_WINDOWS; k++) {
-			if (e->pulled[i].mw[k])
-				ibv_dealloc_mw(e->pulled[i].mw[k]);
-			e->pulled[i].mw[k] = NULL;
-		}
-	}
+	for (i = 0; i < VERBS_PULLS; i++)
+		take_back(&e->pulled[i]);
 }
 
 void verbs_pull_end(struct verbs_end *e)
@@ -370,17 +367,19 @@ static void quiet_place(struct verbs_end *e)
 	wait_for(e, e->pull.last);
 }
 
-/* A message that the peer is reading; false: its source has gone, and cannot be read any more. */
+/* A message that the peer reads, or has read; false: its source has gone before. */
 static bool quiet_source(struct verbs_end *e, struct verbs_pulled *p)
 {
-	uint32_t i, last;
+	uint32_t i;
 
 	for (i = 0; i < p->n && source_ok(e, &p->seg[i]); i++)
 		;
-	if (i == p->n || ka_load_acquire(&e->acked) > p->seq)
+	if (i == p->n)
 		return true;
-	if (take_back(e, p, &last))
-		wait_for(e, last);
+	take_back(p);
+	p->n = 0;
+	if (ka_load_acquire(&e->acked) > p->seq)
+		return true;
 	p->d->status = VIP_STATUS_DONE | p->d->op | VIP_STATUS_PROTECTION_ERROR | VIP_STATUS_PARTIAL_ERROR;
 	return false;
 }

@@ -33,7 +33,7 @@ struct fake_config {
 	int address_error; /* errno, or 0 */
 	enum ibv_fork_status fork;
 	bool windows;	/* of type 2 */
-	bool soft_roce; /* no window may be bound behind a request that is not complete */
+	bool soft_roce; /* no window may be bound or invalidated behind a request that is not complete */
 	bool no_inline; /* queue pairs take nothing inline */
 };
 
