@@ -442,6 +442,8 @@ enum verbs_went { WENT, WENT_NOT /* there is no room */, WENT_WRONG };
  * cannot. */
 bool verbs_pull_may(struct verbs_end *e);
 enum verbs_went verbs_pull_send(struct verbs_end *e);
+/* Does the peer still have to read one? */
+bool verbs_pull_unread(const struct verbs_end *e);
 /* The message of @d is in place: its source is free again, if it was read; false: it went meanwhile. */
 bool verbs_pull_settle(struct verbs_end *e, struct verbs_sent *d);
 /* Begin to read e->in from these windows; false: nonsense.  Then go on until it is whole; a queue's lock. */
@@ -473,7 +475,9 @@ struct verbs_recv *verbs_arrived(struct verbs_end *e);
 void verbs_recv_free(struct verbs_nic *vn, struct verbs_recv *first);
 /* May so many work requests of the end, and one more, be at the device? */
 bool verbs_room(const struct verbs_end *e, uint32_t most);
-struct verbs_slot *verbs_slot_get(struct verbs_nic *vn);
+/* NULL: only @leave of them are free.  What goes out leaves VERBS_BOUNCE to what is read: a peer may wait for
+ * that before it takes more. */
+struct verbs_slot *verbs_slot_get(struct verbs_nic *vn, uint32_t leave);
 void verbs_slot_put(struct verbs_nic *vn, struct verbs_slot *s);
 /*
  * Send the frame in the slot, of @bytes in all; frees it on failure.  @bare: it has no header, but this.

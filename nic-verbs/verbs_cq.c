@@ -82,12 +82,12 @@ void verbs_recv_free(struct verbs_nic *vn, struct verbs_recv *first)
 	vip_unlock(&vn->lock);
 }
 
-struct verbs_slot *verbs_slot_get(struct verbs_nic *vn)
+struct verbs_slot *verbs_slot_get(struct verbs_nic *vn, uint32_t leave)
 {
 	struct verbs_slot *s;
 
 	vip_lock(&vn->lock);
-	s = vn->free_slots;
+	s = vn->nfree > leave ? vn->free_slots : NULL;
 	if (s) {
 		vn->free_slots = s->next;
 		ka_store_relaxed(&vn->nfree, vn->nfree - 1);
@@ -462,7 +462,7 @@ bool verbs_tell(struct verbs_end *e, const struct verbs_frame *head, uint32_t mo
 		return false;
 	if (e->inline_most >= sizeof(*head))
 		return verbs_inline_send(e, head, sizeof(*head), signal, NULL) == 0;
-	s = verbs_slot_get(e->vn);
+	s = verbs_slot_get(e->vn, VERBS_BOUNCE);
 	if (!s)
 		return false;
 	memcpy(s->frame, head, sizeof(*head));

@@ -10,8 +10,10 @@
  * What the device has not, and the word that must be written last, is read to slots
  * and copied.
  *
- * One message is read at a time; what arrives behind it waits.  That needs nothing
- * of the peer but its device, so nobody waits for somebody who waits.
+ * One message is read at a time; what arrives behind it waits, in a buffer.  So behind it
+ * the sender sends no message that is not to be read, before it is in place:
+ * for want of buffers the device would stand still, and with it, behind what it sends, the reads of the other
+ * direction.
  *
  * While the device writes to a place its region may be deregistered: that waits for
  * the message, for a moment, and then breaks the connection.  A source that is
@@ -55,6 +57,12 @@ bool verbs_pull_may(struct verbs_end *e)
 			return false;
 	}
 	return true;
+}
+
+bool verbs_pull_unread(const struct verbs_end *e)
+{
+	return e->pulls_begun &&
+	       ka_load_acquire(&e->acked) <= e->pulled[(e->pulls_begun - 1) % VERBS_PULLS].seq;
 }
 
 /* The windows of the message, and what binds them; false: there are no more windows. */
@@ -252,7 +260,7 @@ static void read_to_slots(struct verbs_end *e)
 	while (p->nslots < VERBS_BOUNCE && at < e->in.total) {
 		uint32_t left = e->in.total - at, i = p->nslots;
 
-		p->slot[i] = verbs_slot_get(e->vn);
+		p->slot[i] = verbs_slot_get(e->vn, 0);
 		if (!p->slot[i])
 			break;
 		p->bytes[i] = read_of(p, at, left < VERBS_FRAME ? left : VERBS_FRAME, &wr[i]);

@@ -12,6 +12,7 @@
 #define BYTES	  (1u << 20)
 #define SMALL	  1000u
 #define WHOLE	  (VERBS_F_FIRST | VERBS_F_LAST)
+#define RKEY	  0x1234u
 #define AT_ONCE	  150 /* ms: less than what is waited for a device that does not answer */
 #define STATUS(d) ((d)->CS.Status & VIP_STATUS_ERROR_MASK)
 
@@ -84,6 +85,7 @@ static void say_done(uint64_t seq)
 /* The peer has read a message; the windows go although the device has something else to do. */
 static void test_taken_back(void **state)
 {
+	unsigned int before = fake_posted(IBV_WR_BIND_MW);
 	VIP_DESCRIPTOR *d;
 	uint64_t since;
 
@@ -95,7 +97,7 @@ static void test_taken_back(void **state)
 	post_recv(&server, 0, SMALL);
 	post_send(&server, 1, BYTES);
 	assert_true(has_heard(VERBS_SEND, 1));
-	assert_int_equal(fake_binds(), 1);
+	assert_int_equal(fake_posted(IBV_WR_BIND_MW), before + 1);
 	fake_hold(true);
 	assert_true(
 		fake_say_bare("", 1, 0)); /* it is told that this has arrived: the device waits with that */
@@ -157,11 +159,116 @@ static void test_source_goes(void **state)
 	part();
 }
 
+/* ---- what goes out beside it ---- */
+
+static void say_pull(void)
+{
+	static uint8_t source[SMALL];
+	const struct {
+		struct verbs_frame head;
+		struct verbs_window w;
+	} f = {{.type = VERBS_SEND, .flags = WHOLE | VERBS_F_PULL, .total = SMALL},
+	       {(uintptr_t)source, RKEY, SMALL}};
+
+	fake_window(RKEY, source, SMALL);
+	assert_true(fake_say(&f, sizeof(f)));
+}
+
+/* Two more connections of the same handles. */
+static void connect_more(struct side more[4])
+{
+	VIP_VI_ATTRIBUTES attr = {.ReliabilityLevel = VIP_SERVICE_RELIABLE_DELIVERY,
+				  .MaxTransferSize = BYTES};
+	int i;
+
+	for (i = 0; i < 4; i++) {
+		more[i] = i % 2 ? client : server;
+		OK(VipCreateVi(more[i].nic, &attr, NULL, NULL, &more[i].vi));
+		if (i % 2)
+			sides_connect(&more[i - 1], &more[i]);
+	}
+}
+
+/* More sends than there are slots, at a device that does nothing. */
+static void send_many(struct side *s, unsigned int first)
+{
+	VIP_DESCRIPTOR *d;
+	unsigned int i;
+
+	for (i = 0; i < 56; i++) {
+		post_send(s, first, SMALL);
+		OK(VipSendWait(s->vi, SCENE_MS, &d));
+	}
+	for (i = 0; i < 14; i++)
+		post_send(s, first + i, SMALL);
+}
+
+/* They do not keep a message from being read to slots: the peer may wait for that before it takes more. */
+static void test_slots(void **state)
+{
+	unsigned int before = fake_posted(IBV_WR_RDMA_READ);
+	uint64_t since = now_ms();
+	struct side more[4];
+	VIP_MEM_HANDLE place;
+	VIP_DESCRIPTOR *d;
+	int i;
+
+	(void)state;
+	fake_reset();
+	meet(VIP_SERVICE_RELIABLE_DELIVERY);
+	connect_more(more);
+	fake.memory_error = ENOMEM; /* the device does not have the place */
+	OK(VipRegisterMem(server.nic, side_data(&server), BYTES, NULL, &place));
+	d = descriptor(&server, 31, SMALL);
+	d->DS[0].Local.Handle = place;
+	OK(VipPostRecv(more[2].vi, d, server.mem));
+	fake_peer(hear);
+	fake_hold(true);
+	send_many(&server, 0);
+	send_many(&more[0], 14);
+	say_pull();
+	while (fake_posted(IBV_WR_RDMA_READ) == before && in_time(since))
+		usleep(200);
+	assert_int_equal(fake_posted(IBV_WR_RDMA_READ), before + 1);
+	fake_hold(false);
+	for (i = 0; i < 4; i++)
+		OK(VipDisconnect(more[i].vi));
+	part();
+}
+
+/* A message that is not read waits until those before it are: the peer may have no buffer left to keep it in.
+ */
+static void test_behind(void **state)
+{
+	VIP_DESCRIPTOR *d;
+	unsigned int i;
+
+	(void)state;
+	fake_reset();
+	meet(VIP_SERVICE_RELIABLE_DELIVERY);
+	fake_peer(hear);
+	post_send(&server, 0, BYTES);
+	post_send(&server, 1, BYTES);
+	post_send(&server, 2, SMALL);
+	assert_true(has_heard(VERBS_SEND, 2));
+	say_done(1);
+	OK(VipSendWait(server.vi, SCENE_MS, &d));
+	assert_int_equal(VipSendWait(server.vi, AT_ONCE, &d), VIP_TIMEOUT);
+	assert_int_equal(heard[VERBS_SEND], 2);
+	say_done(2);
+	assert_true(has_heard(VERBS_SEND, 3));
+	for (i = 0; i < 2; i++)
+		OK(VipSendWait(server.vi, SCENE_MS, &d));
+	part();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_taken_back),
 		cmocka_unit_test(test_source_goes),
+		cmocka_unit_test(test_slots),
+		cmocka_unit_test(test_behind),
 	};
 
 	alarm(120);

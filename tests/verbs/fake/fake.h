@@ -68,8 +68,8 @@ void fake_cm_remove(void);
 
 /* Messages for the queue pair, and for those that share its completion queue, that nobody has taken yet. */
 unsigned int fake_untaken(uint32_t qp_num);
-/* Windows that were bound. */
-unsigned int fake_binds(void);
+/* Work requests of the kind that were posted. */
+unsigned int fake_posted(enum ibv_wr_opcode code);
 /* Receives that are posted to the queue pair's shared queue. */
 unsigned int fake_receives(uint32_t qp_num);
 

@@ -13,6 +13,7 @@
 #define DEPTH  256u
 #define SGES   4
 #define INLINE 256u
+#define CODES  16
 
 /* A work request, with what was inline. */
 struct wr {
@@ -36,7 +37,7 @@ struct qp {
 static struct qp *qps; /* the newest first */
 static uint32_t last_num = 99;
 static bool held;
-static unsigned int binds;
+static unsigned int posted[CODES];
 
 static struct qp *pair(uint32_t qp_num)
 {
@@ -199,12 +200,12 @@ static enum ibv_wc_status read_window(const struct qp *q, const struct ibv_send_
 	return IBV_WC_SUCCESS;
 }
 
-unsigned int fake_binds(void)
+unsigned int fake_posted(enum ibv_wr_opcode code)
 {
 	unsigned int n;
 
 	fake_lock();
-	n = binds;
+	n = posted[code];
 	fake_unlock();
 	return n;
 }
@@ -432,10 +433,9 @@ static void enqueue(struct qp *q, const struct ibv_send_wr *wr)
 
 	if (q->tail - q->taken == q->most)
 		fake_bug("a send queue overflows");
-	if (wr->opcode == IBV_WR_BIND_MW) {
+	posted[wr->opcode % CODES]++;
+	if (wr->opcode == IBV_WR_BIND_MW)
 		no_repeat(q, "a window is bound behind a request that is not complete");
-		binds++;
-	}
 	if (wr->opcode == IBV_WR_LOCAL_INV)
 		no_repeat(q, "a window is invalidated behind a request that is not complete");
 	w->wr = *wr;
