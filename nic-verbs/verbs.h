@@ -230,8 +230,10 @@ struct verbs_end {
 	/* work requests, numbered from 0 */
 	struct vip_lock wire; /* whoever posts; inside of the queue locks, outside of vn->lock */
 	struct verbs_wr wr[VERBS_WRS];
-	uint32_t posted; /* under wire */
-	uint32_t ended;	 /* under vn->lock */
+	uint32_t posted; /* under wire, as this: */
+	uint32_t
+		tells_of; /* requests below it have ended when the last one has that will have a completion */
+	uint32_t ended;	  /* under vn->lock */
 
 	/* under vn->lock: frames that arrived and were not taken */
 	struct verbs_recv *in_first, *in_last;
@@ -252,7 +254,9 @@ struct verbs_end {
 	uint32_t unfinished;  /* there is something left to send; read without the lock */
 	struct verbs_pulled pulled[VERBS_PULLS]; /* by number */
 	uint64_t pulls_begun, pulls_ended;
-	uint32_t beat; /* `posted` when the progress thread last looked whether the peer is there */
+	uint32_t bind_waits; /* times that the next one waited for what is at the device ... */
+	uint32_t asked;	     /* ... up to this number: verbs_ask() */
+	uint32_t beat;	     /* `posted` when the progress thread last looked whether the peer is there */
 
 	/* under the receive queue's lock */
 	uint64_t expected;   /* the next message of the peer's */
@@ -495,8 +499,8 @@ bool verbs_tell(struct verbs_end *e, const struct verbs_frame *head, uint32_t mo
  * the device takes the first of them, but not all, that is the end of the connection, and 0; the number is
  * then that of the last it took.  A queue's lock held.
  *
- * -EBUSY: they begin with a bind, and something before it has not ended.  Soft-RoCE, when it has to repeat
- * that, binds again, may not, and stands still for good, without a completion.
+ * -EBUSY: they begin with a bind, and something before it is not known to have ended.  Soft-RoCE, when it has
+ * to repeat that, binds again, may not, and stands still for good, without a completion.
  */
 int verbs_chain(struct verbs_end *e, struct ibv_send_wr *wr, uint32_t n, uint32_t *last);
 /* Are all work requests up to this number complete? */
@@ -504,8 +508,11 @@ static inline bool verbs_ended(const struct verbs_end *e, uint32_t n)
 {
 	return (int32_t)(ka_load_acquire(&e->ended) - n) > 0;
 }
-/* Ask the device whether the peer is still there; how it answers is seen by verbs_poll_device(). */
-void verbs_ask(struct verbs_end *e);
+/*
+ * Ask the device whether the peer is still there, and when all that is posted will have ended: with work
+ * request e->asked.  How it answers is seen by verbs_poll_device().  False: there is no room.
+ */
+bool verbs_ask(struct verbs_end *e);
 
 /* ---- verbs_progress.c ---- */
 

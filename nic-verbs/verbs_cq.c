@@ -116,7 +116,7 @@ void verbs_cq_enter(struct verbs_end *e)
 	struct verbs_end **bucket;
 
 	e->qp_num = e->qp->qp_num;
-	e->posted = e->ended = 0;
+	e->posted = e->ended = e->tells_of = 0;
 	e->down = e->transport = e->ready = e->severed = 0;
 	e->in_first = e->in_last = NULL;
 	e->last_words.type = 0;
@@ -352,8 +352,10 @@ static int post(struct verbs_end *e, struct ibv_send_wr *wr, struct verbs_slot *
 	e->wr[n % VERBS_WRS].slot = slot;
 	ka_store_release(&e->posted, n + 1);
 	err = ibv_post_send(e->qp, wr, &bad);
-	if (!err)
+	if (!err) {
+		e->tells_of = signal ? n + 1 : e->tells_of;
 		return 0;
+	}
 	ka_store_release(&e->posted, n);
 	e->wr[n % VERBS_WRS].slot = NULL;
 	if (signal)
@@ -400,6 +402,7 @@ int verbs_chain(struct verbs_end *e, struct ibv_send_wr *wr, uint32_t n, uint32_
 	ka_store_relaxed(last, first + n - 1);
 	ka_store_release(&e->posted, first + n);
 	err = ibv_post_send(e->qp, wr, &bad);
+	e->tells_of = first + n;
 	if (err) {
 		took = (uint32_t)(bad - wr);
 		__atomic_fetch_sub(&vn->signalled, 1, __ATOMIC_RELAXED);
@@ -469,12 +472,17 @@ bool verbs_tell(struct verbs_end *e, const struct verbs_frame *head, uint32_t mo
 	return verbs_slot_send(e, s, sizeof(*head), signal, NULL) == 0;
 }
 
-void verbs_ask(struct verbs_end *e)
+bool verbs_ask(struct verbs_end *e)
 {
 	struct ibv_send_wr wr = {.opcode = IBV_WR_RDMA_WRITE};
+	bool asked;
 
 	vip_lock(&e->wire);
-	if (verbs_room(e, VERBS_SENDS))
-		post(e, &wr, NULL, true);
+	/* what is still at the device, and has a completion, will tell as well */
+	asked = (e->tells_of == e->posted && !verbs_room(e, 1)) ||
+		(verbs_room(e, VERBS_SENDS) && post(e, &wr, NULL, true) == 0);
+	if (asked)
+		e->asked = e->posted - 1;
 	vip_unlock(&e->wire);
+	return asked;
 }

@@ -26,7 +26,8 @@
 
 #include "kagent/ka_last_word.h"
 
-#define QUIET_MS 200u
+#define QUIET_MS   200u
+#define BIND_WAITS 3u
 
 static struct verbs_pulled *pulled_of(struct verbs_end *e, uint64_t n)
 {
@@ -88,6 +89,23 @@ static bool bind_windows(struct verbs_end *e, struct verbs_pulled *p, struct ibv
 	return true;
 }
 
+/*
+ * Nothing may be before the bind (verbs_chain()).  To wait for that, an answer of the peer's device, costs
+ * less than to copy; but what is read from the peer meanwhile could go on for ever.
+ */
+static enum verbs_went bind_later(struct verbs_end *e)
+{
+	if (e->bind_waits && !verbs_ended(e, e->asked))
+		return WENT_NOT;
+	if (e->bind_waits == BIND_WAITS) {
+		e->bind_waits = 0;
+		return WENT_WRONG;
+	}
+	if (verbs_ask(e))
+		e->bind_waits++;
+	return WENT_NOT;
+}
+
 enum verbs_went verbs_pull_send(struct verbs_end *e)
 {
 	struct verbs_out *o = &e->out;
@@ -111,6 +129,8 @@ enum verbs_went verbs_pull_send(struct verbs_end *e)
 	}
 	if (!bind_windows(e, p, wr, f.win))
 		return WENT_WRONG;
+	if (e->vn->binds_again && !verbs_room(e, 1))
+		verbs_poll_device(e->vn);
 	p->seq = head.seq;
 	p->d = o->d;
 	head.flags |= VERBS_F_FIRST | VERBS_F_LAST | VERBS_F_PULL;
@@ -122,8 +142,9 @@ enum verbs_went verbs_pull_send(struct verbs_end *e)
 	err = verbs_chain(e, wr, p->n + 1, &last);
 	if (err) {
 		o->d->status = status;
-		return err == -EBUSY ? WENT_WRONG : WENT_NOT;
+		return err == -EBUSY ? bind_later(e) : WENT_NOT;
 	}
+	e->bind_waits = 0;
 	e->pulls_begun++;
 	return WENT;
 }

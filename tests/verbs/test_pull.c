@@ -159,6 +159,36 @@ static void test_source_goes(void **state)
 	part();
 }
 
+/* ---- soft-RoCE ---- */
+
+static void one_way(struct side *from, struct side *to)
+{
+	VIP_DESCRIPTOR *d;
+
+	post_recv(to, 0, BYTES);
+	post_send(from, 1, BYTES);
+	OK(VipSendWait(from->vi, SCENE_MS, &d));
+	OK(VipRecvWait(to->vi, SCENE_MS, &d));
+}
+
+/* Large messages to and fro are read, each: before each answer there is word that the question has arrived.
+ */
+static void test_to_and_fro(void **state)
+{
+	unsigned int before = fake_posted(IBV_WR_BIND_MW), i;
+
+	(void)state;
+	fake_reset();
+	fake.soft_roce = true;
+	meet(VIP_SERVICE_RELIABLE_DELIVERY);
+	for (i = 0; i < 10; i++) {
+		one_way(&client, &server);
+		one_way(&server, &client);
+	}
+	assert_int_equal(fake_posted(IBV_WR_BIND_MW) - before, 20);
+	part();
+}
+
 /* ---- what goes out beside it ---- */
 
 static void say_pull(void)
@@ -265,9 +295,8 @@ static void test_behind(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_taken_back),
-		cmocka_unit_test(test_source_goes),
-		cmocka_unit_test(test_slots),
+		cmocka_unit_test(test_taken_back), cmocka_unit_test(test_source_goes),
+		cmocka_unit_test(test_to_and_fro), cmocka_unit_test(test_slots),
 		cmocka_unit_test(test_behind),
 	};
 
