@@ -48,7 +48,8 @@
 #define VERBS_SENDS   64u   /* ... of which messages take so many; the rest is for what must be told */
 #define VERBS_INLINE  256u  /* bytes that a queue pair is asked to take inline */
 #define VERBS_BUCKETS 1024u /* by queue pair numbers, which a device gives one after the other */
-#define VERBS_READS   16u   /* RDMA reads of one end that the other has not answered yet */
+#define VERBS_READS   16u   /* RDMA reads of one end that the other has not answered yet, ... */
+#define VERBS_WANTS   (VERBS_READS + 1) /* ... as that has them: one more may come while it sends an answer */
 
 struct verbs_end;
 
@@ -273,7 +274,7 @@ struct verbs_end {
 	struct ka_tpt_entry rx_kept;
 	struct verbs_read
 		*read; /* VERBS_READS; asked for under the send queue's lock, by number % VERBS_READS */
-	struct ka_seg wanted[VERBS_READS]; /* the peer's reads; answered under the send queue's lock */
+	struct ka_seg wanted[VERBS_WANTS]; /* the peer's reads; answered under the send queue's lock */
 	uint64_t wants;
 
 	/* VERBS_DOWN, until it has gone out; under wire */

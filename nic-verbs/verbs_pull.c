@@ -240,6 +240,19 @@ static uint32_t place_of(struct verbs_end *e, uint32_t at, uint32_t n, struct ib
 	return n;
 }
 
+/* Up to byte @at. */
+static void post_reads(struct verbs_end *e, struct ibv_send_wr *wr, uint32_t n, uint32_t at)
+{
+	struct verbs_pull *p = &e->pull;
+
+	p->at = at;
+	ka_store_relaxed(&p->busy, true);
+	if (verbs_chain(e, wr, n, &p->last)) {
+		ka_store_relaxed(&p->busy, false);
+		ka_store_relaxed(&p->failed, 1);
+	}
+}
+
 /* To its place: all that the device has in one go, up to @end; false: it has none of it. */
 static bool read_direct(struct verbs_end *e, uint32_t end)
 {
@@ -261,12 +274,7 @@ static bool read_direct(struct verbs_end *e, uint32_t end)
 	}
 	if (n == 0)
 		return false;
-	ka_store_relaxed(&p->busy, true);
-	if (verbs_chain(e, wr, n, &p->last)) {
-		ka_store_relaxed(&p->busy, false);
-		ka_store_relaxed(&p->failed, 1);
-	}
-	p->at = at;
+	post_reads(e, wr, n, at);
 	return true;
 }
 
@@ -295,12 +303,7 @@ static void read_to_slots(struct verbs_end *e)
 		verbs_todo(e);
 		return;
 	}
-	ka_store_relaxed(&p->busy, true);
-	if (verbs_chain(e, wr, p->nslots, &p->last)) {
-		ka_store_relaxed(&p->busy, false);
-		ka_store_relaxed(&p->failed, 1);
-	}
-	p->at = at;
+	post_reads(e, wr, p->nslots, at);
 }
 
 static void free_slots(struct verbs_end *e)
@@ -352,6 +355,8 @@ void verbs_pull_go_on(struct verbs_end *e)
 		end -= (uint32_t)ka_last_word(e->in.target.addr, e->in.total);
 	if (p->at >= end || !read_direct(e, end))
 		read_to_slots(e);
+	if (!p->busy && ka_load_relaxed(&p->failed))
+		verbs_pull_go_on(e); /* the device has taken nothing, and will tell of nothing */
 }
 
 /* ---- the end, and memory that is deregistered ---- */

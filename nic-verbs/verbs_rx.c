@@ -295,7 +295,7 @@ static bool take_want(struct verbs_end *e, const struct verbs_frame *f)
 		nonsense(e, "a read too many");
 		return false;
 	}
-	e->wanted[e->wants % VERBS_READS] = (struct ka_seg){f->addr, f->handle, f->total};
+	e->wanted[e->wants % VERBS_WANTS] = (struct ka_seg){f->addr, f->handle, f->total};
 	ka_store_release(&e->wants, e->wants + 1);
 	return true;
 }

@@ -283,7 +283,7 @@ static bool answer(struct verbs_end *e)
 	uint64_t n = e->wants_answered;
 	enum verbs_went went = WENT_WRONG;
 
-	e->answer = e->wanted[n % VERBS_READS];
+	e->answer = e->wanted[n % VERBS_WANTS];
 	e->out.d = NULL;
 	e->out.seg = &e->answer;
 	e->out.nsegs = 1;

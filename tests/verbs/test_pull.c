@@ -266,6 +266,29 @@ static void test_slots(void **state)
 	part();
 }
 
+/* The device does not take what would read it: that is known at once, also when nobody calls. */
+static void test_refused(void **state)
+{
+	uint64_t since;
+	VIP_DESCRIPTOR *d;
+
+	(void)state;
+	fake_reset();
+	meet(VIP_SERVICE_RELIABLE_DELIVERY);
+	post_recv(&server, 0, SMALL);
+	fake_peer(hear);
+	usleep(2 * AT_ONCE * 1000); /* since it was connected: its thread sleeps */
+	fake_fail("ibv_post_send", 1, ENOMEM);
+	since = now_ms();
+	say_pull();
+	assert_true(has_heard(VERBS_DOWN, 1));
+	assert_true(fake_failed());
+	assert_true(now_ms() - since < AT_ONCE);
+	assert_int_equal(VipRecvWait(server.vi, SCENE_MS, &d), VIP_DESCRIPTOR_ERROR);
+	assert_int_equal(STATUS(d), VIP_STATUS_PARTIAL_ERROR);
+	part();
+}
+
 /* A message that is not read waits until those before it are: the peer may have no buffer left to keep it in.
  */
 static void test_behind(void **state)
@@ -297,7 +320,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_taken_back), cmocka_unit_test(test_source_goes),
 		cmocka_unit_test(test_to_and_fro), cmocka_unit_test(test_slots),
-		cmocka_unit_test(test_behind),
+		cmocka_unit_test(test_refused),	   cmocka_unit_test(test_behind),
 	};
 
 	alarm(120);

@@ -23,6 +23,8 @@ struct fake_config {
 	int list_error, open_error, memory_error; /* errno, or 0 */
 	enum ibv_transport_type transport;
 	int max_srq_wr;
+	int reads;		 /* of a queue pair, that may come and go */
+	bool requests_read_none; /* they come from who has no RDMA reads */
 	int ports;
 	int port; /* the one that has this state and the addresses; others are down */
 	enum ibv_port_state state;
