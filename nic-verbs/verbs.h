@@ -48,7 +48,8 @@
 #define VERBS_SENDS   64u   /* ... of which messages take so many; the rest is for what must be told */
 #define VERBS_INLINE  256u  /* bytes that a queue pair is asked to take inline */
 #define VERBS_BUCKETS 1024u /* by queue pair numbers, which a device gives one after the other */
-#define VERBS_READS   16u   /* RDMA reads of one end that the other has not answered yet */
+#define VERBS_READS   16u   /* RDMA reads of one end that the other has not answered yet, ... */
+#define VERBS_WANTS   (VERBS_READS + 1) /* ... as that has them: one more may come while it sends an answer */
 
 struct verbs_end;
 
@@ -181,8 +182,8 @@ struct verbs_pulled {
 	uint64_t seq;
 	struct verbs_sent *d;
 	struct ka_seg seg[VERBS_WINDOWS];
-	struct ibv_mw *mw[VERBS_WINDOWS]; /* made when it is first needed, for the connection's life */
-	uint32_t n;
+	struct ibv_mw *mw[VERBS_WINDOWS]; /* of its segments, as long as the peer may read */
+	uint32_t n;			  /* 0: they went before the message was settled */
 };
 
 /* The message that is being read from the peer: e->in, or a part of it. */
@@ -230,8 +231,10 @@ struct verbs_end {
 	/* work requests, numbered from 0 */
 	struct vip_lock wire; /* whoever posts; inside of the queue locks, outside of vn->lock */
 	struct verbs_wr wr[VERBS_WRS];
-	uint32_t posted; /* under wire */
-	uint32_t ended;	 /* under vn->lock */
+	uint32_t posted; /* under wire, as this: */
+	uint32_t
+		tells_of; /* requests below it have ended when the last one has that will have a completion */
+	uint32_t ended;	  /* under vn->lock */
 
 	/* under vn->lock: frames that arrived and were not taken */
 	struct verbs_recv *in_first, *in_last;
@@ -252,7 +255,9 @@ struct verbs_end {
 	uint32_t unfinished;  /* there is something left to send; read without the lock */
 	struct verbs_pulled pulled[VERBS_PULLS]; /* by number */
 	uint64_t pulls_begun, pulls_ended;
-	uint32_t beat; /* `posted` when the progress thread last looked whether the peer is there */
+	uint32_t bind_waits; /* times that the next one waited for what is at the device ... */
+	uint32_t asked;	     /* ... up to this number: verbs_ask() */
+	uint32_t beat;	     /* `posted` when the progress thread last looked whether the peer is there */
 
 	/* under the receive queue's lock */
 	uint64_t expected;   /* the next message of the peer's */
@@ -269,7 +274,7 @@ struct verbs_end {
 	struct ka_tpt_entry rx_kept;
 	struct verbs_read
 		*read; /* VERBS_READS; asked for under the send queue's lock, by number % VERBS_READS */
-	struct ka_seg wanted[VERBS_READS]; /* the peer's reads; answered under the send queue's lock */
+	struct ka_seg wanted[VERBS_WANTS]; /* the peer's reads; answered under the send queue's lock */
 	uint64_t wants;
 
 	/* VERBS_DOWN, until it has gone out; under wire */
@@ -442,6 +447,8 @@ enum verbs_went { WENT, WENT_NOT /* there is no room */, WENT_WRONG };
  * cannot. */
 bool verbs_pull_may(struct verbs_end *e);
 enum verbs_went verbs_pull_send(struct verbs_end *e);
+/* Does the peer still have to read one? */
+bool verbs_pull_unread(const struct verbs_end *e);
 /* The message of @d is in place: its source is free again, if it was read; false: it went meanwhile. */
 bool verbs_pull_settle(struct verbs_end *e, struct verbs_sent *d);
 /* Begin to read e->in from these windows; false: nonsense.  Then go on until it is whole; a queue's lock. */
@@ -473,7 +480,9 @@ struct verbs_recv *verbs_arrived(struct verbs_end *e);
 void verbs_recv_free(struct verbs_nic *vn, struct verbs_recv *first);
 /* May so many work requests of the end, and one more, be at the device? */
 bool verbs_room(const struct verbs_end *e, uint32_t most);
-struct verbs_slot *verbs_slot_get(struct verbs_nic *vn);
+/* NULL: only @leave of them are free.  What goes out leaves VERBS_BOUNCE to what is read: a peer may wait for
+ * that before it takes more. */
+struct verbs_slot *verbs_slot_get(struct verbs_nic *vn, uint32_t leave);
 void verbs_slot_put(struct verbs_nic *vn, struct verbs_slot *s);
 /*
  * Send the frame in the slot, of @bytes in all; frees it on failure.  @bare: it has no header, but this.
@@ -491,8 +500,8 @@ bool verbs_tell(struct verbs_end *e, const struct verbs_frame *head, uint32_t mo
  * the device takes the first of them, but not all, that is the end of the connection, and 0; the number is
  * then that of the last it took.  A queue's lock held.
  *
- * -EBUSY: they begin with a bind, and something before it has not ended.  Soft-RoCE, when it has to repeat
- * that, binds again, may not, and stands still for good, without a completion.
+ * -EBUSY: they begin with a bind, and something before it is not known to have ended.  Soft-RoCE, when it has
+ * to repeat that, binds again, may not, and stands still for good, without a completion.
  */
 int verbs_chain(struct verbs_end *e, struct ibv_send_wr *wr, uint32_t n, uint32_t *last);
 /* Are all work requests up to this number complete? */
@@ -500,8 +509,11 @@ static inline bool verbs_ended(const struct verbs_end *e, uint32_t n)
 {
 	return (int32_t)(ka_load_acquire(&e->ended) - n) > 0;
 }
-/* Ask the device whether the peer is still there; how it answers is seen by verbs_poll_device(). */
-void verbs_ask(struct verbs_end *e);
+/*
+ * Ask the device whether the peer is still there, and when all that is posted will have ended: with work
+ * request e->asked.  How it answers is seen by verbs_poll_device().  False: there is no room.
+ */
+bool verbs_ask(struct verbs_end *e);
 
 /* ---- verbs_progress.c ---- */
 

@@ -82,12 +82,12 @@ void verbs_recv_free(struct verbs_nic *vn, struct verbs_recv *first)
 	vip_unlock(&vn->lock);
 }
 
-struct verbs_slot *verbs_slot_get(struct verbs_nic *vn)
+struct verbs_slot *verbs_slot_get(struct verbs_nic *vn, uint32_t leave)
 {
 	struct verbs_slot *s;
 
 	vip_lock(&vn->lock);
-	s = vn->free_slots;
+	s = vn->nfree > leave ? vn->free_slots : NULL;
 	if (s) {
 		vn->free_slots = s->next;
 		ka_store_relaxed(&vn->nfree, vn->nfree - 1);
@@ -116,7 +116,7 @@ void verbs_cq_enter(struct verbs_end *e)
 	struct verbs_end **bucket;
 
 	e->qp_num = e->qp->qp_num;
-	e->posted = e->ended = 0;
+	e->posted = e->ended = e->tells_of = 0;
 	e->down = e->transport = e->ready = e->severed = 0;
 	e->in_first = e->in_last = NULL;
 	e->last_words.type = 0;
@@ -352,8 +352,10 @@ static int post(struct verbs_end *e, struct ibv_send_wr *wr, struct verbs_slot *
 	e->wr[n % VERBS_WRS].slot = slot;
 	ka_store_release(&e->posted, n + 1);
 	err = ibv_post_send(e->qp, wr, &bad);
-	if (!err)
+	if (!err) {
+		e->tells_of = signal ? n + 1 : e->tells_of;
 		return 0;
+	}
 	ka_store_release(&e->posted, n);
 	e->wr[n % VERBS_WRS].slot = NULL;
 	if (signal)
@@ -400,6 +402,7 @@ int verbs_chain(struct verbs_end *e, struct ibv_send_wr *wr, uint32_t n, uint32_
 	ka_store_relaxed(last, first + n - 1);
 	ka_store_release(&e->posted, first + n);
 	err = ibv_post_send(e->qp, wr, &bad);
+	e->tells_of = first + n;
 	if (err) {
 		took = (uint32_t)(bad - wr);
 		__atomic_fetch_sub(&vn->signalled, 1, __ATOMIC_RELAXED);
@@ -462,19 +465,24 @@ bool verbs_tell(struct verbs_end *e, const struct verbs_frame *head, uint32_t mo
 		return false;
 	if (e->inline_most >= sizeof(*head))
 		return verbs_inline_send(e, head, sizeof(*head), signal, NULL) == 0;
-	s = verbs_slot_get(e->vn);
+	s = verbs_slot_get(e->vn, VERBS_BOUNCE);
 	if (!s)
 		return false;
 	memcpy(s->frame, head, sizeof(*head));
 	return verbs_slot_send(e, s, sizeof(*head), signal, NULL) == 0;
 }
 
-void verbs_ask(struct verbs_end *e)
+bool verbs_ask(struct verbs_end *e)
 {
 	struct ibv_send_wr wr = {.opcode = IBV_WR_RDMA_WRITE};
+	bool asked;
 
 	vip_lock(&e->wire);
-	if (verbs_room(e, VERBS_SENDS))
-		post(e, &wr, NULL, true);
+	/* what is still at the device, and has a completion, will tell as well */
+	asked = (e->tells_of == e->posted && !verbs_room(e, 1)) ||
+		(verbs_room(e, VERBS_SENDS) && post(e, &wr, NULL, true) == 0);
+	if (asked)
+		e->asked = e->posted - 1;
 	vip_unlock(&e->wire);
+	return asked;
 }

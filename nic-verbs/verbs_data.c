@@ -30,6 +30,7 @@ void verbs_begin(struct verbs_end *e)
 	ka_store_relaxed(&e->pull.open, false);
 	ka_store_relaxed(&e->pull.busy, false);
 	e->pulls_begun = e->pulls_ended = 0;
+	e->bind_waits = 0;
 	ka_store_relaxed(&e->held, NULL);
 	e->tells = false;
 	e->vi->link = e;

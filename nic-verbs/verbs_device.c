@@ -219,6 +219,9 @@ static int check_kind(const struct ibv_device *device, const struct ibv_device_a
 	else if (dev->max_srq < 1 || dev->max_srq_wr < (int)VERBS_RECVS)
 		snprintf(why, WHY, "it has no shared receive queues of %u entries (it has %d of %d)",
 			 VERBS_RECVS, dev->max_srq, dev->max_srq_wr);
+	else if (dev->max_qp_rd_atom < 1 || dev->max_qp_init_rd_atom < 1)
+		snprintf(why, WHY, "its queue pairs do no RDMA reads (%d may come, %d may go)",
+			 dev->max_qp_rd_atom, dev->max_qp_init_rd_atom);
 	else
 		return 0;
 	return -ENOTSUP;

@@ -20,8 +20,8 @@
  * several in sequence, each with a part of the data (eager); or, when it is
  * large and the level reliable, one frame that names memory windows, from which
  * the receiver reads it by RDMA straight to its place (VERBS_F_PULL).  A window
- * is of type 2: bound to this queue pair, to these bytes, for this transfer; the
- * answer invalidates it.
+ * is of type 2: bound to this queue pair, to these bytes, for this transfer; with the
+ * answer it goes.
  *
  * Both ends have the same byte order, that of x86-64 and arm64: little-endian.
  */

@@ -346,6 +346,16 @@ static void came(struct verbs_cm *cm, struct verbs_call *call, const struct rdma
 	match(cm, call);
 }
 
+/* A large message would wait for ever to be read. */
+static void refuse_unread(struct verbs_cm *cm, struct verbs_call *call, const struct rdma_conn_param *conn)
+{
+	vip_log(VIP_LOG_WARN,
+		"%s: a connection request is refused: its device lets %u RDMA reads come and %u go, and 1 of "
+		"each is needed",
+		cm->vn->nic->device, conn->initiator_depth, conn->responder_resources);
+	refuse(cm, call, VERBS_VERSION, NULL);
+}
+
 void cm_came(struct verbs_cm *cm, const struct rdma_cm_event *ev)
 {
 	uint8_t reads = cm_reads(cm->vn);
@@ -364,6 +374,8 @@ void cm_came(struct verbs_cm *cm, const struct rdma_cm_event *ev)
 	call->initiator_depth = (uint8_t)cm_min(reads, ev->param.conn.initiator_depth);
 	if (!cm_ours(cm, call->id))
 		refuse(cm, call, VERBS_NOT_ME, NULL);
+	else if (!call->responder_resources || !call->initiator_depth)
+		refuse_unread(cm, call, &ev->param.conn);
 	else
 		came(cm, call, &ev->param.conn);
 }

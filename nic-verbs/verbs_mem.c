@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define DROP_MS 200u /* how long a window may keep its region */
+#define DROP_MS 200u /* how long a connection that is being taken down may keep its regions */
 #define NAP_US	100u
 
 #define SOFT_ROCE 0xffffffu /* vendor's number: nobody's */
@@ -65,7 +65,7 @@ void verbs_mem_drop(struct vip_nic *nic, uint32_t handle)
 	if (ka_load_acquire(&r->handle) != handle)
 		return;
 	ka_store_release(&r->handle, 0);
-	/* a window that is taken back keeps it until the device has done so */
+	/* windows keep it until the queue pair of an end that is severed has gone */
 	while ((err = ibv_dereg_mr(r->mr)) && vip_now_ms() < end) {
 		verbs_poll_device(vn);
 		usleep(NAP_US);

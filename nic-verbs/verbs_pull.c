@@ -4,12 +4,16 @@
  *
  * The sender binds a window to each segment and names them in one frame.  The
  * receiver reads straight to where the bytes belong, if the device has that
- * memory, and says when it has them; then the sender takes the windows back.
+ * memory, and says when it has them; then the sender frees the windows, which
+ * takes effect at once.  To invalidate them would be a work request: one that waits behind others,
+ * while the peer can still read, and that soft-RoCE repeats with those before it.
  * What the device has not, and the word that must be written last, is read to slots
  * and copied.
  *
- * One message is read at a time; what arrives behind it waits.  That needs nothing
- * of the peer but its device, so nobody waits for somebody who waits.
+ * One message is read at a time; what arrives behind it waits, in a buffer.  So behind it
+ * the sender sends no message that is not to be read, before it is in place:
+ * for want of buffers the device would stand still, and with it, behind what it sends, the reads of the other
+ * direction.
  *
  * While the device writes to a place its region may be deregistered: that waits for
  * the message, for a moment, and then breaks the connection.  A source that is
@@ -22,7 +26,8 @@
 
 #include "kagent/ka_last_word.h"
 
-#define QUIET_MS 200u
+#define QUIET_MS   200u
+#define BIND_WAITS 3u
 
 static struct verbs_pulled *pulled_of(struct verbs_end *e, uint64_t n)
 {
@@ -55,6 +60,12 @@ bool verbs_pull_may(struct verbs_end *e)
 	return true;
 }
 
+bool verbs_pull_unread(const struct verbs_end *e)
+{
+	return e->pulls_begun &&
+	       ka_load_acquire(&e->acked) <= e->pulled[(e->pulls_begun - 1) % VERBS_PULLS].seq;
+}
+
 /* The windows of the message, and what binds them; false: there are no more windows. */
 static bool bind_windows(struct verbs_end *e, struct verbs_pulled *p, struct ibv_send_wr *wr,
 			 struct verbs_window *win)
@@ -67,7 +78,7 @@ static bool bind_windows(struct verbs_end *e, struct verbs_pulled *p, struct ibv
 			p->mw[i] = ibv_alloc_mw(e->vn->pd, IBV_MW_TYPE_2);
 		if (!p->mw[i] || !verbs_mem_mr(e->vn, p->seg[i].handle, &mr))
 			return false;
-		/* the window has its old key until it is bound */
+		/* by which it is not known before it is bound */
 		win[i] = (struct verbs_window){p->seg[i].addr, ibv_inc_rkey(p->mw[i]->rkey), p->seg[i].len};
 		wr[i] = (struct ibv_send_wr){.opcode = IBV_WR_BIND_MW,
 					     .bind_mw = {.mw = p->mw[i],
@@ -76,6 +87,23 @@ static bool bind_windows(struct verbs_end *e, struct verbs_pulled *p, struct ibv
 								       IBV_ACCESS_REMOTE_READ}}};
 	}
 	return true;
+}
+
+/*
+ * Nothing may be before the bind (verbs_chain()).  To wait for that, an answer of the peer's device, costs
+ * less than to copy; but what is read from the peer meanwhile could go on for ever.
+ */
+static enum verbs_went bind_later(struct verbs_end *e)
+{
+	if (e->bind_waits && !verbs_ended(e, e->asked))
+		return WENT_NOT;
+	if (e->bind_waits == BIND_WAITS) {
+		e->bind_waits = 0;
+		return WENT_WRONG;
+	}
+	if (verbs_ask(e))
+		e->bind_waits++;
+	return WENT_NOT;
 }
 
 enum verbs_went verbs_pull_send(struct verbs_end *e)
@@ -101,6 +129,8 @@ enum verbs_went verbs_pull_send(struct verbs_end *e)
 	}
 	if (!bind_windows(e, p, wr, f.win))
 		return WENT_WRONG;
+	if (e->vn->binds_again && !verbs_room(e, 1))
+		verbs_poll_device(e->vn);
 	p->seq = head.seq;
 	p->d = o->d;
 	head.flags |= VERBS_F_FIRST | VERBS_F_LAST | VERBS_F_PULL;
@@ -112,37 +142,38 @@ enum verbs_went verbs_pull_send(struct verbs_end *e)
 	err = verbs_chain(e, wr, p->n + 1, &last);
 	if (err) {
 		o->d->status = status;
-		return err == -EBUSY ? WENT_WRONG : WENT_NOT;
+		return err == -EBUSY ? bind_later(e) : WENT_NOT;
 	}
-	for (i = 0; i < p->n; i++)
-		p->mw[i]->rkey = f.win[i].rkey;
+	e->bind_waits = 0;
 	e->pulls_begun++;
 	return WENT;
 }
 
-static bool take_back(struct verbs_end *e, const struct verbs_pulled *p, uint32_t *last)
+/* From here on the peer cannot read the message. */
+static void take_back(struct verbs_pulled *p)
 {
-	struct ibv_send_wr wr[VERBS_WINDOWS];
 	uint32_t i;
 
-	for (i = 0; i < p->n; i++)
-		wr[i] = (struct ibv_send_wr){.opcode = IBV_WR_LOCAL_INV, .invalidate_rkey = p->mw[i]->rkey};
-	return verbs_chain(e, wr, p->n, last) == 0;
+	for (i = 0; i < VERBS_WINDOWS; i++) {
+		if (p->mw[i])
+			ibv_dealloc_mw(p->mw[i]);
+		p->mw[i] = NULL;
+	}
 }
 
 bool verbs_pull_settle(struct verbs_end *e, struct verbs_sent *d)
 {
-	const struct verbs_pulled *p = pulled_of(e, e->pulls_ended);
+	struct verbs_pulled *p = pulled_of(e, e->pulls_ended);
 	bool ok = true;
-	uint32_t i, last;
+	uint32_t i;
 
 	if (e->pulls_ended == e->pulls_begun || p->d != d || ka_load_acquire(&e->acked) <= p->seq)
 		return true;
-	if (!e->severed)
-		take_back(e, p, &last);
 	/* it must not have gone while it was read */
 	for (i = 0; i < p->n; i++)
 		ok &= source_ok(e, &p->seg[i]);
+	if (!e->severed)
+		take_back(p);
 	e->pulls_ended++;
 	return ok;
 }
@@ -209,6 +240,19 @@ static uint32_t place_of(struct verbs_end *e, uint32_t at, uint32_t n, struct ib
 	return n;
 }
 
+/* Up to byte @at. */
+static void post_reads(struct verbs_end *e, struct ibv_send_wr *wr, uint32_t n, uint32_t at)
+{
+	struct verbs_pull *p = &e->pull;
+
+	p->at = at;
+	ka_store_relaxed(&p->busy, true);
+	if (verbs_chain(e, wr, n, &p->last)) {
+		ka_store_relaxed(&p->busy, false);
+		ka_store_relaxed(&p->failed, 1);
+	}
+}
+
 /* To its place: all that the device has in one go, up to @end; false: it has none of it. */
 static bool read_direct(struct verbs_end *e, uint32_t end)
 {
@@ -230,12 +274,7 @@ static bool read_direct(struct verbs_end *e, uint32_t end)
 	}
 	if (n == 0)
 		return false;
-	ka_store_relaxed(&p->busy, true);
-	if (verbs_chain(e, wr, n, &p->last)) {
-		ka_store_relaxed(&p->busy, false);
-		ka_store_relaxed(&p->failed, 1);
-	}
-	p->at = at;
+	post_reads(e, wr, n, at);
 	return true;
 }
 
@@ -250,7 +289,7 @@ static void read_to_slots(struct verbs_end *e)
 	while (p->nslots < VERBS_BOUNCE && at < e->in.total) {
 		uint32_t left = e->in.total - at, i = p->nslots;
 
-		p->slot[i] = verbs_slot_get(e->vn);
+		p->slot[i] = verbs_slot_get(e->vn, 0);
 		if (!p->slot[i])
 			break;
 		p->bytes[i] = read_of(p, at, left < VERBS_FRAME ? left : VERBS_FRAME, &wr[i]);
@@ -264,12 +303,7 @@ static void read_to_slots(struct verbs_end *e)
 		verbs_todo(e);
 		return;
 	}
-	ka_store_relaxed(&p->busy, true);
-	if (verbs_chain(e, wr, p->nslots, &p->last)) {
-		ka_store_relaxed(&p->busy, false);
-		ka_store_relaxed(&p->failed, 1);
-	}
-	p->at = at;
+	post_reads(e, wr, p->nslots, at);
 }
 
 static void free_slots(struct verbs_end *e)
@@ -321,21 +355,18 @@ void verbs_pull_go_on(struct verbs_end *e)
 		end -= (uint32_t)ka_last_word(e->in.target.addr, e->in.total);
 	if (p->at >= end || !read_direct(e, end))
 		read_to_slots(e);
+	if (!p->busy && ka_load_relaxed(&p->failed))
+		verbs_pull_go_on(e); /* the device has taken nothing, and will tell of nothing */
 }
 
 /* ---- the end, and memory that is deregistered ---- */
 
 void verbs_pull_drop_windows(struct verbs_end *e)
 {
-	uint32_t i, k;
+	uint32_t i;
 
-	for (i = 0; i < VERBS_PULLS; i++) {
-		for (k = 0; k < VERBS_WINDOWS; k++) {
-			if (e->pulled[i].mw[k])
-				ibv_dealloc_mw(e->pulled[i].mw[k]);
-			e->pulled[i].mw[k] = NULL;
-		}
-	}
+	for (i = 0; i < VERBS_PULLS; i++)
+		take_back(&e->pulled[i]);
 }
 
 void verbs_pull_end(struct verbs_end *e)
@@ -370,17 +401,19 @@ static void quiet_place(struct verbs_end *e)
 	wait_for(e, e->pull.last);
 }
 
-/* A message that the peer is reading; false: its source has gone, and cannot be read any more. */
+/* A message that the peer reads, or has read; false: its source has gone before. */
 static bool quiet_source(struct verbs_end *e, struct verbs_pulled *p)
 {
-	uint32_t i, last;
+	uint32_t i;
 
 	for (i = 0; i < p->n && source_ok(e, &p->seg[i]); i++)
 		;
-	if (i == p->n || ka_load_acquire(&e->acked) > p->seq)
+	if (i == p->n)
 		return true;
-	if (take_back(e, p, &last))
-		wait_for(e, last);
+	take_back(p);
+	p->n = 0;
+	if (ka_load_acquire(&e->acked) > p->seq)
+		return true;
 	p->d->status = VIP_STATUS_DONE | p->d->op | VIP_STATUS_PROTECTION_ERROR | VIP_STATUS_PARTIAL_ERROR;
 	return false;
 }

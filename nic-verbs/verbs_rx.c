@@ -27,7 +27,8 @@ static void tell_done(struct verbs_end *e)
 	if ((!verbs_reception(e) && !e->tells) || e->told == e->expected || e->severed ||
 	    ka_load_acquire(&e->down))
 		return;
-	if (!verbs_tell(e, &f, VERBS_WRS - 8, false)) {
+	/* after a large message it is known soon that the device has nothing to do: see verbs_chain() */
+	if (!verbs_tell(e, &f, VERBS_WRS - 8, e->tells)) {
 		verbs_todo(e);
 		return;
 	}
@@ -294,7 +295,7 @@ static bool take_want(struct verbs_end *e, const struct verbs_frame *f)
 		nonsense(e, "a read too many");
 		return false;
 	}
-	e->wanted[e->wants % VERBS_READS] = (struct ka_seg){f->addr, f->handle, f->total};
+	e->wanted[e->wants % VERBS_WANTS] = (struct ka_seg){f->addr, f->handle, f->total};
 	ka_store_release(&e->wants, e->wants + 1);
 	return true;
 }

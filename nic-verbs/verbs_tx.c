@@ -141,7 +141,7 @@ static enum verbs_went send_part(struct verbs_end *e, struct verbs_out *o)
 		return WENT_NOT;
 	if (head + n <= e->inline_most && head + n <= VERBS_INLINE)
 		return send_small(e, o, head, n, bare);
-	s = verbs_slot_get(e->vn);
+	s = verbs_slot_get(e->vn, VERBS_BOUNCE);
 	if (!s)
 		return WENT_NOT;
 	if (!gather(e, o, (uint8_t *)s->frame + head, n)) {
@@ -205,6 +205,8 @@ static enum verbs_went send_first(struct verbs_end *e)
 		if (went != WENT_WRONG)
 			return went;
 	}
+	if (verbs_pull_unread(e))
+		return WENT_NOT;
 	went = send_part(e, o);
 	o->open = went == WENT && o->at < o->head.total;
 	return went;
@@ -281,7 +283,7 @@ static bool answer(struct verbs_end *e)
 	uint64_t n = e->wants_answered;
 	enum verbs_went went = WENT_WRONG;
 
-	e->answer = e->wanted[n % VERBS_READS];
+	e->answer = e->wanted[n % VERBS_WANTS];
 	e->out.d = NULL;
 	e->out.seg = &e->answer;
 	e->out.nsegs = 1;
@@ -404,8 +406,11 @@ static void start_all(struct verbs_end *e)
 	if (e->next_desc < q->done)
 		e->next_desc = q->done; /* flushed by a post before the connection */
 	while (!ka_load_acquire(&e->down) && (!e->out.open || send_parts(e))) {
-		if (verbs_wanted(e) && answer(e))
-			continue;
+		if (verbs_wanted(e)) {
+			if (answer(e))
+				continue;
+			break; /* messages that follow would keep it waiting */
+		}
 		if (e->out.open || e->next_desc == q->tail || e->broken || !start(e, e->next_desc))
 			break;
 		e->next_desc++;
@@ -454,7 +459,7 @@ static bool send_plain(struct verbs_end *e, const void *from, uint32_t n)
 	int err;
 
 	if (n > e->inline_most) {
-		s = verbs_slot_get(e->vn);
+		s = verbs_slot_get(e->vn, VERBS_BOUNCE);
 		if (!s)
 			return false;
 		memcpy(s->frame, from, n);
@@ -492,7 +497,7 @@ bool verbs_post_send(struct vip_vi *vi, uint64_t n, bool plain)
 	struct verbs_end *e = vi->link;
 
 	verbs_called(e->vn);
-	if (!verbs_room(e, VERBS_SENDS) || !ka_load_relaxed(&e->vn->nfree))
+	if (!verbs_room(e, VERBS_SENDS) || ka_load_relaxed(&e->vn->nfree) <= VERBS_BOUNCE)
 		verbs_poll_try(e->vn, NULL); /* who only posts is told of no completion by a poll */
 	if (plain && start_plain(e, n))
 		return false;

@@ -88,6 +88,21 @@ static void test_no_place(void **state)
 	assert_int_equal(wait_at(11, 200, &conn), VIP_TIMEOUT);
 }
 
+/* Nothing large could be read by such a client. */
+static void test_no_reads(void **state)
+{
+	VIP_CONN_HANDLE conn;
+	VIP_RETURN code;
+	pthread_t thread;
+
+	(void)state;
+	fake.requests_read_none = true;
+	assert_int_equal(pthread_create(&thread, NULL, request, &code), 0);
+	assert_int_equal(wait_at(7, SCENE_MS / 2, &conn), VIP_TIMEOUT);
+	pthread_join(thread, NULL);
+	assert_int_not_equal(code, VIP_SUCCESS);
+}
+
 static void *wait_ever(void *arg)
 {
 	VIP_CONN_HANDLE conn;
@@ -136,6 +151,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_server_dies, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_place, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_no_reads, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_removed, setup, teardown),
 	};
 

@@ -116,6 +116,11 @@ static void small_srq(void)
 	fake.max_srq_wr = 100;
 }
 
+static void no_reads(void)
+{
+	fake.reads = 0;
+}
+
 static void no_port(void)
 {
 	fake.ports = 0;
@@ -204,6 +209,8 @@ static void test_refused(void **state)
 		{no_rc, VIP_ERROR_RESOURCE, "it has no reliable queue pairs (RC)", NULL},
 		{no_srq, VIP_ERROR_RESOURCE, "no shared receive queues of 128 entries (it has 0 of 0)", NULL},
 		{small_srq, VIP_ERROR_RESOURCE, "no shared receive queues of 128 entries (it has 10 of 100)",
+		 NULL},
+		{no_reads, VIP_ERROR_RESOURCE, "its queue pairs do no RDMA reads (0 may come, 0 may go)",
 		 NULL},
 		{no_port, VIP_ERROR_RESOURCE, "it has no port", NULL},
 		{port_down, VIP_ERROR_RESOURCE, "port 1 is not active (down): ip link set its interface up",

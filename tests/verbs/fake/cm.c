@@ -334,6 +334,8 @@ int rdma_connect(struct rdma_cm_id *id, struct rdma_conn_param *param)
 		came->other = i;
 		i->other = came;
 		came->other_qp_num = param->qp_num;
+		if (fake.requests_read_none)
+			param->initiator_depth = 0;
 		tell(came, l, RDMA_CM_EVENT_CONNECT_REQUEST, 0, param, REQUEST_BYTES);
 	}
 	pthread_mutex_unlock(&lock);

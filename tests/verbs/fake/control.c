@@ -33,6 +33,7 @@ void fake_reset(void)
 	static const struct fake_config usable = {
 		.transport = IBV_TRANSPORT_IB,
 		.max_srq_wr = 4096,
+		.reads = 16,
 		.ports = 1,
 		.port = 1,
 		.state = IBV_PORT_ACTIVE,

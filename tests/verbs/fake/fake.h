@@ -23,6 +23,8 @@ struct fake_config {
 	int list_error, open_error, memory_error; /* errno, or 0 */
 	enum ibv_transport_type transport;
 	int max_srq_wr;
+	int reads;		 /* of a queue pair, that may come and go */
+	bool requests_read_none; /* they come from who has no RDMA reads */
 	int ports;
 	int port; /* the one that has this state and the addresses; others are down */
 	enum ibv_port_state state;
@@ -33,7 +35,7 @@ struct fake_config {
 	int address_error; /* errno, or 0 */
 	enum ibv_fork_status fork;
 	bool windows;	/* of type 2 */
-	bool soft_roce; /* no window may be bound behind a request that is not complete */
+	bool soft_roce; /* no window may be bound or invalidated behind a request that is not complete */
 	bool no_inline; /* queue pairs take nothing inline */
 };
 
@@ -68,8 +70,8 @@ void fake_cm_remove(void);
 
 /* Messages for the queue pair, and for those that share its completion queue, that nobody has taken yet. */
 unsigned int fake_untaken(uint32_t qp_num);
-/* Windows that were bound. */
-unsigned int fake_binds(void);
+/* Work requests of the kind that were posted. */
+unsigned int fake_posted(enum ibv_wr_opcode code);
 /* Receives that are posted to the queue pair's shared queue. */
 unsigned int fake_receives(uint32_t qp_num);
 

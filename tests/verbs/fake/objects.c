@@ -107,8 +107,8 @@ int ibv_query_device(struct ibv_context *ctx, struct ibv_device_attr *attr)
 	attr->max_srq_sge = 4;
 	attr->max_qp_wr = 4096;
 	attr->max_sge = 16;
-	attr->max_qp_rd_atom = 16;
-	attr->max_qp_init_rd_atom = 16;
+	attr->max_qp_rd_atom = fake.reads;
+	attr->max_qp_init_rd_atom = fake.reads;
 	if (fake.windows) {
 		attr->max_mw = 1000;
 		attr->device_cap_flags = IBV_DEVICE_MEM_WINDOW | IBV_DEVICE_MEM_WINDOW_TYPE_2B;

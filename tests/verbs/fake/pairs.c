@@ -13,6 +13,7 @@
 #define DEPTH  256u
 #define SGES   4
 #define INLINE 256u
+#define CODES  16
 
 /* A work request, with what was inline. */
 struct wr {
@@ -36,7 +37,7 @@ struct qp {
 static struct qp *qps; /* the newest first */
 static uint32_t last_num = 99;
 static bool held;
-static unsigned int binds;
+static unsigned int posted[CODES];
 
 static struct qp *pair(uint32_t qp_num)
 {
@@ -145,10 +146,12 @@ unsigned int fake_bound(const struct ibv_mr *mr)
 
 static enum ibv_wc_status bind_mw(const struct qp *q, const struct ibv_send_wr *wr)
 {
-	struct mw *m = (struct mw *)wr->bind_mw.mw;
+	struct mw *m = mws;
 	const struct ibv_mw_bind_info *info = &wr->bind_mw.bind_info;
 
-	if (m->mr)
+	while (m && &m->mw != wr->bind_mw.mw)
+		m = m->next;
+	if (!m || m->mr) /* it may have been freed since */
 		return IBV_WC_MW_BIND_ERR;
 	if (!fake_key_ok(info->mr->lkey, info->addr, (uint32_t)info->length))
 		fake_bug("a window of memory that is not registered");
@@ -197,12 +200,12 @@ static enum ibv_wc_status read_window(const struct qp *q, const struct ibv_send_
 	return IBV_WC_SUCCESS;
 }
 
-unsigned int fake_binds(void)
+unsigned int fake_posted(enum ibv_wr_opcode code)
 {
 	unsigned int n;
 
 	fake_lock();
-	n = binds;
+	n = posted[code];
 	fake_unlock();
 	return n;
 }
@@ -411,13 +414,13 @@ static bool is_local(const struct wr *w)
 }
 
 /* What is not complete does the device again, with all behind it, when a packet is lost. */
-static void may_bind(const struct qp *q)
+static void no_repeat(const struct qp *q, const char *what)
 {
 	uint32_t i;
 
 	for (i = q->head; fake.soft_roce && i != q->tail; i++) {
 		if (!is_local(&q->w[i % DEPTH]))
-			fake_bug("a window is bound behind a request that is not complete");
+			fake_bug(what);
 	}
 }
 
@@ -430,10 +433,11 @@ static void enqueue(struct qp *q, const struct ibv_send_wr *wr)
 
 	if (q->tail - q->taken == q->most)
 		fake_bug("a send queue overflows");
-	if (wr->opcode == IBV_WR_BIND_MW) {
-		may_bind(q);
-		binds++;
-	}
+	posted[wr->opcode % CODES]++;
+	if (wr->opcode == IBV_WR_BIND_MW)
+		no_repeat(q, "a window is bound behind a request that is not complete");
+	if (wr->opcode == IBV_WR_LOCAL_INV)
+		no_repeat(q, "a window is invalidated behind a request that is not complete");
 	w->wr = *wr;
 	w->wr.sg_list = w->sge;
 	w->begun = false;
