@@ -287,6 +287,15 @@ static inline struct verbs_nic *verbs_nic(const struct vip_nic *nic)
 	return nic->priv;
 }
 
+/*
+ * The VI's connection, if that is one of this NIC handle.  One of its locks is held: until then a VI that
+ * was not found by its handle may become another handle's, even of another NIC.
+ */
+static inline struct verbs_end *verbs_end_of(const struct verbs_nic *vn, const struct vip_vi *vi)
+{
+	return ka_load_relaxed(&vi->nic) == vn->nic ? vi->link : NULL;
+}
+
 /* A consumer is in a call, and will be in another. */
 static inline void verbs_called(struct verbs_nic *vn)
 {

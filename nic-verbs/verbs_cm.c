@@ -269,7 +269,7 @@ static void tell_lost(struct verbs_cm *cm, struct vip_vi *vi, uint64_t number)
 	struct verbs_end *e;
 
 	pthread_mutex_lock(&vi->lock);
-	e = ka_load_relaxed(&vi->nic) == cm->vn->nic ? vi->link : NULL;
+	e = verbs_end_of(cm->vn, vi);
 	if (e && e->number == number)
 		verbs_gone(e);
 	pthread_mutex_unlock(&vi->lock);
@@ -327,6 +327,20 @@ static void init_cond(pthread_cond_t *c)
 	pthread_condattr_destroy(&attr);
 }
 
+static void init_locks(struct verbs_cm *cm)
+{
+	pthread_mutex_init(&cm->lock, NULL);
+	init_cond(&cm->changed);
+	init_cond(&cm->work);
+}
+
+static void destroy_locks(struct verbs_cm *cm)
+{
+	pthread_cond_destroy(&cm->work);
+	pthread_cond_destroy(&cm->changed);
+	pthread_mutex_destroy(&cm->lock);
+}
+
 static void stop_thread(struct verbs_cm *cm, pthread_t thread)
 {
 	pthread_mutex_lock(&cm->lock);
@@ -376,22 +390,19 @@ int verbs_cm_open(struct verbs_nic *vn)
 			strerror(-err));
 		goto close;
 	}
-	pthread_mutex_init(&cm->lock, NULL);
-	init_cond(&cm->changed);
-	init_cond(&cm->work);
+	init_locks(cm);
 	vn->cm = cm;
 	err = start_threads(cm);
-	if (err)
-		goto close;
-	return 0;
-
+	if (!err)
+		return 0;
+	vn->cm = NULL;
+	destroy_locks(cm);
 close:
 	if (cm->channel)
 		rdma_destroy_event_channel(cm->channel);
 	if (cm->kick >= 0)
 		close(cm->kick);
 	free(cm);
-	vn->cm = NULL;
 	return err;
 }
 
@@ -426,9 +437,7 @@ void verbs_cm_close(struct verbs_nic *vn)
 	bury_all(cm);
 	rdma_destroy_event_channel(cm->channel);
 	close(cm->kick);
-	pthread_cond_destroy(&cm->work);
-	pthread_cond_destroy(&cm->changed);
-	pthread_mutex_destroy(&cm->lock);
+	destroy_locks(cm);
 	free(cm);
 	vn->cm = NULL;
 }

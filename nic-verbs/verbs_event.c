@@ -25,9 +25,8 @@ static void break_vi(void *obj, void *arg)
 	if (ka_load_relaxed(&vi->nic) != b->vn->nic)
 		return;
 	vip_queue_enter(&vi->q[VIP_RQ]);
-	e = vi->link;
-	/* it may be another handle's since we looked */
-	hit = e && e->vn == b->vn && ka_load_acquire(&e->ready) && (b->all || e->qp_num == b->qp_num);
+	e = verbs_end_of(b->vn, vi);
+	hit = e && ka_load_acquire(&e->ready) && (b->all || e->qp_num == b->qp_num);
 	if (hit) {
 		verbs_drain(e); /* what has arrived counts */
 		if (!ka_load_acquire(&e->down))

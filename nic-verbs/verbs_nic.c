@@ -63,7 +63,10 @@ static int quiet_events(struct verbs_nic *vn)
 	return err;
 }
 
-/* All that has threads, which block all signals. */
+/*
+ * All that has threads, which block all signals.  The progress thread is the last: what the device reports
+ * may need any of the rest.
+ */
 static int open_threads(struct verbs_nic *vn)
 {
 	sigset_t all, old;
@@ -71,11 +74,11 @@ static int open_threads(struct verbs_nic *vn)
 
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
-	err = verbs_progress_open(vn);
+	err = verbs_cm_open(vn);
 	if (!err) {
-		err = verbs_cm_open(vn);
+		err = verbs_progress_open(vn);
 		if (err)
-			verbs_progress_close(vn);
+			verbs_cm_close(vn);
 	}
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	return err;
@@ -142,8 +145,8 @@ static void verbs_close(struct vip_nic *nic)
 	struct verbs_nic *vn = verbs_nic(nic);
 
 	open_remove(vn);
-	verbs_cm_close(vn);
 	verbs_progress_close(vn);
+	verbs_cm_close(vn);
 	verbs_qp_close(vn);
 	verbs_mem_close(vn);
 	verbs_device_close(vn);

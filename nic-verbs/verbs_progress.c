@@ -62,13 +62,13 @@ struct turn {
 	bool ask;
 };
 
-static bool turn_recv(struct vip_vi *vi)
+static bool turn_recv(const struct verbs_nic *vn, struct vip_vi *vi)
 {
 	bool down = false;
 	struct verbs_end *e;
 
 	vip_queue_enter(&vi->q[VIP_RQ]);
-	e = vi->link;
+	e = verbs_end_of(vn, vi);
 	if (e && ka_load_acquire(&e->ready)) {
 		verbs_drain(e);
 		down = verbs_down(vi) != NIC_UP;
@@ -77,13 +77,13 @@ static bool turn_recv(struct vip_vi *vi)
 	return down;
 }
 
-static bool turn_send(struct vip_vi *vi, bool ask)
+static bool turn_send(const struct verbs_nic *vn, struct vip_vi *vi, bool ask)
 {
 	bool down = false;
 	struct verbs_end *e;
 
 	vip_queue_enter(&vi->q[VIP_SQ]);
-	e = vi->link;
+	e = verbs_end_of(vn, vi);
 	if (e && ka_load_acquire(&e->ready)) {
 		verbs_pump(e);
 		down = verbs_down(vi) != NIC_UP;
@@ -104,8 +104,8 @@ static void turn_vi(void *obj, void *arg)
 
 	if (ka_load_relaxed(&vi->nic) != t->vn->nic)
 		return;
-	down = turn_recv(vi);
-	down |= turn_send(vi, t->ask);
+	down = turn_recv(t->vn, vi);
+	down |= turn_send(t->vn, vi, t->ask);
 	if (down)
 		vip_vi_check(vi);
 }

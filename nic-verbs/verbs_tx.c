@@ -18,14 +18,22 @@
 
 /* ---- how it ends ---- */
 
+/* Is anything of this end's under way that only the peer can complete? */
+static bool under_way(const struct verbs_end *e)
+{
+	if (verbs_reads_out(e))
+		return true;
+	return verbs_reception(e) ? ka_load_acquire(&e->acked) < e->next_seq
+				  : e->pulls_ended != e->pulls_begun;
+}
+
 /*
- * At Reliable Reception the sends before the one in error are not in error: the
- * connection ends once the peer has them, and has answered the reads.
+ * The descriptors before the one in error are not in error: the connection ends once the peer has answered
+ * them.  If it cannot any more, that is the end, too.
  */
 static void try_to_end(struct verbs_end *e)
 {
-	if (!e->ending ||
-	    (verbs_reception(e) && (verbs_reads_out(e) || ka_load_acquire(&e->acked) < e->next_seq)))
+	if (!e->ending || under_way(e))
 		return;
 	verbs_set_down(e, e->ending, 0, 0);
 	e->ending = NIC_UP;
@@ -379,7 +387,7 @@ static uint32_t settled(struct verbs_end *e, uint64_t n)
 	struct verbs_sent *d = sent_of(e, n);
 	uint32_t status = ka_load_acquire(&d->status), done = VIP_STATUS_DONE | d->op;
 
-	if (e->failed)
+	if (e->failed && !(status & VIP_STATUS_ERROR_MASK)) /* what is wrong with it by itself stays so */
 		return done | VIP_STATUS_DESC_FLUSHED_ERROR;
 	if (e->out.open && e->out.d == d)
 		return e->severed ? done | cut_short(e) : 0;

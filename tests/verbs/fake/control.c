@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "fake.h"
 
@@ -25,6 +26,9 @@ static const char *fail_name;
 static unsigned int fail_in;
 static int fail_errno;
 static bool fail_ever, failed;
+static const char *report_name;
+static enum ibv_event_type report_type;
+static unsigned int report_us, late_us;
 static unsigned int fail_send_in, fail_recv_in; /* 0: none does */
 static enum ibv_wc_status fail_send, fail_recv;
 
@@ -48,7 +52,8 @@ void fake_reset(void)
 	fake = usable;
 	memset(called, 0, sizeof(called));
 	memset(live, 0, sizeof(live));
-	fail_name = NULL;
+	fail_name = report_name = NULL;
+	late_us = 0;
 	fail_send_in = fail_recv_in = 0;
 	failed = false;
 	pthread_mutex_unlock(&lock);
@@ -95,6 +100,26 @@ void fake_fail_recv(unsigned int nth, enum ibv_wc_status status)
 	pthread_mutex_unlock(&lock);
 }
 
+void fake_report_in(const char *name, enum ibv_event_type type, unsigned int ms, unsigned int late)
+{
+	pthread_mutex_lock(&lock);
+	report_name = name;
+	report_type = type;
+	report_us = ms * 1000;
+	late_us = late * 1000;
+	pthread_mutex_unlock(&lock);
+}
+
+unsigned int fake_late(void)
+{
+	unsigned int us;
+
+	pthread_mutex_lock(&lock);
+	us = late_us;
+	pthread_mutex_unlock(&lock);
+	return us;
+}
+
 static enum ibv_wc_status turn_of(unsigned int *in, enum ibv_wc_status status)
 {
 	enum ibv_wc_status how = IBV_WC_SUCCESS;
@@ -134,6 +159,25 @@ bool fake_failed(void)
 	return is;
 }
 
+void fake_reached(const char *name)
+{
+	enum ibv_event_type type;
+	unsigned int us;
+	bool reports;
+
+	pthread_mutex_lock(&lock);
+	reports = report_name && strcmp(report_name, name) == 0;
+	if (reports)
+		report_name = NULL;
+	type = report_type;
+	us = report_us;
+	pthread_mutex_unlock(&lock);
+	if (reports) {
+		fake_report(type);
+		usleep(us);
+	}
+}
+
 bool fake_call(const char *name)
 {
 	bool fails = false;
@@ -155,6 +199,7 @@ bool fake_call(const char *name)
 		err = fail_errno;
 	}
 	pthread_mutex_unlock(&lock);
+	fake_reached(name);
 	if (fails)
 		errno = err;
 	return fails;

@@ -62,6 +62,9 @@ unsigned int fake_calls(const char *name);
 unsigned int fake_left(char *text, size_t n);
 /* The device opened last reports this, of its newest queue pair if it is about one. */
 void fake_report(enum ibv_event_type type);
+/* In the next call of @name it does so, which lasts @ms longer; the user gets it when it has waited @late ms.
+ */
+void fake_report_in(const char *name, enum ibv_event_type type, unsigned int ms, unsigned int late);
 
 /* Who listens dies, with the requests that it has and has not answered. */
 void fake_cm_die(void);
@@ -112,6 +115,10 @@ enum fake_kind {
 	FAKE_KINDS
 };
 
+/* The name is called: fake_report_in(). */
+void fake_reached(const char *name);
+/* How late an event of the device is, us. */
+unsigned int fake_late(void);
 /* Counts a call of the name; true: it shall fail, errno is set. */
 bool fake_call(const char *name);
 void fake_count(enum fake_kind kind, int more);

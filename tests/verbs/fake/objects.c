@@ -303,6 +303,7 @@ int ibv_get_async_event(struct ibv_context *ctx, struct ibv_async_event *ev)
 
 	if (read(ctx->async_fd, &what, sizeof(what)) != sizeof(what))
 		return -1;
+	usleep(fake_late());
 	memset(ev, 0, sizeof(*ev));
 	ev->event_type = what;
 	switch (ev->event_type) {
