@@ -48,6 +48,7 @@
 #define VERBS_SENDS   64u   /* ... of which messages take so many; the rest is for what must be told */
 #define VERBS_INLINE  256u  /* bytes that a queue pair is asked to take inline */
 #define VERBS_BUCKETS 1024u /* by queue pair numbers, which a device gives one after the other */
+#define VERBS_CQS     16u   /* completion queues for sends that a NIC handle may have */
 #define VERBS_READS   16u   /* RDMA reads of one end that the other has not answered yet, ... */
 #define VERBS_WANTS   (VERBS_READS + 1) /* ... as that has them: one more may come while it sends an answer */
 
@@ -68,6 +69,13 @@ struct verbs_recv {
 	struct verbs_frame *frame;
 };
 
+/* For the sends of as many queue pairs as it has room for, whatever becomes of all that they may have posted.
+ */
+struct verbs_send_cq {
+	struct ibv_cq *cq;
+	uint32_t pairs; /* under vn->lock */
+};
+
 struct verbs_region {
 	uint32_t handle; /* 0: none */
 	struct ibv_mr *mr;
@@ -85,7 +93,10 @@ struct verbs_nic {
 	uint8_t port_num;
 	uint8_t host[NIC_MAX_HOST];	  /* own address; IPv4 as ::ffff:a.b.c.d */
 	struct ibv_comp_channel *channel; /* it does not block */
-	struct ibv_cq *send_cq, *recv_cq; /* both on the channel */
+	struct ibv_cq *recv_cq;		  /* on the channel, as these: */
+	struct verbs_send_cq send_cq[VERBS_CQS];
+	uint32_t send_cqs; /* so many there are; more when more is connected */
+	uint32_t cq_pairs; /* queue pairs for each */
 	struct ibv_srq *srq;
 
 	struct vip_lock lock;
@@ -218,6 +229,7 @@ struct verbs_end {
 	struct verbs_call *call; /* the connection manager's, with the id */
 	uint64_t number;	 /* of the connection: no other of the NIC handle has it */
 	struct ibv_qp *qp;
+	struct verbs_send_cq *send_cq;
 	uint32_t qp_num;	/* its number, also when it is gone: verbs_cq_enter() */
 	uint32_t inline_most;	/* bytes that the queue pair takes inline; verbs_qp_make() */
 	struct verbs_end *next; /* of its bucket in vn->ends */
@@ -369,9 +381,9 @@ int verbs_qp_open(struct verbs_nic *vn);
 void verbs_qp_close(struct verbs_nic *vn);
 /*
  * verbs_qp_make - a queue pair for the end, unless it has one, not up yet: VERBS_WRS sends of VERBS_INLINE
- * bytes inline (e->inline_most is what it has), remote writes and reads allowed, no send signalled unless
- * asked.  After verbs_cq_enter() what arrives waits in the end's list, also before the connection begins.  0
- * or negative errno with vip_why().
+ * bytes inline (e->inline_most is what it has), room for their completions, remote writes and reads allowed,
+ * no send signalled unless asked.  After verbs_cq_enter() what arrives waits in the end's list, also before
+ * the connection begins.  0 or negative errno with vip_why().
  */
 int verbs_qp_make(struct verbs_end *e);
 /*

@@ -238,13 +238,16 @@ static void sent(struct verbs_nic *vn, const struct ibv_wc *wc)
 static void poll_sent(struct verbs_nic *vn)
 {
 	struct ibv_wc wc[BATCH];
+	uint32_t q;
 	int n, i;
 
-	do {
-		n = ibv_poll_cq(vn->send_cq, BATCH, wc);
-		for (i = 0; i < n; i++)
-			sent(vn, &wc[i]);
-	} while (n == BATCH);
+	for (q = 0; q < vn->send_cqs; q++) {
+		do {
+			n = ibv_poll_cq(vn->send_cq[q].cq, BATCH, wc);
+			for (i = 0; i < n; i++)
+				sent(vn, &wc[i]);
+		} while (n == BATCH);
+	}
 }
 
 /* A frame, for its end; NULL: a buffer that comes back without one. */

@@ -177,7 +177,7 @@ static void verbs_query(struct vip_nic *nic, VIP_NIC_ATTRIBUTES *a)
 	/* one is that of the frames' buffers */
 	a->MaxRegisterRegions = at_most(KA_TPT_ENTRIES, vn->dev.max_mr - 1);
 	a->MaxRegisterBlockBytes = at_most(KA_MAX_BLOCK_BYTES, (int64_t)(vn->dev.max_mr_size & INT64_MAX));
-	a->MaxVI = at_most(KA_MAX_VIS, vn->dev.max_qp - 1);
+	a->MaxVI = at_most(at_most(KA_MAX_VIS, vn->dev.max_qp - 1), VERBS_CQS * vn->cq_pairs);
 	a->MaxDescriptorsPerQueue = KA_DEPTH;
 	a->MaxSegmentsPerDesc = KA_MAX_SEGS;
 	a->MaxCQ = 1024;

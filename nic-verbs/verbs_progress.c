@@ -174,20 +174,11 @@ static void swallow(int fd)
 
 static void swallow_events(struct verbs_nic *vn)
 {
-	unsigned int sends = 0, recvs = 0;
 	struct ibv_cq *cq;
 	void *context;
 
-	while (ibv_get_cq_event(vn->channel, &cq, &context) == 0) {
-		if (cq == vn->send_cq)
-			sends++;
-		else
-			recvs++;
-	}
-	if (sends)
-		ibv_ack_cq_events(vn->send_cq, sends);
-	if (recvs)
-		ibv_ack_cq_events(vn->recv_cq, recvs);
+	while (ibv_get_cq_event(vn->channel, &cq, &context) == 0)
+		ibv_ack_cq_events(cq, 1);
 }
 
 /* For a moment, unless somebody goes to sleep. */
@@ -209,10 +200,12 @@ static void sleep_until(struct verbs_nic *vn, uint64_t *all_at)
 	struct pollfd p[3] = {{.fd = vn->channel->fd, .events = POLLIN},
 			      {.fd = vn->kick, .events = POLLIN},
 			      {.fd = vn->ctx->async_fd, .events = POLLIN}};
+	uint32_t i, n = ka_load_acquire(&vn->send_cqs);
 	uint64_t now;
 
 	ibv_req_notify_cq(vn->recv_cq, 0);
-	ibv_req_notify_cq(vn->send_cq, 0);
+	for (i = 0; i < n; i++)
+		ibv_req_notify_cq(vn->send_cq[i].cq, 0);
 	turn(vn, all_at); /* what came before that, or was left by who then went to sleep */
 	now = vip_now_ms();
 	if (!ka_load_acquire(&vn->quit) && now < *all_at)

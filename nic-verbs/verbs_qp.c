@@ -60,18 +60,44 @@ static int buffers_open(struct verbs_nic *vn)
 	return 0;
 }
 
+/*
+ * One more completion queue for sends, unless there are all that may be; armed for the progress thread, which
+ * may be asleep.  0 or negative errno.
+ */
+static int send_cq_add(struct verbs_nic *vn)
+{
+	struct ibv_cq *cq = ibv_create_cq(vn->ctx, (int)(vn->cq_pairs * VERBS_WRS), NULL, vn->channel, 0);
+
+	if (!cq)
+		return errno ? -errno : -ENOMEM;
+	ibv_req_notify_cq(cq, 0);
+	vip_lock(&vn->lock);
+	if (vn->send_cqs < VERBS_CQS) {
+		vn->send_cq[vn->send_cqs] = (struct verbs_send_cq){.cq = cq};
+		ka_store_release(&vn->send_cqs, vn->send_cqs + 1);
+		cq = NULL;
+	}
+	vip_unlock(&vn->lock);
+	if (cq)
+		ibv_destroy_cq(cq);
+	return 0;
+}
+
 static int queues_open(struct verbs_nic *vn)
 {
 	uint32_t most = (uint32_t)vn->dev.max_cqe;
 	struct ibv_srq_init_attr srq = {.attr = {.max_wr = VERBS_RECVS, .max_sge = 1}};
 
-	vn->channel = ibv_create_comp_channel(vn->ctx);
-	if (vn->channel && !fcntl(vn->channel->fd, F_SETFL, O_NONBLOCK)) {
-		vn->send_cq = ibv_create_cq(vn->ctx, (int)(most < SEND_CQ_ENTRIES ? most : SEND_CQ_ENTRIES),
-					    NULL, vn->channel, 0);
-		vn->recv_cq = ibv_create_cq(vn->ctx, (int)VERBS_RECVS + 1, NULL, vn->channel, 0);
+	vn->cq_pairs = (most < SEND_CQ_ENTRIES ? most : SEND_CQ_ENTRIES) / VERBS_WRS;
+	if (vn->cq_pairs == 0) {
+		vip_why("%s has completion queues of at most %u entries: %u are needed for each connection",
+			vn->nic->device, most, VERBS_WRS);
+		return -EOPNOTSUPP;
 	}
-	if (vn->send_cq && vn->recv_cq)
+	vn->channel = ibv_create_comp_channel(vn->ctx);
+	if (vn->channel && !fcntl(vn->channel->fd, F_SETFL, O_NONBLOCK) && !send_cq_add(vn))
+		vn->recv_cq = ibv_create_cq(vn->ctx, (int)VERBS_RECVS + 1, NULL, vn->channel, 0);
+	if (vn->recv_cq)
 		vn->srq = ibv_create_srq(vn->pd, &srq);
 	if (vn->srq)
 		return 0;
@@ -118,8 +144,8 @@ void verbs_qp_close(struct verbs_nic *vn)
 		ibv_destroy_srq(vn->srq);
 	if (vn->recv_cq)
 		ibv_destroy_cq(vn->recv_cq);
-	if (vn->send_cq)
-		ibv_destroy_cq(vn->send_cq);
+	while (vn->send_cqs)
+		ibv_destroy_cq(vn->send_cq[--vn->send_cqs].cq);
 	if (vn->channel)
 		ibv_destroy_comp_channel(vn->channel);
 	if (vn->buffers_mr)
@@ -127,7 +153,7 @@ void verbs_qp_close(struct verbs_nic *vn)
 	if (vn->buffers)
 		munmap(vn->buffers, BUFFER_BYTES);
 	vn->srq = NULL;
-	vn->recv_cq = vn->send_cq = NULL;
+	vn->recv_cq = NULL;
 	vn->channel = NULL;
 	vn->buffers_mr = NULL;
 	vn->buffers = NULL;
@@ -138,10 +164,10 @@ void verbs_qp_close(struct verbs_nic *vn)
 /* ---- of a connection ---- */
 
 /* What is put inline is the device's choice: all of VERBS_INLINE, or nothing. */
-static struct ibv_qp *create(struct verbs_nic *vn, uint32_t *inline_most)
+static struct ibv_qp *create(struct verbs_nic *vn, struct ibv_cq *send_cq, uint32_t *inline_most)
 {
 	struct ibv_qp_init_attr attr = {
-		.send_cq = vn->send_cq,
+		.send_cq = send_cq,
 		.recv_cq = vn->recv_cq,
 		.srq = vn->srq,
 		.cap = {.max_send_wr = VERBS_WRS, .max_send_sge = SEGMENTS, .max_inline_data = VERBS_INLINE},
@@ -157,6 +183,52 @@ static struct ibv_qp *create(struct verbs_nic *vn, uint32_t *inline_most)
 	return qp;
 }
 
+/* Room for another queue pair, if there is any. */
+static struct verbs_send_cq *free_place(struct verbs_nic *vn)
+{
+	struct verbs_send_cq *s = NULL;
+	uint32_t i;
+
+	vip_lock(&vn->lock);
+	for (i = 0; !s && i < vn->send_cqs; i++) {
+		if (vn->send_cq[i].pairs < vn->cq_pairs)
+			s = &vn->send_cq[i];
+	}
+	if (s)
+		s->pairs++;
+	vip_unlock(&vn->lock);
+	return s;
+}
+
+static void leave_place(struct verbs_nic *vn, struct verbs_send_cq *s)
+{
+	vip_lock(&vn->lock);
+	s->pairs--;
+	vip_unlock(&vn->lock);
+}
+
+/* The same, in a new completion queue if need be: 0 or negative errno with vip_why(). */
+static int take_place(struct verbs_nic *vn, struct verbs_send_cq **s)
+{
+	int err;
+
+	while (!(*s = free_place(vn))) {
+		if (ka_load_acquire(&vn->send_cqs) == VERBS_CQS) {
+			vip_why("%s: the completion queues of a NIC handle have room for %u connections: "
+				"open another one",
+				vn->nic->device, VERBS_CQS * vn->cq_pairs);
+			return -ENOSPC;
+		}
+		err = send_cq_add(vn);
+		if (err) {
+			vip_why("%s has no completion queue for another connection: %s", vn->nic->device,
+				strerror(-err));
+			return err;
+		}
+	}
+	return 0;
+}
+
 int verbs_qp_make(struct verbs_end *e)
 {
 	struct verbs_nic *vn = e->vn;
@@ -168,9 +240,13 @@ int verbs_qp_make(struct verbs_end *e)
 		vip_why("%s has failed: close the NIC handle, and open it anew", vn->nic->device);
 		return -EIO;
 	}
-	e->qp = create(vn, &e->inline_most);
+	err = take_place(vn, &e->send_cq);
+	if (err)
+		return err;
+	e->qp = create(vn, e->send_cq->cq, &e->inline_most);
 	if (!e->qp) {
 		err = errno ? errno : ENOMEM;
+		leave_place(vn, e->send_cq);
 		vip_why("%s has no queue pair for another connection: %s", vn->nic->device, strerror(err));
 		return -err;
 	}
@@ -235,4 +311,6 @@ void verbs_qp_drop(struct verbs_end *e)
 	ibv_destroy_qp(e->qp);
 	e->qp = NULL;
 	verbs_cq_leave(e);
+	verbs_poll_device(e->vn); /* some devices leave there what it has completed: that takes room */
+	leave_place(e->vn, e->send_cq);
 }

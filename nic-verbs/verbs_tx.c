@@ -425,6 +425,21 @@ static void start_all(struct verbs_end *e)
 	}
 }
 
+/* At Reliable Reception the first send that is not in place tells of a lost connection, started or not. */
+static void cut_waiting(struct verbs_end *e)
+{
+	const struct vip_queue *q = &e->vi->q[VIP_SQ];
+	struct nic_wc wc = {0};
+
+	if (!e->severed || !verbs_reception(e) || e->failed || !ka_load_acquire(&e->transport) ||
+	    q->done != e->next_desc || q->done == q->tail)
+		return;
+	vip_read_request(e->vi, VIP_SQ, q->done, &e->request);
+	wc.status = VIP_STATUS_DONE | vip_op_status(e->request.op) | cut_short(e);
+	e->next_desc++;
+	vip_complete(e->vi, VIP_SQ, &wc);
+}
+
 void verbs_pump(struct verbs_end *e)
 {
 	struct vip_queue *q = &e->vi->q[VIP_SQ];
@@ -442,6 +457,7 @@ void verbs_pump(struct verbs_end *e)
 			wc.length = sent_of(e, q->done)->length;
 		vip_complete(e->vi, VIP_SQ, &wc);
 	}
+	cut_waiting(e);
 	if (!e->severed)
 		try_to_end(e); /* who sees the error sees the state */
 	ka_store_relaxed(&e->unfinished, q->done < q->tail || e->out.open || e->ending || verbs_wanted(e));

@@ -8,6 +8,8 @@
 set -u
 # shellcheck source-path=SCRIPTDIR
 . "$(dirname "${BASH_SOURCE[0]}")/guest.sh"
+# shellcheck source=tests/vm/klog.sh
+. "$vm_here/klog.sh"
 limit=200
 
 # job COMMAND - what a guest is to do
@@ -51,4 +53,5 @@ for host in vm1 vm2; do
 	vm_end $host
 done
 wait
+vm_all_well vm1 vm2 || rc=1
 exit $rc

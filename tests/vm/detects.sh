@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #
 # detects.sh - that klog.sh finds what a kernel complains of, in the job that it belongs to,
-# and lets pass what is no complaint.  Needs no guest.
+# or beside the jobs, and lets pass what is no complaint.  Needs no guest.
 
 set -u
 # shellcheck source-path=SCRIPTDIR
@@ -19,6 +19,44 @@ log() {
 		"12,4,3000,-;vm: end 1" "12,5,4000,-;vm: begin 2 second" "4,6,5000,-;$1" " SUBSYSTEM=pci" \
 		"12,7,6000,-;vm: end 2" "12,8,7000,-;vm: begin 3 third" "12,9,7000,-;vm: end 3" >"$vm_run/vm1/kernel"
 }
+
+: >"$vm_run/vm1/console"
+declare -A vm_pid=()
+
+# beside N LINE - after line N of the log
+beside() {
+	log "infiniband rxe0: added d0"
+	sed -i "$1a 4,9,8000,-;$2" "$vm_run/vm1/kernel"
+}
+
+# expect STATUS TEXT COMMAND...
+expect() {
+	local want=$1 text=$2
+	shift 2
+	"$@" >/dev/null 2>&1
+	[ $? = "$want" ] || { echo "$text" && bad=1; }
+}
+
+oops="Oops: 0000 [#1] PREEMPT SMP"
+for at in 1 4 8 10; do
+	beside $at "$oops"
+	expect 0 "not found beside the jobs, line $at" vm_look_back vm1
+	expect 1 "not found in the whole, line $at" vm_all_well vm1
+done
+beside 5 "$oops"
+expect 1 "what is a job's is found beside the jobs" vm_look_back vm1
+expect 1 "a job's complaint is not found in the whole" vm_all_well vm1
+log "infiniband rxe0: added d0"
+expect 1 "found beside the jobs, where nothing is" vm_look_back vm1
+expect 0 "found in the whole, where nothing is" vm_all_well vm1
+vm_pid[vm1]=1
+expect 0 "a guest that died beside the jobs is not found" vm_look_back vm1
+vm_pid=()
+echo "[    9.0] $oops" >"$vm_run/vm1/console"
+expect 0 "not found on the console" vm_look_back vm1
+expect 1 "not found on the console" vm_all_well vm1
+: >"$vm_run/vm1/console"
+expect 1 "a guest that never was is found" vm_look_back vm2
 
 while IFS= read -r line; do
 	log "$line"

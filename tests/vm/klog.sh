@@ -19,6 +19,40 @@ vm_klog_part() {
 		/^vm: end / { at = -1 }' "$vm_run/$1/kernel"
 }
 
+# vm_klog_rest HOST - its words on no job: before the first, between two of them, after the last
+vm_klog_rest() {
+	awk '
+		BEGIN { at = 1 }
+		/^ / { next }
+		{ sub(/^[^;]*;/, "") }
+		/^vm: begin / { at = 0 }
+		at { print }
+		/^vm: end / { at = 1 }' "$vm_run/$1/kernel"
+}
+
+# vm_look_back HOST - at a guest that has ended: 0 and what there is to say against its end, or against what
+# was beside the jobs
+vm_look_back() {
+	local bad=1
+	[ -e "$vm_run/$1/kernel" ] || return 1
+	[ -n "${vm_pid[$1]:-}" ] && bad=0 && echo "$1 died beside the jobs:" && tail -n 20 "$vm_run/$1/console"
+	{
+		vm_klog_rest "$1"
+		cat "$vm_run/$1/console"
+	} | grep -E -A 12 "$vm_klog_bad" && bad=0
+	return $bad
+}
+
+# vm_all_well HOST... - for a script that has ended its guests: false, and the complaints, if there are any
+vm_all_well() {
+	local host well=0
+	for host; do
+		cat "$vm_run/$host/kernel" "$vm_run/$host/console" 2>/dev/null | sed 's/^[0-9,]*,[^;]*;//' |
+			grep -E -A 12 "$vm_klog_bad" && well=1 && echo "the kernel of $host complains"
+	done >&2
+	return $well
+}
+
 # vm_complaints HOST N - 0 and the lines when there are any
 vm_complaints() {
 	local i

@@ -10,6 +10,8 @@
 set -u
 # shellcheck source-path=SCRIPTDIR
 . "$(dirname "${BASH_SOURCE[0]}")/guest.sh"
+# shellcheck source=tests/vm/klog.sh
+. "$vm_here/klog.sh"
 
 limit=300
 while getopts ct: option; do
@@ -36,5 +38,6 @@ vm_finish vm1 "$limit"
 rc=$?
 vm_end vm1
 wait "$shown"
+vm_all_well vm1 || [ "$rc" != 0 ] || rc=1
 [ "$rc" = 124 ] && vm_say "$1 took longer than $limit s"
 exit "$rc"

@@ -103,11 +103,21 @@ job() {
 	printf '%s\n' 'vm_after "$VM_DEVICE"' 'exit $vm_bad'
 }
 
+# look_back HOST - at one that has ended
+look_back() {
+	vm_look_back "$1" >"$kept/beside.$1" || return
+	failed=$((failed + 1))
+	result FAIL "the guest $1 beside the tests" 0 "$kept/beside.$1"
+	sed 's/^/      /' "$kept/beside.$1"
+}
+
 # ensure HOST... - guests that take jobs; those that died, or never were, are started
 ensure() {
 	local host
 	for host; do
-		vm_alive "$host" || vm_boot "$host" "$net" || return
+		vm_alive "$host" && continue
+		look_back "$host"
+		vm_boot "$host" "$net" || return
 	done
 	for host; do
 		vm_ready "$host" || return
@@ -151,7 +161,10 @@ run() {
 			why=$(sed -n 's/^SKIP: *//p' "$out" | tail -n 1)
 			;;
 		124) rc=1 && why="${why}took longer than $seconds s on $host; " ;;
-		125) rc=1 && why="${why}$host died; " ;;
+		125)
+			rc=1 && why="${why}$host died; "
+			vm_alive "$host" || vm_kill "$host" # this is known
+			;;
 		*) rc=1 ;;
 		esac
 	done
@@ -201,11 +214,9 @@ done
 for name in "${two[@]}"; do
 	run pairs "$name" vm1 vm2
 done
-for host in "${!vm_pid[@]}"; do
-	echo end | vm_start "$host" 0
-done
-for host in "${!vm_pid[@]}"; do
+for host in vm1 vm2; do
 	vm_end "$host"
+	look_back "$host"
 done
 echo "$passed passed, $failed failed, $skipped skipped on $device"
 [ $failed = 0 ] && [ $passed != 0 ]

@@ -38,6 +38,7 @@ void fake_reset(void)
 		.transport = IBV_TRANSPORT_IB,
 		.max_srq_wr = 4096,
 		.reads = 16,
+		.max_cqe = 100000,
 		.ports = 1,
 		.port = 1,
 		.state = IBV_PORT_ACTIVE,
@@ -125,7 +126,7 @@ static enum ibv_wc_status turn_of(unsigned int *in, enum ibv_wc_status status)
 	enum ibv_wc_status how = IBV_WC_SUCCESS;
 
 	pthread_mutex_lock(&lock);
-	if (*in && --*in == 0) {
+	if (*in == FAKE_EVERY || (*in && --*in == 0)) {
 		failed = true;
 		how = status;
 	}

@@ -10,6 +10,7 @@
 #ifndef FAKE_H
 #define FAKE_H
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -22,7 +23,7 @@ struct fake_config {
 	bool absent;				  /* there is none */
 	int list_error, open_error, memory_error; /* errno, or 0 */
 	enum ibv_transport_type transport;
-	int max_srq_wr;
+	int max_srq_wr, max_cqe;
 	int reads;		 /* of a queue pair, that may come and go */
 	bool requests_read_none; /* they come from who has no RDMA reads */
 	int ports;
@@ -47,7 +48,8 @@ void fake_reset(void);
 void fake_fail(const char *name, unsigned int nth, int err);
 /* From then on all of them do. */
 void fake_fail_ever(const char *name, unsigned int nth, int err);
-/* The @nth work request that a device begins from now on ends with @status. */
+#define FAKE_EVERY UINT_MAX
+/* The @nth work request, or every one, that a device begins from now on ends with @status. */
 void fake_fail_send(unsigned int nth, enum ibv_wc_status status);
 /* The @nth message that arrives from now on does, and its sender's request with a remote error. */
 void fake_fail_recv(unsigned int nth, enum ibv_wc_status status);

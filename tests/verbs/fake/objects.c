@@ -98,7 +98,7 @@ int ibv_query_device(struct ibv_context *ctx, struct ibv_device_attr *attr)
 	attr->vendor_id = fake.soft_roce ? 0xffffff : 0x2c9;
 	attr->max_qp = 1000;
 	attr->max_cq = 100;
-	attr->max_cqe = 100000;
+	attr->max_cqe = fake.max_cqe;
 	attr->max_mr = 500;
 	attr->max_mr_size = 1u << 30;
 	attr->max_pd = 10;
