@@ -143,7 +143,6 @@ static enum verbs_went send_part(struct verbs_end *e, struct verbs_out *o)
 	uint32_t head = bare ? 0 : sizeof(o->head), left = o->head.total - o->at;
 	uint32_t n = left < VERBS_FRAME - head ? left : VERBS_FRAME - head;
 	struct verbs_slot *s;
-	bool signal;
 
 	if (!verbs_room(e, VERBS_SENDS))
 		return WENT_NOT;
@@ -159,9 +158,7 @@ static enum verbs_went send_part(struct verbs_end *e, struct verbs_out *o)
 	if (head)
 		head_of(s->frame, o, n);
 	o->at += n;
-	/* after a large one it is known soon that the device has nothing to do: see verbs_chain() */
-	signal = o->at == o->head.total && o->at >= VERBS_PULL_LEAST;
-	return verbs_slot_send(e, s, head + n, signal, bare) ? WENT_NOT : WENT;
+	return verbs_slot_send(e, s, head + n, false, bare) ? WENT_NOT : WENT;
 }
 
 /* As much of the message as there is room for; true: nothing of it is left. */

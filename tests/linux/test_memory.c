@@ -1,17 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * test_memory.c - memory that the kernel module registers: of which kinds, what is pinned and charged for
- * it, attachments, and what becomes of a region when the process changes its mappings.
+ * it, attachments.
  */
-#include "tests/linux/vka.h"
+#include "tests/linux/memory.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -19,124 +16,9 @@
 #include <sys/shm.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
 #include "include/vipl_ext.h"
-
-#define PAGE  4096ul
-#define NOTED 10000 /* ms within which a change must have been noticed */
-
-#ifndef MADV_PAGEOUT
-#define MADV_PAGEOUT 21
-#endif
-
-static struct vka v;
-static const struct ka_tpt_entry *tpt;
-
-static int set_up(void **state)
-{
-	(void)state;
-	v = vka_open();
-	tpt = mmap(NULL, KA_TPT_BYTES, PROT_READ, MAP_SHARED, v.tpt_fd, 0);
-	return tpt == MAP_FAILED ? -1 : 0;
-}
-
-/* Pages of this process that are pinned, by the kernel's word. */
-static long pinned(void)
-{
-	char line[128];
-	long kib = -1;
-	FILE *f = fopen("/proc/self/status", "re");
-
-	while (f && fgets(line, sizeof(line), f))
-		if (sscanf(line, "VmPin: %ld", &kib) == 1)
-			break;
-	if (f)
-		fclose(f);
-	return kib / 4;
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	munmap((void *)tpt, KA_TPT_BYTES);
-	vka_close(&v);
-	assert_int_equal(pinned(), 0);
-	return 0;
-}
-
-/* Register; the answer's err and text. */
-static int reg(const void *at, uint64_t len, struct ka_rep *rep)
-{
-	struct ka_req req = {.op = KA_OP_MEM_REG,
-			     .nic = v.nic,
-			     .u.reg = {(uintptr_t)at, len, v.tag, KA_R_RDMA_WRITE, 0, 0}};
-
-	return vka_call(&v, &req, rep, NULL);
-}
-
-static uint32_t must_reg(const void *at, uint64_t len)
-{
-	struct ka_rep rep;
-
-	if (reg(at, len, &rep))
-		fail_msg("%d %s", rep.err, rep.text);
-	assert_int_equal(rep.u.mem.verdict, LMM_MLOCK_NOP);
-	assert_int_equal(rep.nranges, 0);
-	return rep.u.mem.handle;
-}
-
-static void refuses(const void *at, uint64_t len, int err, const char *text)
-{
-	struct ka_rep rep;
-	int got = reg(at, len, &rep);
-
-	if (got != err || !strstr(rep.text, text))
-		fail_msg("%d %s", got, rep.text);
-	assert_int_equal(pinned(), 0);
-}
-
-static void dereg(const void *at, uint32_t handle)
-{
-	assert_int_equal(vka_dereg(&v, at, handle), 0);
-}
-
-static struct ka_tpt_entry entry(uint32_t handle)
-{
-	struct ka_tpt_entry e;
-
-	while (!ka_tpt_get(tpt, handle, &e))
-		;
-	return e;
-}
-
-static void *anon(size_t len)
-{
-	void *at = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-	assert_true(at != MAP_FAILED);
-	return at;
-}
-
-static int memfd(size_t len, unsigned int flags)
-{
-	int fd = memfd_create("test", MFD_CLOEXEC | flags);
-
-	if (fd >= 0)
-		assert_int_equal(ftruncate(fd, (off_t)len), 0);
-	return fd;
-}
-
-static uint8_t *shared(int fd, size_t len)
-{
-	void *at = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-
-	assert_true(at != MAP_FAILED);
-	return at;
-}
 
 /* ---- kinds ---- */
 
@@ -157,7 +39,7 @@ static void private_memory(void **state)
 	assert_int_equal(pinned(), 8);
 	dereg(at + 100, h);
 	assert_int_equal(pinned(), 4);
-	assert_int_equal(vka_dereg(&v, at + 100, h), -EINVAL);
+	assert_int_equal(vka_dereg(&agent, at + 100, h), -EINVAL);
 	dereg(at + 100, h2);
 	assert_int_equal(pinned(), 0);
 	munmap(at, 16 * PAGE);
@@ -390,7 +272,7 @@ static bool whole(const void *start)
 	uint32_t i;
 
 	call.rep = (uintptr_t)&rep;
-	assert_int_equal(ioctl(v.dev, VIPKA_CALL, &call), 0);
+	assert_int_equal(ioctl(agent.dev, VIPKA_CALL, &call), 0);
 	for (i = 0; i < rep.nrecs; i++)
 		if (rec[i].u.seg.start == (uintptr_t)start)
 			return rec[i].u.seg.whole;
@@ -445,199 +327,6 @@ static void sparse(void **state)
 	close(fd);
 }
 
-/* ---- memory that goes away ---- */
-
-static void goes(uint32_t handle)
-{
-	int i;
-
-	for (i = 0; entry(handle).tag && i < NOTED; i++)
-		usleep(1000);
-	assert_int_equal(entry(handle).tag, 0);
-	assert_int_equal(entry(handle).rights, 0);
-}
-
-/* The pins of what has gone are given back after the TPT was changed. */
-static void comes_to(long pages)
-{
-	int i;
-
-	for (i = 0; pinned() != pages && i < NOTED; i++)
-		usleep(1000);
-	assert_int_equal(pinned(), pages);
-}
-
-static void stays(uint32_t handle)
-{
-	usleep(300000);
-	assert_int_not_equal(entry(handle).tag, 0);
-}
-
-static void unmapped(void **state)
-{
-	uint8_t *at = anon(8 * PAGE), *to = anon(PAGE), *moved;
-	uint32_t a = must_reg(at, 4 * PAGE), b = must_reg(at, PAGE), c = must_reg(at + 5 * PAGE, PAGE), d;
-	struct ka_req set = {.op = KA_OP_MEM_SET, .nic = v.nic};
-	struct ka_rep rep;
-
-	(void)state;
-	munmap(at + 3 * PAGE, PAGE);
-	goes(a);
-	stays(b);
-	stays(c);
-	comes_to(2);
-	set.u.mem.start = (uintptr_t)at;
-	set.u.mem.handle = a;
-	set.u.mem.tag = v.tag;
-	assert_int_equal(vka_call(&v, &set, &rep, NULL), -EFAULT);
-	/* something else in its place */
-	assert_true(mmap(at + 3 * PAGE, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
-			 -1, 0) == at + 3 * PAGE);
-	d = must_reg(at, 4 * PAGE);
-	stays(d);
-	assert_int_equal(entry(a).tag, 0);
-	dereg(at, a);
-	dereg(at, b);
-	moved = mremap(at + 5 * PAGE, PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, to);
-	assert_true(moved == to);
-	goes(c);
-	stays(d);
-	dereg(at + 5 * PAGE, c);
-	assert_true(mmap(at, PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == at);
-	goes(d);
-	comes_to(0);
-	dereg(at, d);
-	munmap(at, 8 * PAGE);
-	munmap(moved, PAGE);
-}
-
-/* What the worker would find later must not be taken for the new region's. */
-static void at_once_again(void **state)
-{
-	uint8_t *at = anon(4 * PAGE);
-	uint32_t a, b;
-	int i;
-
-	(void)state;
-	for (i = 0; i < 2000; i++) {
-		a = must_reg(at, 4 * PAGE);
-		if (i % 2) {
-			munmap(at, 4 * PAGE);
-			assert_true(mmap(at, 4 * PAGE, PROT_READ | PROT_WRITE,
-					 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) == at);
-		} else {
-			madvise(at + PAGE, PAGE, MADV_DONTNEED);
-		}
-		b = must_reg(at, 4 * PAGE);
-		assert_int_equal(entry(a).tag, 0);
-		assert_int_not_equal(entry(b).tag, 0);
-		dereg(at, a);
-		assert_int_not_equal(entry(b).tag, 0);
-		dereg(at, b);
-	}
-	munmap(at, 4 * PAGE);
-}
-
-static void other_pages(void **state)
-{
-	uint8_t *at = anon(4 * PAGE), *file;
-	int fd = memfd(4 * PAGE, 0);
-	uint32_t h = must_reg(at, 2 * PAGE), near = must_reg(at + 2 * PAGE, 2 * PAGE);
-
-	(void)state;
-	madvise(at, PAGE, MADV_DONTNEED);
-	goes(h);
-	stays(near);
-	dereg(at, h);
-	dereg(at + 2 * PAGE, near);
-	file = shared(fd, 4 * PAGE);
-	h = must_reg(file, 4 * PAGE);
-	madvise(file, 4 * PAGE, MADV_DONTNEED); /* the page tables' entries alone */
-	stays(h);
-	assert_int_equal(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, PAGE, PAGE), 0);
-	goes(h);
-	dereg(file, h);
-	h = must_reg(file, 4 * PAGE);
-	assert_int_equal(ftruncate(fd, 0), 0);
-	goes(h);
-	dereg(file, h);
-	munmap(at, 4 * PAGE);
-	munmap(file, 4 * PAGE);
-	close(fd);
-}
-
-static void write_to(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-
-	if (fd < 0 || write(fd, text, strlen(text)) < 0)
-		print_message("%s: %s\n", path, strerror(errno));
-	if (fd >= 0)
-		close(fd);
-}
-
-/* What changes page tables and no page. */
-static void same_pages(void **state)
-{
-	size_t len = 4 << 20;
-	uint8_t *at = anon(len), *file;
-	int fd = memfd(len, 0), status;
-	uint32_t h, hf;
-	pid_t pid;
-
-	(void)state;
-	madvise(at, len, MADV_HUGEPAGE);
-	memset(at, 5, len);
-	file = shared(fd, len);
-	memset(file, 6, len);
-	h = must_reg(at, len);
-	hf = must_reg(file, len);
-	mprotect(at, len, PROT_READ);
-	mprotect(at, PAGE, PROT_NONE);
-	mprotect(at, len, PROT_READ | PROT_WRITE);
-	pid = fork();
-	if (pid == 0) {
-		at[0] = file[0] = 9;
-		_exit(at[1] != 5);
-	}
-	at[PAGE] = 7; /* the parent keeps its page */
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	assert_int_equal(status, 0);
-	assert_int_equal(at[0], 5);
-	madvise(at, len, MADV_PAGEOUT);
-	madvise(file, len, MADV_PAGEOUT);
-	madvise(at, len, 25); /* MADV_COLLAPSE */
-	madvise(file, len, 25);
-	write_to("/proc/sys/vm/compact_memory", "1");
-	write_to("/proc/sys/vm/drop_caches", "3");
-	stays(h);
-	stays(hf);
-	assert_int_equal(file[0], 9);
-	dereg(at, h);
-	dereg(file, hf);
-	munmap(at, len);
-	munmap(file, len);
-	close(fd);
-}
-
-static void closed(void **state)
-{
-	struct ka_req req = {.op = KA_OP_CLOSE, .nic = v.nic};
-	uint8_t *at = anon(300 * PAGE);
-	struct ka_rep rep;
-	int i;
-
-	(void)state;
-	for (i = 0; i < 300; i++)
-		must_reg(at + (size_t)i * PAGE, PAGE);
-	assert_int_equal(pinned(), 300);
-	assert_int_equal(vka_call(&v, &req, &rep, NULL), 0);
-	assert_int_equal(pinned(), 0);
-	munmap(at, 300 * PAGE);
-}
-
-#define MEMORY_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -646,9 +335,6 @@ int main(void)
 		MEMORY_TEST(files),	     MEMORY_TEST(refused_memory),
 		MEMORY_TEST(many_mappings),  MEMORY_TEST(limit),
 		MEMORY_TEST(attachment),     MEMORY_TEST(sparse),
-		MEMORY_TEST(unmapped),	     MEMORY_TEST(at_once_again),
-		MEMORY_TEST(other_pages),    MEMORY_TEST(same_pages),
-		MEMORY_TEST(closed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

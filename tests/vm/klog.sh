@@ -9,25 +9,15 @@
 
 vm_klog_bad='(^|[^A-Z])BUG(:| at| [^ ]+ \()|pagealloc: |WARNING:|Oops|[Uu]nable to handle|^general protection fault|Kernel panic|Call Trace|rcu: .*(stall|self-detected)|soft lockup|hard LOCKUP|blocked for more than|refcount_t:|scheduling while atomic|Bad page|list_(add|del) corruption|UBSAN:|KASAN:|KCSAN:|kmemleak|possible .*locking|Out of memory|oom-kill|invoked oom-killer|leaked on module|still referenced'
 
-# vm_klog_part HOST N - the kernel's words on job N, as text; N 0: those before the first job
+# vm_klog_part HOST N|beside - the kernel's words on job N, as text; N 0: those before the first job; beside: those
+# on no job, before the first, between two of them and after the last
 vm_klog_part() {
 	awk -v n="$2" '
 		/^ / { next }	# further properties of a line
 		{ sub(/^[^;]*;/, "") }
 		/^vm: begin / { at = $3 }
-		at == n + 0 { print }
+		n == "beside" ? at <= 0 : at == n + 0 { print }
 		/^vm: end / { at = -1 }' "$vm_run/$1/kernel"
-}
-
-# vm_klog_rest HOST - its words on no job: before the first, between two of them, after the last
-vm_klog_rest() {
-	awk '
-		BEGIN { at = 1 }
-		/^ / { next }
-		{ sub(/^[^;]*;/, "") }
-		/^vm: begin / { at = 0 }
-		at { print }
-		/^vm: end / { at = 1 }' "$vm_run/$1/kernel"
 }
 
 # vm_look_back HOST - at a guest that has ended: 0 and what there is to say against its end, or against what
@@ -37,7 +27,7 @@ vm_look_back() {
 	[ -e "$vm_run/$1/kernel" ] || return 1
 	[ -n "${vm_pid[$1]:-}" ] && bad=0 && echo "$1 died beside the jobs:" && tail -n 20 "$vm_run/$1/console"
 	{
-		vm_klog_rest "$1"
+		vm_klog_part "$1" beside
 		cat "$vm_run/$1/console"
 	} | grep -E -A 12 "$vm_klog_bad" && bad=0
 	return $bad

@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034 # the job ends with vm_bad
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #
 # module.sh - for tests of the kernel module itself: $module, which is not loaded.
@@ -34,4 +34,19 @@ swap() {
 	grep -q /dev/zram /proc/swaps || {
 		modprobe zram && echo 256M >/sys/block/zram0/disksize && mkswap /dev/zram0 && swapon /dev/zram0
 	} >/dev/null 2>&1
+}
+
+# storm PROGRAM FEW COUNT [PARAMETER...] - the module, loaded with these, bears COUNT (or VM_CYCLES) calls or kills of a
+# program of tests/linux/storm, and afterwards holds no more than it did after FEW
+storm() {
+	local program=$VM_BIN/../tests/linux/$1 before most=$((2 << 20))
+	must "the module loads" insmod "$module" "${@:4}"
+	"$program" -n "$2" >/dev/null 2>&1 # what is made once is there
+	within 10 pins
+	echo 3 >/proc/sys/vm/drop_caches
+	before=$(held)
+	"$program" -n "${VM_CYCLES:-$3}" -s "${VM_SEED:-1}" || vm_bad=1
+	check "no memory is missing" within 20 no_more "$before" $most
+	no_more "$before" $most
+	check "the module can go" within 10 rmmod vipka
 }

@@ -10,6 +10,8 @@
  * The number of a life and SEED say what it does, but for the order in which processes and threads meet.
  */
 #include "tests/linux/storm/fuzz.h"
+#include "tests/linux/storm/storm.h"
+#include "tests/op_names.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -28,27 +30,7 @@
 #define TOP	5	/* outcomes that are told of each sort */
 
 const char *const fuzz_name[FUZZ_TYPES] = {
-	[KA_OP_HELLO] = "HELLO",
-	[KA_OP_OPEN] = "OPEN",
-	[KA_OP_CLOSE] = "CLOSE",
-	[KA_OP_PTAG_CREATE] = "PTAG_CREATE",
-	[KA_OP_PTAG_DESTROY] = "PTAG_DESTROY",
-	[KA_OP_MEM_REG] = "MEM_REG",
-	[KA_OP_MEM_DEREG] = "MEM_DEREG",
-	[KA_OP_MEM_SET] = "MEM_SET",
-	[KA_OP_MEM_UNCOVERED] = "MEM_UNCOVERED",
-	[KA_OP_MEM_REFUSED] = "MEM_REFUSED",
-	[KA_OP_MEM_GONE] = "MEM_GONE",
-	[KA_OP_VI_CREATE] = "VI_CREATE",
-	[KA_OP_VI_SET] = "VI_SET",
-	[KA_OP_VI_DESTROY] = "VI_DESTROY",
-	[KA_OP_CONN_WAIT] = "CONN_WAIT",
-	[KA_OP_CONN_REQUEST] = "CONN_REQUEST",
-	[KA_OP_CONN_ACCEPT] = "CONN_ACCEPT",
-	[KA_OP_CONN_REJECT] = "CONN_REJECT",
-	[KA_OP_DISCONNECT] = "DISCONNECT",
-	[KA_OP_INSPECT] = "INSPECT",
-	[KA_OP_CONN_PEER] = "CONN_PEER",
+	OP_NAMES,
 	[FUZZ_NO_OP] = "no such request",
 	[FUZZ_SEND] = "send",
 	[FUZZ_WRITE] = "RDMA write",
@@ -62,22 +44,13 @@ const char *const fuzz_name[FUZZ_TYPES] = {
 };
 
 static struct fuzz_board *board;
-static uint64_t seed = 1, most = 100000;
-static double seconds = 1e9;
+static struct storm_options asked = {.count = 100000, .seed = 1, .seconds = 1e9};
 static uint32_t lives;
 static struct {
 	pid_t pid;
 	uint64_t beat;
 	double at; /* of the last change of beat */
 } watched[FUZZ_LANES + 1];
-
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
 
 static uint64_t beat(uint32_t i)
 {
@@ -94,12 +67,12 @@ static void start(uint32_t i)
 	if (pid == 0 && i == FUZZ_LANES)
 		bystander(board);
 	if (pid == 0)
-		fuzz_live(board, i, lives, seed);
+		fuzz_live(board, i, lives, asked.seed);
 	if (i < FUZZ_LANES)
 		lives++;
 	watched[i].pid = pid;
 	watched[i].beat = beat(i);
-	watched[i].at = now();
+	watched[i].at = storm_now();
 }
 
 static int tell_stuck(uint32_t i)
@@ -128,10 +101,10 @@ static int look(uint32_t i, bool over)
 		return 0;
 	if (beat(i) != watched[i].beat) {
 		watched[i].beat = beat(i);
-		watched[i].at = now();
+		watched[i].at = storm_now();
 	}
 	if (waitpid(watched[i].pid, &status, WNOHANG) != watched[i].pid)
-		return now() > watched[i].at + STILL_S ? tell_stuck(i) : 0;
+		return storm_now() > watched[i].at + STILL_S ? tell_stuck(i) : 0;
 	watched[i].pid = 0;
 	if (status && !(i < FUZZ_LANES && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL)) {
 		printf("FAIL: %s %u ended with status 0x%x\n", i < FUZZ_LANES ? "life" : "the decent one",
@@ -151,8 +124,8 @@ static void tell(double begin)
 	       "connections, %llu of them with another "
 	       "process; all looked at %llu times; the decent one: %llu rounds, the slowest %.1f ms, "
 	       "connected %llu times\n",
-	       now() - begin, (unsigned long long)calls, (unsigned long long)board->raced,
-	       (double)calls / (now() - begin), lives, (unsigned long long)board->conns,
+	       storm_now() - begin, (unsigned long long)calls, (unsigned long long)board->raced,
+	       (double)calls / (storm_now() - begin), lives, (unsigned long long)board->conns,
 	       (unsigned long long)board->across, (unsigned long long)board->checked,
 	       (unsigned long long)board->bystander.messages, (double)board->bystander.slowest_us / 1e3,
 	       (unsigned long long)board->bystander.reconnected);
@@ -162,19 +135,20 @@ static void tell(double begin)
 /* Until it is over, or something is wrong. */
 static int watch(void)
 {
-	double begin = now(), told = begin;
+	double begin = storm_now(), told = begin;
 	bool over = false, running = true;
 	uint32_t i;
 	int bad = 0;
 
 	while (running && !bad) {
 		usleep(TICK_MS * 1000);
-		if (!over && (ka_load_relaxed(&board->calls) >= most || now() > begin + seconds)) {
+		if (!over &&
+		    (ka_load_relaxed(&board->calls) >= asked.count || storm_now() > begin + asked.seconds)) {
 			over = true;
 			ka_store_relaxed(&board->over, 1);
 		}
-		if (now() > told + TELL_S) {
-			told = now();
+		if (storm_now() > told + TELL_S) {
+			told = storm_now();
 			tell(begin);
 		}
 		running = false;
@@ -261,32 +235,17 @@ static int account(void)
 
 int main(int argc, char **argv)
 {
-	int option, bad;
+	int bad;
 	uint32_t i;
 
-	while ((option = getopt(argc, argv, "n:s:t:")) != -1) {
-		switch (option) {
-		case 'n':
-			most = strtoull(optarg, NULL, 10);
-			break;
-		case 's':
-			seed = strtoull(optarg, NULL, 10);
-			break;
-		case 't':
-			seconds = strtod(optarg, NULL);
-			break;
-		default:
-			fprintf(stderr, "usage: %s [-n CALLS] [-s SEED] [-t SECONDS]\n", argv[0]);
-			return 2;
-		}
-	}
+	storm_read_options(argc, argv, "CALLS", &asked);
 	if (geteuid() != 0) {
 		fprintf(stderr, "%s: only root can become the users that this is about\n", argv[0]);
 		return 2;
 	}
 	board = mmap(NULL, sizeof(*board), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	vka_must(board != MAP_FAILED);
-	printf("seed %llu, %llu calls\n", (unsigned long long)seed, (unsigned long long)most);
+	printf("seed %llu, %llu calls\n", (unsigned long long)asked.seed, (unsigned long long)asked.count);
 	for (i = 0; i <= FUZZ_LANES; i++)
 		start(i);
 	bad = watch();

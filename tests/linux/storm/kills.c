@@ -11,6 +11,7 @@
  * Exit status 1: one of these was not so, or a phase was never hit.
  */
 #include "tests/linux/storm/kills.h"
+#include "tests/linux/storm/storm.h"
 #include "tests/linux/vka.h"
 
 #include <errno.h>
@@ -46,17 +47,10 @@ static struct {
 	double slowest[PAIRS];
 } * all;
 static pid_t pids[PAIRS * 2];
-static uint64_t seed = 1;
-static double began, seconds = 1e9;
+static struct storm_options asked = {.count = 1000, .seed = 1, .seconds = 1e9};
+static uint64_t seed; /* what the next random number comes of */
+static double began;
 static struct vka agent;
-
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
 
 static uint64_t any(void)
 {
@@ -165,12 +159,12 @@ static uint32_t rows(uint32_t kind, pid_t pid)
 
 static int gone(uint32_t i, pid_t pid)
 {
-	double end = now() + patience(i);
+	double end = storm_now() + patience(i);
 	uint32_t kind;
 
 	for (kind = VIPX_PROC; kind <= VIPX_NIC; kind++)
 		while (rows(kind, pid)) {
-			if (now() > end)
+			if (storm_now() > end)
 				return wrong(i, "it is dead, and still in the agent's tables");
 			wait_s(0.002);
 		}
@@ -180,7 +174,7 @@ static int gone(uint32_t i, pid_t pid)
 /* Where are its threads, and does it get on at all? */
 static int tell_stuck(uint32_t i, uint64_t round)
 {
-	double begin = now();
+	double begin = storm_now();
 	char command[160];
 
 	snprintf(command, sizeof(command),
@@ -189,28 +183,28 @@ static int tell_stuck(uint32_t i, uint64_t round)
 	fflush(stdout);
 	if (system(command) != 0) /* NOLINT(cert-env33-c) */
 		printf("its threads cannot be looked at\n");
-	while (now() < begin + 3 * NOTICE && ka_load_relaxed(&all->member[i].round) == round)
+	while (storm_now() < begin + 3 * NOTICE && ka_load_relaxed(&all->member[i].round) == round)
 		wait_s(0.1);
 	printf("it %s after %.0f s more\n",
 	       ka_load_relaxed(&all->member[i].round) == round ? "still hangs" : "has noticed",
-	       now() - begin);
+	       storm_now() - begin);
 	return 1;
 }
 
 /* The other one has noticed when it is in another round than @round. */
 static int noticed(uint32_t i, uint64_t round)
 {
-	double begin = now(), most = patience(i);
+	double begin = storm_now(), most = patience(i);
 
 	while (ka_load_relaxed(&all->member[i].round) == round) {
-		if (now() > begin + most)
+		if (storm_now() > begin + most)
 			return tell_stuck(i, round);
 		if (waitpid(pids[i], NULL, WNOHANG) == pids[i])
 			return wrong(i, "it has ended by itself");
 		wait_s(0.001);
 	}
-	if (now() - begin > all->slowest[i / 2])
-		all->slowest[i / 2] = now() - begin;
+	if (storm_now() - begin > all->slowest[i / 2])
+		all->slowest[i / 2] = storm_now() - begin;
 	return 0;
 }
 
@@ -218,14 +212,14 @@ static int noticed(uint32_t i, uint64_t round)
 
 static void choose_moment(const struct kills_member *m)
 {
-	double end = now() + 4 * whole_round(m) + 0.1;
+	double end = storm_now() + 4 * whole_round(m) + 0.1;
 	uint32_t phase = 1 + (uint32_t)any() % (KILLS_PHASES - 1), at;
 
 	if (any() % 2) {
 		wait_s(fraction() * whole_round(m));
 		return;
 	}
-	while ((at = ka_load_relaxed(&m->phase)) != phase && now() < end) {
+	while ((at = ka_load_relaxed(&m->phase)) != phase && storm_now() < end) {
 		if (at + 1 == phase)
 			sched_yield(); /* it comes next, and may be short */
 		else
@@ -269,8 +263,8 @@ static void tell(uint64_t n)
 	}
 	printf("%5.0f s: %llu killed; %llu rounds, %llu of them to their end; noticed after %.0f ms at "
 	       "most\n",
-	       now() - began, (unsigned long long)n, (unsigned long long)rounds, (unsigned long long)good,
-	       slowest * 1e3);
+	       storm_now() - began, (unsigned long long)n, (unsigned long long)rounds,
+	       (unsigned long long)good, slowest * 1e3);
 	fflush(stdout);
 }
 
@@ -284,7 +278,7 @@ static int storm(uint32_t pair, uint64_t kills)
 	for (i = pair * 2; i < pair * 2 + 2; i++)
 		if (noticed(i, 0)) /* it has been round once, and the phases are measured */
 			return 1;
-	while (ka_load_relaxed(&all->kills) < kills && now() < began + seconds) {
+	while (ka_load_relaxed(&all->kills) < kills && storm_now() < began + asked.seconds) {
 		if (kill_one(pair * 2 + (uint32_t)any() % 2))
 			return 1;
 		n = __atomic_add_fetch(&all->kills, 1, __ATOMIC_RELAXED);
@@ -339,9 +333,9 @@ static int account(uint64_t kills)
 	if (kills < ENOUGH)
 		printf("note: with fewer than %u kills it is not asked whether each phase was hit\n", ENOUGH);
 	for (i = VIPX_PROC; i <= VIPX_NIC; i++) {
-		double end = now() + NOTICE;
+		double end = storm_now() + NOTICE;
 
-		while (rows(i, 0) && now() < end)
+		while (rows(i, 0) && storm_now() < end)
 			wait_s(0.01);
 		if (!rows(i, 0))
 			continue;
@@ -353,34 +347,19 @@ static int account(uint64_t kills)
 
 int main(int argc, char **argv)
 {
-	uint64_t kills = 1000;
-	int option, bad;
+	int bad;
 	uint32_t i;
 
-	while ((option = getopt(argc, argv, "n:s:t:")) != -1) {
-		switch (option) {
-		case 'n':
-			kills = strtoull(optarg, NULL, 10);
-			break;
-		case 's':
-			seed = strtoull(optarg, NULL, 10);
-			break;
-		case 't':
-			seconds = strtod(optarg, NULL);
-			break;
-		default:
-			fprintf(stderr, "usage: %s [-n KILLS] [-s SEED] [-t SECONDS]\n", argv[0]);
-			return 2;
-		}
-	}
+	storm_read_options(argc, argv, "KILLS", &asked);
+	seed = asked.seed;
 	all = mmap(NULL, sizeof(*all), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	vka_must(all != MAP_FAILED);
 	for (i = 0; i < PAIRS * 2; i++) {
 		memset(all->member[i].before, CANARY, sizeof(all->member[i].before));
 		memset(all->member[i].after, CANARY, sizeof(all->member[i].after));
 	}
-	began = now();
-	bad = storms(kills);
+	began = storm_now();
+	bad = storms(asked.count);
 	agent = vka_open();
 	bad |= account(ka_load_relaxed(&all->kills));
 	vka_close(&agent);

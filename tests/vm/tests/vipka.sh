@@ -19,7 +19,7 @@ refuses() { ! "$@"; }
 must "the module loads" insmod "$module"
 check "root alone may use it" [ "$(stat -c %a /dev/vipka)" = 600 ]
 swap || echo "note: no swap to be had, so nothing is swapped out"
-for test in agent memory process; do
+for test in agent memory gone process; do
 	check "$test" timeout -s ABRT 150 "$VM_BIN/../tests/linux/linux_$test"
 	check "$test: every pin was given back" pins
 done
