@@ -123,8 +123,10 @@ struct verbs_nic {
 	pthread_t progress;
 	int kick; /* eventfd: the progress thread shall look */
 	uint32_t quit;
-	uint32_t dozes;		       /* it leaves the device to consumers: enum verbs_doze */
-	uint64_t todo[KA_WAKE_GROUPS]; /* VIs for it to look at, by the words of their receive queues */
+	uint32_t dozes; /* it leaves the device to consumers: enum verbs_doze */
+	/* VIs by the words of their receive queues: for it to look at; polled since its last turn; left then
+	 */
+	uint64_t todo[KA_WAKE_GROUPS], polled[KA_WAKE_GROUPS], left[KA_WAKE_GROUPS];
 	uint32_t calls;	 /* by consumers: while this changes, the progress thread leaves the device to them */
 	uint32_t wanted; /* a consumer sleeps: it does not */
 
@@ -543,6 +545,8 @@ void verbs_progress_close(struct verbs_nic *vn);
 void verbs_kick(struct verbs_nic *vn);
 /* The progress thread shall look at the VI, in its next turn. */
 void verbs_todo(struct verbs_end *e);
+/* A consumer polls the VI: the thread leaves it to him for a while. */
+void verbs_polled(struct verbs_end *e);
 
 /* Has anything come that is not taken? */
 static inline bool verbs_has_come(const struct verbs_end *e)

@@ -84,11 +84,10 @@ static void poll_recv(struct verbs_end *e)
 void verbs_poll(struct vip_vi *vi, int queue)
 {
 	struct verbs_end *e = vi->link;
-	struct verbs_nic *vn = e->vn;
 
 	if (!vi->q[queue].careful)
-		verbs_called(vn);
-	verbs_poll_try(vn, e);
+		verbs_polled(e);
+	verbs_poll_try(e->vn, e);
 	if (queue == VIP_SQ)
 		poll_send(e);
 	else

@@ -11,7 +11,9 @@
  * when somebody goes to sleep it stands in at once.
  *
  * Of the VIs it looks at those in `todo`: the bit is cleared before the look, and
- * set by whoever leaves something; at all of them once a second.
+ * set by whoever leaves something; at all of them once a second.  A VI that a
+ * consumer has polled since the last turn is left to him until the next, lest two
+ * threads get in each other's way: but not before the thread sleeps.
  */
 #include "nic-verbs/verbs.h"
 
@@ -27,13 +29,24 @@
 #define QUIET	8     /* looks without a call between them, until it waits for the device: one may last */
 #define ALL_MS	1000u /* how often all VIs are looked at, and silent peers asked */
 
-void verbs_todo(struct verbs_end *e)
+static void set_bit(const struct verbs_end *e, uint64_t *of)
 {
 	uint32_t word = e->vi->q[VIP_RQ].word;
-	uint64_t *todo = &e->vn->todo[word / 64], bit = 1ull << word % 64;
+	uint64_t *bits = &of[word / 64], bit = 1ull << word % 64;
 
-	if (!(ka_load_relaxed(todo) & bit))
-		__atomic_fetch_or(todo, bit, __ATOMIC_SEQ_CST);
+	if (!(ka_load_relaxed(bits) & bit))
+		__atomic_fetch_or(bits, bit, __ATOMIC_SEQ_CST);
+}
+
+void verbs_todo(struct verbs_end *e)
+{
+	set_bit(e, e->vn->todo);
+}
+
+void verbs_polled(struct verbs_end *e)
+{
+	verbs_called(e->vn);
+	set_bit(e, e->vn->polled);
 }
 
 void verbs_kick(struct verbs_nic *vn)
@@ -60,6 +73,7 @@ void verbs_asleep(struct vip_nic *nic)
 struct turn {
 	struct verbs_nic *vn;
 	bool ask;
+	bool leave; /* to consumers what they poll */
 };
 
 static bool turn_recv(const struct verbs_nic *vn, struct vip_vi *vi)
@@ -110,6 +124,11 @@ static void turn_vi(void *obj, void *arg)
 		vip_vi_check(vi);
 }
 
+static uint64_t take_bits(uint64_t *bits)
+{
+	return ka_load_relaxed(bits) ? __atomic_exchange_n(bits, 0, __ATOMIC_SEQ_CST) : 0;
+}
+
 /* True: there was one. */
 static bool turn_some(struct turn *t)
 {
@@ -118,11 +137,10 @@ static bool turn_some(struct turn *t)
 	uint32_t g;
 
 	for (g = 0; g < KA_WAKE_GROUPS; g++) {
-		uint64_t bits = ka_load_relaxed(&vn->todo[g])
-					? __atomic_exchange_n(&vn->todo[g], 0, __ATOMIC_SEQ_CST)
-					: 0;
+		uint64_t polled = take_bits(&vn->polled[g]), bits = vn->left[g] | take_bits(&vn->todo[g]);
 
-		for (; bits; bits &= bits - 1) {
+		vn->left[g] = t->leave ? bits & polled : 0;
+		for (bits &= ~vn->left[g]; bits; bits &= bits - 1) {
 			struct vip_vi *vi =
 				ka_load_acquire(&vn->nic->by_word[g * 64 + (uint32_t)__builtin_ctzll(bits)]);
 
@@ -139,20 +157,25 @@ static bool has_todo(const struct verbs_nic *vn)
 	uint32_t g;
 
 	for (g = 0; g < KA_WAKE_GROUPS; g++) {
-		if (ka_load_relaxed(&vn->todo[g]))
+		if (ka_load_relaxed(&vn->todo[g]) & ~vn->left[g])
 			return true;
 	}
 	return false;
 }
 
-/* Take and do all that there is; the clock says when all VIs are to be looked at.  False: there was nothing.
+/*
+ * Take and do all that there is, or @leave to consumers what they do; the clock says when all VIs are to be
+ * looked at.  False: there was nothing.
  */
-static bool turn(struct verbs_nic *vn, uint64_t *all_at)
+static bool turn(struct verbs_nic *vn, uint64_t *all_at, bool leave)
 {
-	struct turn t = {.vn = vn};
+	struct turn t = {.vn = vn, .leave = leave};
 	uint64_t now = vip_now_ms();
 
-	verbs_poll_device(vn);
+	if (leave)
+		verbs_poll_try(vn, NULL);
+	else
+		verbs_poll_device(vn);
 	if (now < *all_at)
 		return turn_some(&t);
 	t.ask = true;
@@ -206,7 +229,7 @@ static void sleep_until(struct verbs_nic *vn, uint64_t *all_at)
 	ibv_req_notify_cq(vn->recv_cq, 0);
 	for (i = 0; i < n; i++)
 		ibv_req_notify_cq(vn->send_cq[i].cq, 0);
-	turn(vn, all_at); /* what came before that, or was left by who then went to sleep */
+	turn(vn, all_at, false); /* what came before that, or was left by who then went to sleep */
 	now = vip_now_ms();
 	if (!ka_load_acquire(&vn->quit) && now < *all_at)
 		poll(p, 3, (int)(*all_at - now));
@@ -233,7 +256,7 @@ static void *progress(void *arg)
 			sleep_until(vn, &all_at);
 			quiet = QUIET;
 		} else {
-			doze(vn, !turn(vn, &all_at) && !quiet);
+			doze(vn, !turn(vn, &all_at, true) && !quiet);
 		}
 	}
 	return NULL;
