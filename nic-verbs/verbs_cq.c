@@ -30,7 +30,7 @@ static void post_spare(struct verbs_nic *vn)
 		struct verbs_recv *r = vn->spare;
 
 		vn->spare = r->next;
-		sge[n] = (struct ibv_sge){(uintptr_t)r->frame, VERBS_FRAME, vn->buffers_mr->lkey};
+		sge[n] = (struct ibv_sge){(uintptr_t)r->frame, VERBS_BUFFER, vn->buffers_mr->lkey};
 		wr[n] = (struct ibv_recv_wr){
 			.wr_id = (uint64_t)(r - vn->recv), .sg_list = &sge[n], .num_sge = 1};
 		if (n)

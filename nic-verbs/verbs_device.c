@@ -388,7 +388,7 @@ const char *verbs_why_memory(char *why, size_t n, size_t bytes, int err)
 /* Try: the limit counts for the whole process, but not for all users. */
 static bool try_memory(struct verbs_nic *vn, char why[WHY])
 {
-	size_t bytes = (size_t)(VERBS_RECVS + VERBS_SLOTS) * VERBS_FRAME;
+	size_t bytes = (size_t)(VERBS_RECVS + VERBS_SLOTS) * VERBS_BUFFER;
 	void *p = vip_pages(bytes);
 	struct ibv_mr *mr = NULL;
 

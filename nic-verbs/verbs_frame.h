@@ -30,9 +30,10 @@
 
 #include <stdint.h>
 
-#define VERBS_PROTOCOL 1u	   /* changes with anything here, or in verbs_hello.h */
-#define VERBS_FRAME    (16u << 10) /* bytes of a receive buffer */
-#define VERBS_WINDOWS  4u	   /* segments that a pulled message may have */
+#define VERBS_PROTOCOL 2u		   /* changes with anything here, or in verbs_hello.h */
+#define VERBS_FRAME    (16u << 10)	   /* bytes of data in a frame, at most */
+#define VERBS_BUFFER   (VERBS_FRAME + 64u) /* bytes of a receive buffer: with a header */
+#define VERBS_WINDOWS  4u		   /* segments that a pulled message may have */
 
 enum verbs_type {
 	VERBS_SEND = 1,

@@ -24,7 +24,7 @@
 #define RNR_EVER  7
 #define RNR_TIMER 8 /* 0.16 ms: how soon to ask again, when the peer has no buffer */
 
-#define BUFFER_BYTES ((size_t)(VERBS_RECVS + VERBS_SLOTS) * VERBS_FRAME)
+#define BUFFER_BYTES ((size_t)(VERBS_RECVS + VERBS_SLOTS) * VERBS_BUFFER)
 
 /* ---- of a NIC handle ---- */
 
@@ -49,9 +49,9 @@ static int buffers_open(struct verbs_nic *vn)
 		return -err;
 	}
 	at = vn->buffers;
-	for (i = 0; i < VERBS_RECVS; i++, at += VERBS_FRAME)
+	for (i = 0; i < VERBS_RECVS; i++, at += VERBS_BUFFER)
 		vn->recv[i].frame = (struct verbs_frame *)at;
-	for (i = 0; i < VERBS_SLOTS; i++, at += VERBS_FRAME) {
+	for (i = 0; i < VERBS_SLOTS; i++, at += VERBS_BUFFER) {
 		vn->slot[i].frame = (struct verbs_frame *)at;
 		vn->slot[i].next = vn->free_slots;
 		vn->free_slots = &vn->slot[i];
@@ -114,7 +114,7 @@ static int post_all(struct verbs_nic *vn)
 	int err;
 
 	for (i = 0; i < VERBS_RECVS; i++) {
-		sge = (struct ibv_sge){(uintptr_t)vn->recv[i].frame, VERBS_FRAME, vn->buffers_mr->lkey};
+		sge = (struct ibv_sge){(uintptr_t)vn->recv[i].frame, VERBS_BUFFER, vn->buffers_mr->lkey};
 		wr = (struct ibv_recv_wr){.wr_id = i, .sg_list = &sge, .num_sge = 1};
 		err = ibv_post_srq_recv(vn->srq, &wr, &bad);
 		if (err) {

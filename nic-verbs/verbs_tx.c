@@ -141,7 +141,7 @@ static enum verbs_went send_part(struct verbs_end *e, struct verbs_out *o)
 {
 	uint32_t word = bare_word(o->at, o->head.seq), *bare = is_bare(o) ? &word : NULL;
 	uint32_t head = bare ? 0 : sizeof(o->head), left = o->head.total - o->at;
-	uint32_t n = left < VERBS_FRAME - head ? left : VERBS_FRAME - head;
+	uint32_t n = left < VERBS_FRAME ? left : VERBS_FRAME;
 	struct verbs_slot *s;
 
 	if (!verbs_room(e, VERBS_SENDS))

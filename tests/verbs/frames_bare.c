@@ -121,7 +121,7 @@ static void part_of_windows(void)
 /* The device refuses it. */
 static void too_long(void)
 {
-	say_bare(0, VERBS_FRAME + 1);
+	say_bare(0, VERBS_BUFFER + 1);
 }
 
 /* ---- what breaks a rule of VIPL ---- */

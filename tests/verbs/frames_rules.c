@@ -6,7 +6,7 @@
 
 static void too_large(void)
 {
-	say_send(VERBS_F_FIRST, 0, variant ? UINT32_MAX : MOST + 1, 0, DATA);
+	say_send(VERBS_F_FIRST, 0, variant ? UINT32_MAX : MOST + 1, 0, VERBS_FRAME);
 }
 
 static void write_too_large(void)
@@ -14,7 +14,7 @@ static void write_too_large(void)
 	struct verbs_frame f = rdma(VERBS_WRITE, at_of(WRITABLE), victim.handle[WRITABLE], MOST + 1);
 
 	f.flags = VERBS_F_FIRST;
-	say_head(f, DATA);
+	say_head(f, VERBS_FRAME);
 }
 
 static void receive_small(void)
@@ -61,9 +61,9 @@ static void write_bad(void)
 {
 	struct verbs_frame f = forbidden(VERBS_WRITE, WRITABLE);
 
-	if (f.total > DATA)
+	if (f.total > VERBS_FRAME)
 		f.flags &= ~VERBS_F_LAST;
-	say_head(f, f.total > DATA ? DATA : f.total);
+	say_head(f, f.total > VERBS_FRAME ? VERBS_FRAME : f.total);
 }
 
 static void write_imm_bad(void)
@@ -71,9 +71,9 @@ static void write_imm_bad(void)
 	struct verbs_frame f = forbidden(VERBS_WRITE, WRITABLE);
 
 	f.flags |= VERBS_F_IMM;
-	if (f.total > DATA)
+	if (f.total > VERBS_FRAME)
 		f.flags &= ~VERBS_F_LAST;
-	say_head(f, f.total > DATA ? DATA : f.total);
+	say_head(f, f.total > VERBS_FRAME ? VERBS_FRAME : f.total);
 }
 
 static void write_windows_bad(void)

@@ -14,7 +14,6 @@
 #define RECVS	  8u	  /* receives that are posted */
 #define RECV	  4096u	  /* bytes of each; behind it as many that are registered, but no receive's */
 #define MOST	  262144u /* MaxTransferSize */
-#define DATA	  (VERBS_FRAME - (uint32_t)sizeof(struct verbs_frame)) /* bytes behind a header */
 #define CANARY	  0xa5
 #define OPEN_BYTE 0x11 /* what memory holds that the peer may read */
 
@@ -67,7 +66,7 @@ struct said {
 	bool bare;
 	uint32_t word; /* then; in the immediate data */
 	struct verbs_frame f;
-	uint8_t data[VERBS_FRAME + 1];
+	uint8_t data[VERBS_BUFFER + 1];
 };
 bool say(const struct said *s, uint32_t n);
 

@@ -50,7 +50,7 @@ static uint32_t any(uint32_t below)
 
 static uint32_t part(struct said *s)
 {
-	uint32_t left = peer.open.total - peer.at, most = DATA, n = any(4) ? 1 + any(1000) : VERBS_FRAME;
+	uint32_t left = peer.open.total - peer.at, n = any(4) ? 1 + any(1000) : VERBS_FRAME;
 
 	s->f = peer.open;
 	s->f.at = peer.at;
@@ -61,10 +61,6 @@ static uint32_t part(struct said *s)
 			s->bare = true;
 	}
 	s->word = (peer.at ? VERBS_BARE_PART : 0) | (peer.open.seq & VERBS_BARE_SEQ);
-	if (s->bare)
-		most = VERBS_FRAME;
-	if (n > most)
-		n = most;
 	if (n > left)
 		n = left;
 	peer.at += n;
@@ -229,7 +225,7 @@ static uint32_t change_bare(struct said *s, uint32_t n)
 		s->word = any(2) ? (uint32_t)strange() : s->word + any(3) - 1;
 		return n;
 	case 2:
-		return any(2) ? any(VERBS_FRAME + 2) : n + any(3) - (n != 0);
+		return any(2) ? any(VERBS_BUFFER + 2) : n + any(3) - (n != 0);
 	default: /* what belongs to another message now, or is none's */
 		s->word ^= VERBS_BARE_PART;
 		return n;
@@ -242,7 +238,7 @@ static uint32_t change(struct said *s, uint32_t n)
 
 	if (any(8) == 0) { /* it has no header, or has one */
 		s->bare = !s->bare;
-		return n > DATA ? DATA : n;
+		return n > VERBS_FRAME ? VERBS_FRAME : n;
 	}
 	if (s->bare)
 		return change_bare(s, n);
@@ -253,7 +249,7 @@ static uint32_t change(struct said *s, uint32_t n)
 				(uint8_t)(1u << any(8));
 		return n;
 	case 1: /* another length, which may be that of half a header: all but its first bytes */
-		return any(2) ? any(DATA + 1) : (uint32_t)-any(sizeof(s->f) + 1);
+		return any(2) ? any(VERBS_FRAME + 1) : (uint32_t)-any(sizeof(s->f) + 1);
 	default:
 		strange_field(s);
 		return n;
@@ -361,7 +357,8 @@ static void hear_answers(unsigned int n)
 /* All buffers are back: of those that arrive, and of those that leave, which answers to reads show. */
 static void nothing_lost(void)
 {
-	const unsigned int answers = 64 * ((AREA + DATA - 1) / DATA); /* each is so many frames */
+	const unsigned int answers =
+		64 * ((AREA + VERBS_FRAME - 1) / VERBS_FRAME); /* each is so many frames */
 	uint64_t since = now_ms();
 	struct said s = {0};
 	int i;
