@@ -395,17 +395,14 @@ static bool take(struct verbs_end *e, const struct verbs_frame *f, const uint8_t
 static bool take_plain(struct verbs_end *e, const uint8_t *data, uint32_t n)
 {
 	const struct vip_queue *q = &e->vi->q[VIP_RQ];
-	struct vip_request *r = &e->in.request;
 	struct nic_wc wc = {.status = VIP_STATUS_DONE | VIP_STATUS_OP_RECEIVE, .length = n};
+	struct vip_plain p;
 
-	if (q->done == q->tail || q->careful || n > e->vi->attr.max_transfer)
+	if (q->done == q->tail || n > e->vi->attr.max_transfer || !vip_read_plain_recv(e->vi, q->done, &p) ||
+	    n > p.seg.len || n == 0 || target_check(e, &p.seg, KA_R_WRITE) != 0)
 		return false;
-	vip_read_request(e->vi, VIP_RQ, q->done, r);
-	if (r->error || r->nsegs != 1 || n > r->seg[0].len || n == 0 ||
-	    target_check(e, &r->seg[0], KA_R_WRITE) != 0)
-		return false;
-	memcpy((void *)(uintptr_t)r->seg[0].addr, data, n); /* NOLINT(performance-no-int-to-ptr) */
-	vip_complete(e->vi, VIP_RQ, &wc);
+	memcpy((void *)(uintptr_t)p.seg.addr, data, n); /* NOLINT(performance-no-int-to-ptr) */
+	vip_complete_seen(e->vi, VIP_RQ, &wc);
 	e->expected++;
 	return true;
 }
@@ -416,17 +413,19 @@ static bool take_bare(struct verbs_end *e, const struct verbs_recv *r)
 	const struct verbs_in *in = &e->in;
 	const uint8_t *data = (const uint8_t *)r->frame;
 	bool part = r->bare & VERBS_BARE_PART, answer = part && in->type == VERBS_ANSWER;
-	struct verbs_frame f = {.type = VERBS_SEND,
-				.flags = VERBS_F_FIRST | VERBS_F_LAST,
-				.seq = answer ? e->reads_answered : e->expected,
-				.total = r->bytes};
+	uint64_t seq = answer ? e->reads_answered : e->expected;
+	struct verbs_frame f;
 
-	if (part != in->open || (((uint32_t)f.seq ^ r->bare) & VERBS_BARE_SEQ)) {
+	if (part != in->open || (((uint32_t)seq ^ r->bare) & VERBS_BARE_SEQ)) {
 		nonsense(e, "a frame out of sequence");
 		return false;
 	}
 	if (!part && take_plain(e, data, r->bytes))
 		return false;
+	f = (struct verbs_frame){.type = VERBS_SEND,
+				 .flags = VERBS_F_FIRST | VERBS_F_LAST,
+				 .seq = seq,
+				 .total = r->bytes};
 	if (part) {
 		f.type = (uint8_t)in->type;
 		f.flags = in->got + r->bytes == in->total ? VERBS_F_LAST : 0;

@@ -48,4 +48,18 @@ static inline bool vip_read_plain(const VIP_DESCRIPTOR *d, struct vip_plain *p)
 	return true;
 }
 
+/* The same of receive number @n, which was posted some time ago; the queue's lock is held.  True: it may be
+ * touched without care. */
+static inline bool vip_read_plain_recv(struct vip_vi *vi, uint64_t n, struct vip_plain *p)
+{
+	struct vip_queue *q = &vi->q[VIP_RQ];
+	const struct vip_wqe *w = vip_wqe(q, n);
+
+	return !q->careful &&
+	       vip_mem_check(vi->nic, w->mem, (uintptr_t)w->desc,
+			     sizeof(w->desc->CS) + sizeof(w->desc->DS[0]), vi->attr.tag, KA_R_WRITE,
+			     &q->kept) == 0 &&
+	       vip_read_plain(w->desc, p);
+}
+
 #endif
