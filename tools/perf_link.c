@@ -35,6 +35,21 @@ static uint32_t queue_slots(const struct perf_link *l)
 	return perf_share(l, l->plan.window) + PERF_SPARE;
 }
 
+/* Places in the ring that holds them. */
+static uint32_t ring_places(const struct perf_link *l)
+{
+	uint32_t n = 1;
+
+	while (n < queue_slots(l))
+		n *= 2;
+	return n;
+}
+
+static size_t desc_bytes(const struct perf_link *l)
+{
+	return whole_pages((2ull * l->nvis * ring_places(l) + l->plan.idle) * l->desc_stride);
+}
+
 static uint64_t queue_entries(const struct perf_link *l)
 {
 	return 2ull * l->nvis * queue_slots(l) + l->plan.idle;
@@ -108,7 +123,7 @@ static int make_memory(struct perf_link *l)
 	VIP_RETURN rc;
 
 	l->desc_stride = (sizeof(VIP_CONTROL_SEGMENT) + 16 * (l->plan.segs + 1) + 63) & ~(size_t)63;
-	l->desc_bytes = whole_pages(queue_entries(l) * l->desc_stride);
+	l->desc_bytes = desc_bytes(l);
 	l->desc = aligned_alloc(4096, l->desc_bytes);
 	if (!l->desc)
 		return no_memory(l, "descriptors", l->desc_bytes);
@@ -142,7 +157,7 @@ static int create_vi(struct perf_link *l, VIP_VI_HANDLE *vi)
 /* A receive for which nothing ever comes. */
 static int post_idle(struct perf_link *l, uint32_t nth)
 {
-	size_t at = 2ull * l->nvis * queue_slots(l) + nth;
+	size_t at = 2ull * l->nvis * ring_places(l) + nth;
 	VIP_DESCRIPTOR *d = (VIP_DESCRIPTOR *)(void *)(l->desc + at * l->desc_stride);
 
 	return vnic_post(&l->n, VQ_RECV, l->vi[l->nvis + nth].vi, d, l->desc_handle);
@@ -150,7 +165,7 @@ static int post_idle(struct perf_link *l, uint32_t nth)
 
 static int make_vis(struct perf_link *l)
 {
-	uint32_t all = l->nvis + l->plan.idle, slots = queue_slots(l);
+	uint32_t all = l->nvis + l->plan.idle, slots = queue_slots(l), ring = ring_places(l);
 	uint8_t *desc = l->desc;
 
 	l->vi = calloc(all, sizeof(*l->vi));
@@ -167,7 +182,8 @@ static int make_vis(struct perf_link *l)
 		for (int queue = 0; queue < 2; queue++) {
 			l->vi[v].q[queue].desc = desc;
 			l->vi[v].q[queue].slots = slots;
-			desc += slots * l->desc_stride;
+			l->vi[v].q[queue].ring = ring - 1;
+			desc += ring * l->desc_stride;
 		}
 	}
 	return 0;
