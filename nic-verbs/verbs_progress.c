@@ -12,8 +12,9 @@
  *
  * Of the VIs it looks at those in `todo`: the bit is cleared before the look, and
  * set by whoever leaves something; at all of them once a second.  A VI that a
- * consumer has polled since the last turn is left to him until the next, lest two
- * threads get in each other's way: but not before the thread sleeps.
+ * consumer has polled since the last turn is left to him, lest two threads get in
+ * each other's way: but not before the thread sleeps, nor in each eighth turn, for
+ * there is what only a frame that comes would make him do.
  */
 #include "nic-verbs/verbs.h"
 
@@ -27,6 +28,7 @@
 #define DOZE_MS 1
 #define LONG_MS 4
 #define QUIET	8     /* looks without a call between them, until it waits for the device: one may last */
+#define FULL	8     /* turns, of which one leaves nothing to consumers */
 #define ALL_MS	1000u /* how often all VIs are looked at, and silent peers asked */
 
 static void set_bit(const struct verbs_end *e, uint64_t *of)
@@ -245,7 +247,7 @@ static void *progress(void *arg)
 {
 	struct verbs_nic *vn = arg;
 	uint64_t all_at = vip_now_ms() + ALL_MS;
-	uint32_t calls = ka_load_relaxed(&vn->calls), before, quiet = QUIET;
+	uint32_t calls = ka_load_relaxed(&vn->calls), before, quiet = QUIET, turns = 0;
 
 	vip_foreign = true;
 	while (!ka_load_acquire(&vn->quit)) {
@@ -256,7 +258,7 @@ static void *progress(void *arg)
 			sleep_until(vn, &all_at);
 			quiet = QUIET;
 		} else {
-			doze(vn, !turn(vn, &all_at, true) && !quiet);
+			doze(vn, !turn(vn, &all_at, ++turns % FULL) && !quiet);
 		}
 	}
 	return NULL;

@@ -422,10 +422,8 @@ static bool take_bare(struct verbs_end *e, const struct verbs_recv *r)
 	}
 	if (!part && take_plain(e, data, r->bytes))
 		return false;
-	f = (struct verbs_frame){.type = VERBS_SEND,
-				 .flags = VERBS_F_FIRST | VERBS_F_LAST,
-				 .seq = seq,
-				 .total = r->bytes};
+	f = (struct verbs_frame){
+		.type = VERBS_SEND, .flags = VERBS_F_FIRST | VERBS_F_LAST, .seq = seq, .total = r->bytes};
 	if (part) {
 		f.type = (uint8_t)in->type;
 		f.flags = in->got + r->bytes == in->total ? VERBS_F_LAST : 0;

@@ -142,7 +142,7 @@ void perf_progress(const char *test, uint64_t bytes, uint32_t row, uint32_t rows
 struct perf_queue {
 	uint8_t *desc;
 	uint32_t slots; /* so many are posted at a time, in a ring of ... */
-	uint32_t ring;	/* ... one more: a power of two, for to divide takes long */
+	uint32_t ring;	/* ... of this + 1 places: a power of two, for to divide takes long */
 	uint64_t posted, done;
 	uint64_t total; /* receives: to be posted in this order */
 	bool data;	/* receives: of messages; else of acknowledgements */

@@ -4,6 +4,7 @@
  * all the same: whether the consumer goes on to poll another VI, or does nothing.  At Reliable Reception the
  * sender sees when.
  */
+#include <errno.h>
 #include <pthread.h>
 #include <unistd.h>
 
@@ -23,6 +24,20 @@ static void *poll_on(void *arg)
 
 	while (!__atomic_load_n(&over, __ATOMIC_ACQUIRE))
 		assert_int_equal(VipRecvDone(s->vi, &d), VIP_NOT_DONE);
+	return NULL;
+}
+
+static void *take_all(void *arg)
+{
+	const struct side *s = arg;
+	VIP_DESCRIPTOR *d;
+	VIP_RETURN r;
+
+	while (!__atomic_load_n(&over, __ATOMIC_ACQUIRE)) {
+		r = VipRecvDone(s->vi, &d);
+		if (r != VIP_NOT_DONE)
+			assert_int_equal(r, VIP_SUCCESS);
+	}
 	return NULL;
 }
 
@@ -52,6 +67,15 @@ static void exchange(struct side *server, struct side *client)
 	OK(VipRecvDone(server->vi, &d)); /* it is in place */
 }
 
+static void in_time_for(uint64_t began)
+{
+	uint64_t ms = now_ms() - began;
+
+	if (ms > MOST_MS)
+		fail_msg("%u messages took %llu ms, and not at most %u", ROUNDS, (unsigned long long)ms,
+			 MOST_MS);
+}
+
 static void with_another(bool polled)
 {
 	struct side server, client, other_server, other_client;
@@ -76,9 +100,7 @@ static void with_another(bool polled)
 	began = now_ms();
 	for (i = 0; i < ROUNDS; i++)
 		exchange(&server, &client);
-	if (now_ms() - began > MOST_MS)
-		fail_msg("%u messages took %llu ms, and not at most %u", ROUNDS,
-			 (unsigned long long)(now_ms() - began), MOST_MS);
+	in_time_for(began);
 	__atomic_store_n(&over, 1, __ATOMIC_RELEASE);
 	if (polled)
 		pthread_join(thread, NULL);
@@ -103,11 +125,51 @@ static void test_nothing_polled(void **state)
 	with_another(false);
 }
 
+/* The device does not take what would tell the sender; the receiver polls, and nothing more comes. */
+static void test_not_told(void **state)
+{
+	struct side server, client;
+	VIP_DESCRIPTOR *d;
+	pthread_t thread;
+	uint64_t began;
+	unsigned int i;
+
+	(void)state;
+	fake_reset();
+	if (!side_open(&server, VIP_SERVICE_RELIABLE_RECEPTION, SMALL) ||
+	    !side_open(&client, VIP_SERVICE_RELIABLE_RECEPTION, SMALL))
+		fail_msg("server: %s; client: %s", server.text, client.text);
+	sides_connect(&server, &client);
+	for (i = 0; i <= ROUNDS; i++) /* one is left, so that he goes on to poll */
+		post_recv(&server, i);
+	over = 0;
+	assert_int_equal(pthread_create(&thread, NULL, take_all, &server), 0);
+	began = now_ms();
+	for (i = 0; i < ROUNDS; i++) {
+		fake_fail("ibv_post_send", 2, ENOMEM); /* the first is the message */
+		OK(VipPostSend(
+			client.vi,
+			side_descriptor(&client, 0, VIP_CONTROL_OP_SENDRECV, side_data(&client), SMALL),
+			client.mem));
+		OK(VipSendWait(client.vi, SCENE_MS, &d));
+		assert_true(fake_failed());
+	}
+	in_time_for(began);
+	__atomic_store_n(&over, 1, __ATOMIC_RELEASE);
+	pthread_join(thread, NULL);
+	OK(VipDisconnect(client.vi));
+	OK(VipDisconnect(server.vi));
+	side_close(&client);
+	side_close(&server);
+	nothing_left("a sender who is told later");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_other_polled),
 		cmocka_unit_test(test_nothing_polled),
+		cmocka_unit_test(test_not_told),
 	};
 
 	alarm(100);
