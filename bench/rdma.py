@@ -3,8 +3,9 @@
 """rdma.py - VIPL over an RDMA device beside perftest's ib_send_lat and ib_send_bw on the same one.
 
 Both run in turns, round after round, both ends on this host and on the same two
-processors, so that whatever the machine does meanwhile it does to both.  Exit
-status: 0 when it ran, whether or not targets are met.
+processors, so that whatever the machine does meanwhile it does to both.  Or all on
+one processor, whose clock counts instructions.  Exit status: 0 when it ran, whether
+or not targets are met.
 """
 
 import argparse
@@ -28,9 +29,9 @@ START_SECONDS = 20  # a server of perftest listens by then
 RUN_SECONDS = 120
 
 
-def run(words):
+def run(words, env=None):
     try:
-        done = subprocess.run(words, capture_output=True, text=True, timeout=RUN_SECONDS, check=False)
+        done = subprocess.run(words, capture_output=True, text=True, timeout=RUN_SECONDS, check=False, env=env)
     except subprocess.TimeoutExpired as error:
         raise Failed(f"{words[0]}: no end within {RUN_SECONDS} s") from error
     if done.returncode:
@@ -55,6 +56,7 @@ class Perftest:
     def __init__(self, given):
         self.given = given
         self.port = 18515
+        self.env = os.environ | ({"LD_PRELOAD": given.counted} if given.counted else {})
 
     def measure(self, what, size, count):
         program = {"latency": "ib_send_lat", "bandwidth": "ib_send_bw"}[what]
@@ -62,7 +64,8 @@ class Perftest:
         words = [program, "-d", self.given.device, "-x", self.given.gid, "-s", str(size), "-n", str(max(count, 5))]
         words += ["-F", "-p", str(self.port)]
         here, there = [["taskset", "-c", cpu, *words] for cpu in self.given.cpus.split(",")]
-        with subprocess.Popen(there, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as server:
+        pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+        with subprocess.Popen(there, env=self.env, **pipes) as server:
             try:
                 text = self._client(server, [*here, "localhost"])
                 server.communicate(timeout=START_SECONDS)
@@ -80,7 +83,7 @@ class Perftest:
         end = time.monotonic() + START_SECONDS
         while True:
             try:
-                return run(words)
+                return run(words, self.env)
             except Failed:
                 if server.poll() is not None:
                     raise Failed(f"{words[3]}: {server.stderr.read().strip()[-300:]}") from None
@@ -97,8 +100,14 @@ def options():
     parser.add_argument("--json", action="store_true", help="the rows as JSON in the last line, too")
     parser.add_argument("--cpus", default="0,1", help="processors of the two ends (default 0,1)")
     parser.add_argument("--rounds", type=int, default=9, help="(default 9)")
+    counted = "on one processor, whose clock counts instructions: LIBRARY (libpoll_yields.so), preloaded to perftest, "
+    counted += "gives it away after a poll without anything; up to 64 KiB"
+    parser.add_argument("--counted", metavar="LIBRARY", help=counted)
     parser.add_argument("--quick", action="store_true", help="one round of few messages: shows that it works")
-    return parser.parse_args()
+    given = parser.parse_args()
+    if given.counted:
+        given.cpus = "0,0"
+    return given
 
 
 def count_of(what, size, quick):
@@ -152,6 +161,8 @@ def write(rows, given, count):
 def main():
     given = options()
     cases = [("latency", s) for s in LATENCY_SIZES] + [("bandwidth", s) for s in BANDWIDTH_SIZES]
+    if given.counted:  # who waits for 1 MiB has had all of his time slice before it is there
+        cases = [(what, size) for what, size in cases if size < MIB]
     try:
         found = rounds(given, [Vipl(given), Perftest(given)], cases)
     except (Failed, OSError) as error:
