@@ -170,6 +170,8 @@ enum emu_pulled emu_pull(struct emu_link *l, const struct emu_pull *p)
 		if (source != EMU_PULLED)
 			r = source;
 	}
+	if (r == EMU_NO_SOURCE && emu_down(l))
+		return EMU_PULL_LATER; /* the peer has ended: its connections go before its memory does */
 	return r == EMU_PULLED ? put_last_word(l, p, word, last) : r;
 }
 
